@@ -1,0 +1,62 @@
+# Works with GNU make 3.81 (macOS) and later. Everything is installed into .venv, nothing elsewhere.
+
+# A Python that is new enough and can make a virtual environment. Another one: make PYTHON=/path/to/python3
+USABLE = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench lock clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+
+run: .venv/installed ## Start the app and the sandbox, a Misskey server to try it with (PORT=8000 SANDBOX_PORT=3000)
+	@.venv/bin/python -m sandbox.demo
+
+test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
+	@.venv/bin/python tests/find_browser.py >/dev/null
+	@.venv/bin/python -m pytest $(or $(ARGS),--cov)
+
+check: .venv/installed ## Check the code: lint, formatting, types
+	@.venv/bin/python -m ruff check --quiet .
+	@.venv/bin/python -m ruff format --quiet --check . || { echo 'Some files are not formatted: make format' >&2; exit 1; }
+	@.venv/bin/python -m mypy --no-error-summary app.py misskey web sandbox tests bench
+
+format: .venv/installed ## Format the code, and correct what the linter can
+	@.venv/bin/python -m ruff check --quiet --fix-only .
+	@.venv/bin/python -m ruff format --quiet .
+
+bench: .venv/installed ## Measure the app
+	@.venv/bin/python -m bench
+
+LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+lock: .venv/installed ## Write requirements*.txt anew after a change of requirements*.in (newest of all: UPGRADE=1)
+	@$(LOCK) requirements.in --output-file requirements.txt
+	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+
+clean: ## Remove what make and the tests made (your settings and data stay)
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment whose Python has gone, as after an upgrade of the system, counts as not installed.
+ifneq ($(shell .venv/bin/python -c 'print("works")' 2>/dev/null),works)
+.PHONY: .venv/installed
+endif
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@if ! $(or $(PYTHON),false) -c '$(USABLE)' >/dev/null 2>&1; then \
+		found=$$($(or $(PYTHON),python3) -c 'import sys; print(sys.version.split()[0])' 2>/dev/null); \
+		case "$$found" in \
+		'') echo 'Python was not found$(if $(PYTHON), at $(PYTHON)): this needs Python 3.11 or later.' ;; \
+		3.[0-9].*|3.10.*|2.*) echo "Python $$found is too old: this needs Python 3.11 or later." ;; \
+		*) echo "Python $$found cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" ;; \
+		esac >&2; \
+		echo 'If it is somewhere else: make PYTHON=/path/to/python3' >&2; exit 1; \
+	fi
+	@echo 'Installing into .venv ...'
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
