@@ -1,0 +1,80 @@
+"""Signing in with Misskey (MiAuth) and calling its API, without any web framework.
+
+::
+
+    transport = Transport("MyApp/1.0 (+https://myapp.example)")
+    server = find_misskey(Server.parse("@alice@misskey.io"), transport)
+    session_id = new_session_id()
+    print(authorize_url(server, session_id, name="MyApp", callback="https://myapp.example/callback"))
+    ...  # the person allows it on that page
+    grant = check(Client(server, transport), session_id)
+    Client(server, transport, grant.token).call("notes/create", {"text": "Hello"})
+
+https://misskey-hub.net/docs/for-developers/api/token/
+"""
+
+from .client import MASK, Client, Exchange, clean
+from .discovery import find_misskey
+from .errors import (
+    AnswerTooLarge,
+    APIError,
+    AuthenticationFailed,
+    InsecureConnection,
+    InvalidAnswer,
+    MiAuthDisabled,
+    MisskeyError,
+    NotMisskey,
+    PermissionDenied,
+    RateLimited,
+    ServerForbidden,
+    ServerNameError,
+    ServerNotFound,
+    ServerTimeout,
+    ServerUnreachable,
+    ServerUnsuitable,
+    TransportError,
+)
+from .miauth import Grant, User, authorize_url, check, check_app, new_session_id, who_is
+from .permissions import DEMO, IDENTITY_ONLY, PERMISSIONS, Permission, parse_permissions
+from .server import Server
+from .transport import Answer, Transport
+
+__all__ = [
+    "DEMO",
+    "IDENTITY_ONLY",
+    "MASK",
+    "PERMISSIONS",
+    "APIError",
+    "Answer",
+    "AnswerTooLarge",
+    "AuthenticationFailed",
+    "Client",
+    "Exchange",
+    "Grant",
+    "InsecureConnection",
+    "InvalidAnswer",
+    "MiAuthDisabled",
+    "MisskeyError",
+    "NotMisskey",
+    "Permission",
+    "PermissionDenied",
+    "RateLimited",
+    "Server",
+    "ServerForbidden",
+    "ServerNameError",
+    "ServerNotFound",
+    "ServerTimeout",
+    "ServerUnreachable",
+    "ServerUnsuitable",
+    "Transport",
+    "TransportError",
+    "User",
+    "authorize_url",
+    "check",
+    "check_app",
+    "clean",
+    "find_misskey",
+    "new_session_id",
+    "parse_permissions",
+    "who_is",
+]

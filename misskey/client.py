@@ -1,0 +1,168 @@
+"""Calling a server's endpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import APIError, AuthenticationFailed, InvalidAnswer, MisskeyError, PermissionDenied, RateLimited
+from .server import Server
+from .transport import Answer, Transport
+
+MASK = "•••"
+SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
+_WORDS_CHARACTERS = 300  # of a server's own words in an error
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+
+
+def clean(text: str, length: int = _WORDS_CHARACTERS) -> str:
+    """Return ``text`` as one line of at most ``length`` characters without control and direction characters."""
+    return _CONTROL.sub(" ", text[: length * 2]).strip()[:length]
+
+
+def masked(value: Any, token: str | None) -> Any:
+    """Return JSON without ``token``, wherever in it, and without half surrogate pairs, which no page can hold."""
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode()
+        return text.replace(token, MASK) if token else text
+    if isinstance(value, dict):
+        return {masked(key, token): masked(inner, token) for key, inner in value.items()}
+    return [masked(inner, token) for inner in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call as it went over the wire, for showing, with tokens masked.
+
+    ``body`` and ``answer`` are indented JSON, or text where the server sent none, at most ``SHOWN_CHARACTERS`` long;
+    ``status``, ``milliseconds`` and ``answer`` are ``None`` when no answer came.
+    """
+
+    method: str
+    url: str
+    body: str | None
+    status: int | None
+    milliseconds: int | None
+    answer: str | None
+
+
+@dataclass
+class Client:
+    """Calls endpoints at one server, with ``token`` where there is one.
+
+    ``on_exchange`` is called after every call with an :class:`Exchange`, also after one that failed.
+    https://misskey-hub.net/docs/for-developers/api/
+    """
+
+    server: Server
+    transport: Transport
+    token: str | None = field(default=None, repr=False)
+    on_exchange: Callable[[Exchange], None] | None = field(default=None, repr=False)
+
+    def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
+        """POST ``params`` to ``endpoint`` and return the JSON of its answer, ``None`` where it has nothing to say.
+
+        Raises :class:`~misskey.errors.APIError` or one of its kinds when the server says no,
+        :class:`~misskey.errors.InvalidAnswer` when the answer is not Misskey's, and a
+        :class:`~misskey.errors.TransportError` when none came.
+        """
+        body = dict(params or {}) if self.token is None else {"i": self.token, **(params or {})}
+        return self._send("POST", f"/api/{endpoint}", body)
+
+    def get(self, path: str) -> Any:
+        """GET ``path``, which needs no token, and return its JSON; raises as :meth:`call` does."""
+        return self._send("GET", path, None)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        content, headers = None, {"Accept": "application/json"}
+        if body is not None:
+            content = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        answer = parsed = None
+        try:
+            answer = self.transport.request(method, self.server, path, body=content, headers=headers)
+            parsed = self._parsed(answer)
+        finally:
+            if self.on_exchange:
+                self.on_exchange(self._exchange(method, path, body, answer, parsed))
+        return self._content(answer, parsed)
+
+    def _exchange(
+        self, method: str, path: str, body: dict[str, Any] | None, answer: Answer | None, parsed: Any
+    ) -> Exchange:
+        url = self.server.url(path)
+        sent = None if body is None else _shown(body | ({"i": MASK} if "i" in body else {}), self.token)
+        if answer is None:
+            return Exchange(method, url, sent, None, None, None)
+        fresh = None
+        if isinstance(parsed, dict) and "token" in parsed:
+            fresh, parsed = parsed["token"], parsed | {"token": MASK}
+        shown = _shown(parsed, fresh if isinstance(fresh, str) else None)
+        return Exchange(method, url, sent, answer.status, answer.milliseconds, shown)
+
+    def _content(self, answer: Answer, content: Any) -> Any:
+        if answer.status == 204:
+            return None
+        if not 200 <= answer.status < 300:
+            raise self._error(answer, content)
+        if isinstance(content, str):
+            raise InvalidAnswer(self.server.host, "answered with something that is not JSON", status=answer.status)
+        return content
+
+    def _parsed(self, answer: Answer) -> Any:
+        """Return the JSON of an answer, or its text; without the token, should the server repeat it."""
+        text = answer.body.decode("utf-8", "replace")
+        try:
+            content = json.loads(text, parse_constant=_refuse_constant)
+            # Without an escape or the token itself in the text, there is nothing to take out.
+            return masked(content, self.token) if "\\" in text or (self.token and self.token in text) else content
+        except (ValueError, RecursionError):
+            return masked(text, self.token)
+
+    def _error(self, answer: Answer, content: Any) -> MisskeyError:
+        """Make an error of every shape: an endpoint's, the layer's below it, HTML, nothing at all."""
+        if answer.status < 400 or not (isinstance(content, dict) or content == "" or answer.status == 429):
+            return InvalidAnswer(self.server.host, "did not answer as Misskey does", status=answer.status)
+        fields: dict[str, Any] = content if isinstance(content, dict) else {}
+        if isinstance(fields.get("error"), dict):  # else the layer below: {"statusCode", "code"?, "error", "message"}
+            fields = fields["error"]
+        code, words = (clean(value) if isinstance(value := fields.get(key), str) else "" for key in ("code", "message"))
+        wait = answer.headers.get("Retry-After", "")
+        return _kind_of(answer.status, code)(
+            self.server.host,
+            answer.status,
+            code,
+            words,
+            info=fields.get("info"),
+            retry_after=int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
+        )
+
+
+def _kind_of(status: int, code: str) -> type[APIError]:
+    if status == 429:
+        return RateLimited
+    if status == 401:
+        return AuthenticationFailed
+    return PermissionDenied if code == "PERMISSION_DENIED" else APIError
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _shown(content: Any, token: str | None) -> str:
+    """Return JSON as text, made no further than it is shown: the indentation of deep JSON is many times its size."""
+    text = ""
+    try:
+        content = masked(content, token)
+        for piece in (content,) if isinstance(content, str) else _INDENTED.iterencode(content):
+            text += piece
+            if len(text) > SHOWN_CHARACTERS:
+                return text[:SHOWN_CHARACTERS] + " …"
+    except RecursionError:
+        return type(content).__name__
+    return text

@@ -1,0 +1,125 @@
+"""Signing in with MiAuth: a session id, the server's own page, and the check that gives the token.
+
+https://misskey-hub.net/docs/for-developers/api/token/
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+from .client import Client, clean, masked
+from .errors import InvalidAnswer
+from .server import Server
+
+NAME_CHARACTERS = 128  # the server's columns: longer ones end in its error 500
+ICON_CHARACTERS = 512
+_ID = re.compile("[A-Za-z0-9_-]{1,64}")
+_USERNAME = re.compile("[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?")
+_TOKEN = re.compile("[!-~]{1,512}")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person at ``server``: ``id`` and ``username`` as the server has them, ``name`` for people (never empty)."""
+
+    id: str
+    username: str
+    name: str
+    server: Server
+
+    @property
+    def address(self) -> str:
+        """The person's identity: ``username@`` the server that was asked, whatever it says of itself."""
+        return f"{self.username}@{self.server.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a successful sign-in gives: the person and a token for calling endpoints in their name."""
+
+    user: User
+    token: str = field(repr=False)
+
+
+def new_session_id() -> str:
+    """Return a fresh session id, a random UUID: a secret until it is used, for whoever knows it can fetch the token."""
+    return str(uuid.uuid4())
+
+
+def check_app(name: str, icon: str, callback: str) -> None:
+    """Raise :class:`ValueError` for what the authorize page would change or refuse.
+
+    The page decodes its query twice, so ``%41`` in a value would come out as ``A``.
+    """
+    if not 0 < len(name) <= NAME_CHARACTERS or clean(name) != name:
+        raise ValueError(f"the app's name must have 1 to {NAME_CHARACTERS} characters on one line")
+    if len(icon) > ICON_CHARACTERS:
+        raise ValueError(f"the address of the app's icon is longer than {ICON_CHARACTERS} characters")
+    if "?" in callback or "#" in callback:
+        raise ValueError("the callback must have no query and no fragment")
+    for what, value in (("name", name), ("icon", icon), ("callback", callback)):
+        if unquote(value) != value:
+            raise ValueError(f"the app's {what} has a % in it that the page where people allow it would decode")
+
+
+def authorize_url(
+    server: Server,
+    session_id: str,
+    *,
+    name: str,
+    callback: str,
+    icon: str = "",
+    permissions: Iterable[str] = (),
+) -> str:
+    """Return the address of the server's own page, where the person allows or denies; send the browser there.
+
+    ``permissions`` are names of :data:`~misskey.permissions.PERMISSIONS`; none at all is allowed and only signs in.
+    """
+    query = {"name": name, "icon": icon, "callback": callback, "permission": ",".join(permissions)}
+    return f"{server.url(f'/miauth/{session_id}')}?{urlencode({key: value for key, value in query.items() if value})}"
+
+
+def check(client: Client, session_id: str) -> Grant | None:
+    """Fetch the token of ``session_id``; ``None`` while nobody has allowed it, after a denial, and the second time.
+
+    Raises what :meth:`Client.call <misskey.client.Client.call>` raises, and
+    :class:`~misskey.errors.InvalidAnswer` for an answer that is not whole.
+    """
+    answer = client.call(f"miauth/{session_id}/check")
+    if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
+        raise InvalidAnswer(client.server.host, "gave an answer to the sign-in that is not Misskey's")
+    if not answer["ok"]:
+        return None
+    token = answer.get("token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise InvalidAnswer(client.server.host, "gave a token of the wrong kind")
+    # A server that writes the token into the person's name would bring it onto pages and into logs.
+    return Grant(read_user(masked(answer.get("user"), token), client.server), token)
+
+
+def who_is(client: Client) -> User:
+    """Return whose token the client has, by the endpoint ``i``; the token needs ``read:account``."""
+    return read_user(client.call("i"), client.server)
+
+
+def read_user(value: Any, server: Server) -> User:
+    """Return the :class:`User` in a server's answer, checked in every field.
+
+    Raises :class:`~misskey.errors.InvalidAnswer`; also when the person belongs to another server, for which this one
+    can't speak.
+    """
+    fields = value if isinstance(value, dict) else {}
+    user_id, username, name = (fields.get(key) for key in ("id", "username", "name"))
+    if not isinstance(user_id, str) or not _ID.fullmatch(user_id):
+        raise InvalidAnswer(server.host, "gave a person without an id")
+    if not isinstance(username, str) or not _USERNAME.fullmatch(username):
+        raise InvalidAnswer(server.host, "gave a person without a user name")
+    if fields.get("host") is not None:
+        raise InvalidAnswer(server.host, "gave a person of another server")
+    shown = clean(name, 100) if isinstance(name, str) else ""
+    return User(user_id, username, shown or username, server)
