@@ -1,0 +1,100 @@
+"""Starts the app and the sandbox side by side: what `make run` does. Ctrl-C stops both."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from web.config import SUGGESTED, environment
+
+START_SECONDS = 30
+STOP_SECONDS = 5
+
+WELCOME = """
+  The app      {app}
+  The sandbox  http://{sandbox}  a Misskey server to try it with; alice and bob live there
+
+  Open the app, sign in with {sandbox} and choose who you are. Ctrl-C stops both.
+"""
+
+
+def main() -> None:
+    """Run both until one of them ends or the person at the terminal has had enough."""
+    settings = environment()
+    port, sandbox_port = settings.get("PORT") or "8000", settings.get("SANDBOX_PORT") or "3000"
+    refuse_wrong("PORT", port)
+    refuse_wrong("SANDBOX_PORT", sandbox_port, taken=port)
+    sandbox = f"127.0.0.1:{sandbox_port}"
+    settings["PORT"] = port
+    settings["MIAUTH_PUBLIC_URL"] = settings.get("MIAUTH_PUBLIC_URL") or f"http://localhost:{port}"
+    settings["MIAUTH_PRIVATE_SERVERS"] = f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} http://{sandbox}"
+    settings["MIAUTH_SUGGESTED_SERVERS"] = f"{sandbox} {settings.get('MIAUTH_SUGGESTED_SERVERS') or SUGGESTED}"
+
+    enough = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: enough.set())
+    gunicorn = ("gunicorn", "-c", "web/gunicorn.conf.py", "--log-level", "warning", "app:create_app()")
+    servers = {"app": start(settings, *gunicorn), "sandbox": start(settings, "sandbox", "--port", sandbox_port)}
+    ready, deadline = False, time.monotonic() + START_SECONDS
+    try:
+        while not enough.wait(0.2):
+            if ended := [name for name, server in servers.items() if server.poll() is not None]:
+                sys.exit(f"The {ended[0]} has ended.")
+            if not ready and time.monotonic() > deadline:
+                sys.exit(f"No answer after {START_SECONDS} seconds.")
+            if not ready and answers(port) and answers(sandbox_port):
+                ready = True
+                print(WELCOME.format(app=settings["MIAUTH_PUBLIC_URL"], sandbox=sandbox), flush=True)
+    finally:
+        # To gunicorn, SIGTERM means to wait until browsers close their connections, SIGQUIT means now.
+        stop(servers["app"], signal.SIGQUIT)
+        stop(servers["sandbox"], signal.SIGTERM)
+
+
+def refuse_wrong(name: str, port: str, taken: str = "") -> None:
+    """Say in words why a port can't be used, and end."""
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        sys.exit(f"{name} must be a number from 1 to 65535, not {port!r}.")
+    if port == taken or any(is_open(address, int(port)) for address in ("127.0.0.1", "::1")):
+        sys.exit(f"Port {port} is taken. {name} chooses another one: make run {name}={int(port) % 65535 + 1}")
+
+
+def is_open(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def start(settings: dict[str, str], module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    # In a session of its own: Ctrl-C at the terminal then reaches this program only, which stops both in its way.
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], env=settings, start_new_session=True)
+
+
+def answers(port: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def stop(server: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if server.poll() is None:
+        server.send_signal(number)
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
