@@ -1,0 +1,266 @@
+"""Start here: ``create_app`` is the table of contents; below it the sign-in journey in a visitor's order.
+
+A visitor types a server; the app checks that it is a Misskey with MiAuth, makes a fresh session id, keeps it in the
+signed cookie and sends the browser to the server's own page. When the browser comes back, the app compares the session
+id with the cookie's, fetches the token with ``check``, puts it into the token store and shows the dashboard.
+
+https://misskey-hub.net/docs/for-developers/api/token/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from misskey import (
+    AuthenticationFailed,
+    Client,
+    Grant,
+    MisskeyError,
+    PermissionDenied,
+    ServerForbidden,
+    ServerNotFound,
+    Transport,
+    authorize_url,
+    check,
+    new_session_id,
+    who_is,
+)
+from web import accounts, config, dashboard, error_pages, languages, pending, security, servers, shown, token_store
+from web.error_pages import Problem
+from web.forms import ServerForm, SignInForm, TokenForm
+
+VERSION = "0.1.0"
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """Return the app, set up by ``environ``; by default by the environment and ``.env``.
+
+    Raises :class:`web.config.SettingsError`, which says in words what to mend.
+    """
+    settings = config.load(environ)
+    app = Flask(__name__, instance_path=str(config.INSTANCE))
+    app.extensions["settings"] = settings
+    app.extensions["token_store"] = token_store.open_store(
+        settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
+    )
+    app.extensions["transport"] = Transport(f"sign-in-with-misskey/{VERSION} (+{settings.public_url})")
+    security.init_app(app, settings)
+    languages.init_app(app)
+    shown.init_app(app)
+    error_pages.init_app(app)
+    app.register_blueprint(journey)
+    app.register_blueprint(dashboard.pages)
+    return app
+
+
+journey = Blueprint("journey", __name__)
+
+
+@journey.get("/")
+def home() -> ResponseReturnValue:
+    """Show what this is and the sign-in form; a visitor who is signed in goes to the dashboard."""
+    if accounts.current():
+        return redirect(url_for("dashboard.shell"), 303)
+    return _sign_in_page(SignInForm())
+
+
+@journey.get("/signin")
+def signin_form() -> ResponseReturnValue:
+    """Show the sign-in form, also to a visitor who is signed in: for another account."""
+    return _sign_in_page(SignInForm())
+
+
+@journey.post("/signin")
+@security.limiter.limit(lambda: accounts.settings().signin_limit)
+def signin() -> ResponseReturnValue:
+    """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
+    form = SignInForm()
+    if not form.validate_on_submit():
+        return _sign_in_page(form), 422
+    try:
+        server = servers.find(form.server)
+    except MisskeyError as error:
+        return _refused(form, error)
+    session_id = new_session_id()
+    pending.begin(session_id, server, form.permission.data)
+    session["last_server"] = server.host
+    settings = accounts.settings()
+    return redirect(
+        authorize_url(
+            server,
+            session_id,
+            name=settings.app_name,
+            icon=settings.app_icon,
+            callback=f"{settings.public_url}/callback",
+            permissions=form.permission.data,
+        ),
+        303,
+    )
+
+
+@journey.get("/callback")
+def callback() -> ResponseReturnValue:
+    """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
+    session_id = request.args.get("session", "")
+    begun = pending.find(session_id)
+    if begun:
+        return _finish(begun)
+    key = pending.finished_as(session_id)
+    if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
+        return redirect(url_for("dashboard.shell"), 303)
+    raise _USED if key is not None else _OTHER_BROWSER
+
+
+@journey.post("/signin/resume")
+@security.limiter.limit(lambda: accounts.settings().signin_limit)
+def resume() -> ResponseReturnValue:
+    """Check a sign-in again whose callback got lost: “I have allowed it”."""
+    begun = pending.find(request.form.get("session", ""))
+    if not begun:
+        raise _USED
+    return _finish(begun)
+
+
+@journey.post("/signin/cancel")
+def cancel() -> ResponseReturnValue:
+    """Forget a sign-in that is under way."""
+    pending.drop(request.form.get("session", ""))
+    return redirect(url_for("journey.home"), 303)
+
+
+@journey.route("/signin/token", methods=["GET", "POST"])
+@security.limiter.limit(lambda: accounts.settings().signin_limit, methods=["POST"])
+def token() -> ResponseReturnValue:
+    """Sign in with a token that the person made by hand in the server's settings."""
+    form = TokenForm()
+    if not form.validate_on_submit():
+        return _token_page(form), 422 if form.is_submitted() else 200
+    try:
+        server = servers.find(form.server)
+        user = who_is(Client(server, accounts.transport(), form.token.data))
+    except (AuthenticationFailed, PermissionDenied) as error:
+        form.token.errors = [_TOKEN_WORDS[type(error)]]
+        return _token_page(form), 422
+    except MisskeyError as error:
+        return _refused(form, error)
+    accounts.enter(accounts.save(Grant(user, form.token.data), None))
+    session["last_server"] = server.host
+    return redirect(url_for("dashboard.shell"), 303)
+
+
+@journey.post("/accounts/<public_id>/switch")
+def switch(public_id: str) -> ResponseReturnValue:
+    """Use another of this browser's accounts."""
+    account = next((account for account in accounts.signed_in() if account.public_id == public_id), None)
+    if not account:
+        raise Problem(404, _("This account is not signed in here"), _("Sign in again to use it."))
+    accounts.enter(account.key)
+    return redirect(url_for("dashboard.shell"), 303)
+
+
+@journey.post("/signout")
+def signout() -> ResponseReturnValue:
+    """Sign the current account out, and tell that its token still lives at the server."""
+    if account := accounts.current():
+        accounts.leave(account)
+    return redirect(url_for("journey.home"), 303)
+
+
+@journey.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Tell that the process answers."""
+    return "ok\n", {"Content-Type": "text/plain; charset=utf-8"}
+
+
+@journey.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Tell that the token store can be written and read too."""
+    store = accounts.store()
+    store.put("ready?", "yes", 60)
+    if store.get("ready?") != "yes":
+        raise token_store.StoreUnavailable("a value was not there a moment later")
+    return "ready\n", {"Content-Type": "text/plain; charset=utf-8"}
+
+
+_OTHER_BROWSER = Problem(
+    400,
+    _l("This sign-in began in another browser"),
+    _l("Only the browser that began a sign-in can finish it, so nothing happened here. Start again in this browser, or "
+       "go back to the one where you began."),
+    "browser",
+)  # fmt: skip
+_USED = Problem(
+    410,
+    _l("This sign-in is over"),
+    _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
+)
+_EXPIRED = Problem(
+    410,
+    _l("This sign-in took too long"),
+    _l("For your safety a sign-in is valid for ten minutes. Nothing is lost; start again."),
+)
+_TOKEN_WORDS = {
+    AuthenticationFailed: _l(
+        "The server does not know this token. Copy it again, whole; it may also have been removed."
+    ),
+    PermissionDenied: _l("The token is real, but may not tell whose it is. Make one that may “view your account”."),
+}
+
+
+def _finish(begun: pending.Pending) -> ResponseReturnValue:
+    """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
+    if begun.expired:
+        pending.drop(begun.session_id)
+        raise _EXPIRED
+    key = pending.finish_once(begun.session_id, lambda: _fetch(begun))
+    if key is None:
+        raise Problem(
+            403,
+            _("%(host)s says: not allowed yet", host=begun.server.host),
+            _("If you have just allowed it, check again. If you closed the page or denied it, you can start again."),
+            "resume",
+            context={"begun": begun},
+        )
+    if not accounts.load(key):
+        pending.drop(begun.session_id)
+        raise _USED
+    pending.drop(begun.session_id)
+    accounts.enter(key)
+    return redirect(url_for("dashboard.shell"), 303)
+
+
+def _fetch(begun: pending.Pending) -> str | None:
+    grant = check(Client(begun.server, accounts.transport()), begun.session_id)
+    return accounts.save(grant, begun.permissions) if grant else None
+
+
+def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
+    """Show the form again, with what was typed and why it did not work at that server."""
+    problem = error_pages.of_server(error)
+    form.host.errors = [f"{problem.title}. {problem.words}"]
+    mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
+    page = _token_page(form) if isinstance(form, TokenForm) else _sign_in_page(form)
+    return page, 422 if mistyped else problem.status
+
+
+def _sign_in_page(form: ServerForm) -> str:
+    if not form.is_submitted():
+        form.host.data = session.get("last_server", "")
+    return render_template(
+        "signin.html",
+        form=form,
+        settings=accounts.settings(),
+        under_way=[entry for entry in pending.under_way() if not entry.expired],
+        in_app_browser=error_pages.in_app_browser(),
+    )
+
+
+def _token_page(form: ServerForm) -> str:
+    if not form.is_submitted():
+        form.host.data = session.get("last_server", "")
+    return render_template("token.html", form=form)

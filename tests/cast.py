@@ -1,0 +1,92 @@
+"""The cast of the tests: visitors with a browser of their own, and a real server for the app."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from sandbox import Running
+
+SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
+NATIVE_TOKENS = {"alice": "aliceNativeToken", "bob": "bobbyNativeToken"}
+
+
+@dataclass
+class Visitor:
+    """A visitor with a browser of their own, who fills in the forms of a page."""
+
+    app: Flask
+    sandbox: Running
+    client: FlaskClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = self.app.test_client()
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(path, **options)
+
+    def post(self, path: str, form: Mapping[str, object] | None = None, **options: Any) -> TestResponse:
+        """Send a form as a page of the app would."""
+        return self.client.post(path, data={"csrf_token": self.csrf_token(), **(form or {})}, **options)
+
+    def csrf_token(self) -> str:
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/signin").text)
+        assert found
+        return found[1]
+
+    def begin(self, host: str | None = None, **form: object) -> str:
+        """Begin a sign-in and return its session id."""
+        answer = self.post("/signin", {"host": host or self.sandbox.origin, **form})
+        assert answer.status_code == 303, answer.text
+        return urlsplit(answer.location).path.rpartition("/")[2]
+
+    def allow(self, session_id: str, person: str = "alice", permissions: list[str] | None = None) -> None:
+        """Do what the server's page does when the person presses Allow."""
+        asked = ["read:account", "write:notes"] if permissions is None else permissions
+        body = {"i": NATIVE_TOKENS[person], "session": session_id, "name": "test", "permission": asked}
+        requests.post(f"{self.sandbox.origin}/api/miauth/gen-token", json=body, timeout=5).raise_for_status()
+
+    def sign_in(self, person: str = "alice", permissions: list[str] | None = None) -> TestResponse:
+        """Go the whole way and return the answer to the callback."""
+        session_id = self.begin()
+        self.allow(session_id, person, permissions)
+        return self.get(f"/callback?session={session_id}")
+
+    def cookie(self) -> dict[str, object]:
+        """What the signed cookie says."""
+        with self.client.session_transaction() as session:
+            return dict(session)
+
+
+@contextmanager
+def served(make_app: Callable[..., Flask], **settings: str) -> Iterator[str]:
+    """Serve an app on ``localhost``, another site than the sandbox's ``127.0.0.1``; yield its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://localhost:{listening.getsockname()[1]}"
+        app = make_app(PUBLIC_URL=url, **settings)
+        server = make_server("127.0.0.1", 0, app, threaded=True, fd=listening.fileno())
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield url
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def query(url: str) -> dict[str, str]:
+    """The query of an address, each name once."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}

@@ -1,0 +1,87 @@
+"""Fixtures: a sandbox server, the app beside it, visitors, and Chromium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, sync_playwright
+
+from app import create_app
+from sandbox import Running, serve
+from tests import find_browser
+from tests.cast import SECRET_KEY, Visitor, served
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Running]:
+    """A Misskey server of this test's own, on a free port."""
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Callable[..., Flask]:
+    """Make an app; settings are given without their prefix. All of one test's apps share a token store."""
+
+    def make(**settings: str) -> Flask:
+        defaults = {
+            "SECRET_KEY": SECRET_KEY,
+            "PUBLIC_URL": "http://localhost",
+            "TOKEN_STORE": f"sqlite:///{tmp_path / 'tokens.sqlite3'}",
+            "SIGNIN_LIMIT": "1000 per minute",
+        }
+        return create_app({f"MIAUTH_{name}": value for name, value in (defaults | settings).items()})
+
+    return make
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], sandbox: Running) -> Flask:
+    """The app, with the sandbox as a private server."""
+    return make_app(PRIVATE_SERVERS=sandbox.origin)
+
+
+@pytest.fixture
+def site(make_app: Callable[..., Flask], sandbox: Running) -> Iterator[str]:
+    """The address of the app, served for real, with the sandbox as a private server."""
+    with served(make_app, PRIVATE_SERVERS=sandbox.origin) as url:
+        yield url
+
+
+@pytest.fixture
+def visitor(app: Flask, sandbox: Running) -> Visitor:
+    """Somebody with nothing."""
+    return Visitor(app, sandbox)
+
+
+@pytest.fixture
+def alice(app: Flask, sandbox: Running) -> Visitor:
+    """Alice, signed in."""
+    person = Visitor(app, sandbox)
+    assert person.sign_in("alice").location == "/dashboard"
+    return person
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser; without one the tests fail."""
+    path = find_browser.find()
+    assert path, find_browser.HELP
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=[
+                *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium's own sandbox does not start for root
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()

@@ -1,0 +1,140 @@
+"""Who is signed in in this browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask, session
+
+from misskey import Grant, Server, User
+from sandbox import Running
+from tests.cast import SECRET_KEY, Visitor
+from web import accounts
+
+
+def keys(visitor: Visitor) -> list[str]:
+    found = visitor.cookie().get("accounts", [])
+    assert isinstance(found, list)
+    return found
+
+
+def test_signing_out_forgets_the_token_at_once_and_tells_where_it_lives_on(
+    alice: Visitor, app: Flask, sandbox: Running
+) -> None:
+    (key,) = keys(alice)
+
+    assert alice.post("/signout").location == "/"
+
+    page = alice.get("/").text
+    assert "You are signed out" in page
+    assert f'href="{sandbox.origin}/settings/connect"' in page
+    with app.app_context():
+        assert accounts.load(key) is None
+    assert "You are signed out" not in alice.get("/").text
+
+
+def test_a_cookie_from_before_signing_out_is_worth_nothing(alice: Visitor) -> None:
+    old = alice.client.get_cookie("session")
+    assert old
+    alice.post("/signout")
+    alice.client.set_cookie("session", old.value)
+
+    assert alice.get("/dashboard").location == "/"
+    assert alice.get("/dashboard/profile", headers={"HX-Request": "true"}).status_code == 401
+
+
+def test_signing_out_when_signed_out_is_no_failure(visitor: Visitor) -> None:
+    assert visitor.post("/signout").location == "/"
+
+
+def test_the_same_person_again_replaces_the_older_sign_in(alice: Visitor, app: Flask) -> None:
+    (first,) = keys(alice)
+
+    alice.sign_in("alice")
+
+    (second,) = keys(alice)
+    assert first != second
+    with app.app_context():
+        assert accounts.load(first) is None
+
+
+def test_two_people_in_one_browser_can_be_switched(alice: Visitor) -> None:
+    alice.sign_in("bob")
+    assert "Hello, bob" in alice.get("/dashboard").text
+    other = alice.get("/dashboard").text.split("/accounts/")[1].split("/")[0]
+
+    assert alice.post(f"/accounts/{other}/switch").location == "/dashboard"
+
+    assert "Hello, Alice" in alice.get("/dashboard").text
+    alice.post("/signout")
+    assert "Hello, bob" in alice.get("/dashboard").text
+
+
+def test_switching_to_somebody_who_is_not_here_is_told(alice: Visitor) -> None:
+    answer = alice.post("/accounts/0123456789abcdef/switch")
+
+    assert answer.status_code == 404
+    assert "not signed in here" in answer.text
+
+
+def test_the_oldest_of_too_many_accounts_is_signed_out(alice: Visitor, app: Flask, sandbox: Running) -> None:
+    (oldest,) = keys(alice)
+    with app.test_request_context():
+        session["accounts"] = [oldest]
+        for number in range(accounts.MOST_ACCOUNTS):
+            user = User(f"id{number}", f"person{number}", "Person", Server(sandbox.origin))
+            accounts.enter(accounts.save(Grant(user, "token"), None))
+
+        assert len(session["accounts"]) == len(accounts.signed_in()) == accounts.MOST_ACCOUNTS
+        assert accounts.load(oldest) is None
+
+
+def test_a_token_is_in_no_cookie_page_log_or_file(
+    alice: Visitor, sandbox: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = next(value for value, entry in sandbox.world.tokens.items() if not entry.native)
+    cookie = alice.client.get_cookie("session")
+    assert cookie
+    (key,) = keys(alice)
+    pages = [alice.get(path).text for path in ("/", "/dashboard", "/dashboard/profile", "/dashboard/server")]
+    alice.post("/notes", {"text": "hello", "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
+    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    assert all(token not in page for page in pages)
+    assert token not in cookie.value
+    assert token not in repr(alice.cookie())
+    assert token.encode() not in files
+    assert key.encode() not in files
+    assert token not in caplog.text
+
+
+def test_an_account_shows_no_token(alice: Visitor, app: Flask) -> None:
+    with app.app_context():
+        account = accounts.load(keys(alice)[0])
+
+    assert account
+    assert account.token not in repr(account)
+    assert account.key not in repr(account)
+
+
+def test_keys_rotate_without_signing_anyone_out(
+    make_app: Callable[..., Flask], sandbox: Running, alice: Visitor
+) -> None:
+    cookie = alice.client.get_cookie("session")
+    assert cookie
+    rotated = make_app(
+        SECRET_KEY="n" * 40,
+        SECRET_KEY_FALLBACKS=SECRET_KEY,
+        PRIVATE_SERVERS=sandbox.origin,
+    )
+    later = Visitor(rotated, sandbox)
+    later.client.set_cookie("session", cookie.value)
+
+    assert "Hello, Alice" in later.get("/dashboard").text
+
+
+def test_a_person_is_who_the_asked_server_says(alice: Visitor, sandbox: Running) -> None:
+    assert f"alice@{urlsplit(sandbox.origin).netloc}" in alice.get("/dashboard").text

@@ -1,0 +1,186 @@
+"""Headers, cross-site checks, rate limits, proxies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from sandbox import Running
+from tests.cast import Visitor
+
+PRODUCTION = {"PUBLIC_URL": "https://signin.example"}
+HTTPS = {"base_url": "https://signin.example"}
+EVERY_POST = [
+    "/signin",
+    "/signin/resume",
+    "/signin/cancel",
+    "/signin/token",
+    "/signout",
+    "/notes",
+    "/accounts/0123456789abcdef/switch",
+]
+
+
+def test_every_answer_has_the_strict_headers(alice: Visitor) -> None:
+    for path in ("/", "/signin", "/dashboard", "/dashboard/profile", "/no-such-page", "/callback", "/static/app.css"):
+        with alice.get(path) as answer:
+            headers = answer.headers
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_nothing_but_static_files_is_cached(alice: Visitor) -> None:
+    for path in ("/", "/signin", "/dashboard", "/dashboard/profile", "/no-such-page", "/callback"):
+        assert alice.get(path).headers["Cache-Control"] == "no-store"
+    with alice.get("/static/app.css") as answer:
+        assert answer.headers["Cache-Control"] != "no-store"
+
+
+def test_forms_may_lead_to_any_https_server_and_to_the_private_ones(visitor: Visitor, sandbox: Running) -> None:
+    policy = visitor.get("/").headers["Content-Security-Policy"]
+
+    assert f"form-action 'self' https: {sandbox.origin};" in policy
+
+
+def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callable[..., Flask]) -> None:
+    answer = make_app(**PRODUCTION).test_client().get("/", **HTTPS)
+
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:
+    answer = visitor.get("/")
+
+    assert "Secure" not in answer.headers["Set-Cookie"]
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+@pytest.mark.parametrize("path", EVERY_POST)
+def test_a_change_needs_the_token_of_a_page(alice: Visitor, path: str) -> None:
+    answer = alice.client.post(path, data={"host": "misskey.io", "text": "hello", "csrf_token": "made up"})
+
+    assert answer.status_code == 400
+    assert "This page was too old" in answer.text
+    assert alice.get("/dashboard").status_code == 200
+
+
+@pytest.mark.parametrize("path", EVERY_POST)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[broken"},
+    ],
+)
+def test_a_change_from_another_site_is_refused(alice: Visitor, path: str, headers: dict[str, str]) -> None:
+    answer = alice.post(path, {"host": "misskey.io", "text": "hello"}, headers=headers)
+
+    assert answer.status_code == 400
+    assert alice.get("/dashboard").status_code == 200
+
+
+@pytest.mark.parametrize("path", EVERY_POST)
+def test_a_link_changes_nothing(alice: Visitor, path: str) -> None:
+    alice.get(path)
+
+    assert alice.get("/dashboard").status_code == 200
+
+
+def test_every_changing_route_is_a_post_under_test(app: Flask) -> None:
+    changing = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    posts = {re.sub("<.*?>", "0123456789abcdef", path) for path in changing}
+
+    assert posts == set(EVERY_POST)
+
+
+def test_own_pages_may_change_things(alice: Visitor) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
+
+    assert alice.post("/signout", headers=headers).status_code == 303
+
+
+def test_signing_in_renews_the_cookie(visitor: Visitor) -> None:
+    before = visitor.csrf_token()
+    visitor.sign_in()
+
+    assert visitor.client.post("/signout", data={"csrf_token": before}).status_code == 400
+
+
+def test_too_many_sign_ins_are_asked_to_wait(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    busy = Visitor(make_app(SIGNIN_LIMIT="2 per minute", PRIVATE_SERVERS=sandbox.origin), sandbox)
+    busy.begin()
+    busy.begin()
+
+    answer = busy.post("/signin", {"host": sandbox.origin})
+
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"] == "60"
+    assert "Wait 60 seconds" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "same"),
+    [
+        ("0", ("198.51.100.1", "198.51.100.2"), True),
+        ("1", ("198.51.100.1", "198.51.100.2"), False),
+        ("1", ("203.0.113.9, 198.51.100.1", "203.0.113.8, 198.51.100.1"), True),
+        ("1", ("2001:db8::1", "2001:db8::2"), True),
+        ("1", ("2001:db8::1", "2001:db8:0:1::1"), False),
+    ],
+)
+def test_visitors_are_told_apart_by_what_trusted_proxies_say(
+    make_app: Callable[..., Flask], sandbox: Running, proxies: str, forwarded: tuple[str, str], same: bool
+) -> None:
+    app = make_app(SIGNIN_LIMIT="1 per minute", TRUSTED_PROXIES=proxies, PRIVATE_SERVERS=sandbox.origin)
+    statuses = [
+        Visitor(app, sandbox).post("/signin", {"host": "x"}, headers={"X-Forwarded-For": addresses}).status_code
+        for addresses in forwarded
+    ]
+
+    assert statuses == [422, 429 if same else 422]
+
+
+def test_behind_a_proxy_the_public_address_is_used(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    app = make_app(**PRODUCTION, TRUSTED_PROXIES="1", PRIVATE_SERVERS=sandbox.origin)
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "signin.example"}
+
+    assert app.test_client().get("/", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example", "[::1", "localhost.evil.example"])
+def test_another_host_name_leads_to_the_apps_own(visitor: Visitor, host: str) -> None:
+    answer = visitor.client.get("/callback?session=1", headers={"Host": host})
+
+    assert (answer.status_code, answer.location) == (303, "http://localhost/callback?session=1")
+
+
+def test_a_form_sent_to_another_host_name_begins_anew(visitor: Visitor) -> None:
+    answer = visitor.client.post("/signin", headers={"Host": "127.0.0.1"})
+
+    assert (answer.status_code, answer.location) == (303, "http://localhost/")
+
+
+def test_health_is_told_at_any_host_name(visitor: Visitor) -> None:
+    assert visitor.client.get("/healthz", headers={"Host": "10.0.0.5"}).text == "ok\n"
+    assert visitor.client.get("/readyz", headers={"Host": "10.0.0.5"}).text == "ready\n"
+
+
+def test_a_form_that_is_too_large_is_told(visitor: Visitor) -> None:
+    answer = visitor.post("/signin", {"host": "x" * 300_000})
+
+    assert answer.status_code == 413
+    assert "too much at once" in answer.text

@@ -1,0 +1,367 @@
+"""The sign-in journey, as the app's own server sees it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+
+from misskey import DEMO, PERMISSIONS
+from sandbox import Misbehaviour, Running, serve
+from tests.cast import Visitor, query
+from web import pending
+
+
+def title(page: str) -> str:
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.DOTALL)
+    assert found, page
+    return found[1].strip()
+
+
+def test_the_form_leads_to_the_server_with_everything_it_needs(visitor: Visitor, sandbox: Running) -> None:
+    answer = visitor.post("/signin", {"host": sandbox.origin, "permission": ["read:account", "write:notes"]})
+
+    assert answer.status_code == 303
+    assert answer.location.startswith(f"{sandbox.origin}/miauth/")
+    assert query(answer.location) == {
+        "name": "Sign in with Misskey",
+        "callback": "http://localhost/callback",
+        "permission": "read:account,write:notes",
+    }
+
+
+def test_the_session_id_is_a_fresh_random_uuid(visitor: Visitor) -> None:
+    first, second = (uuid.UUID(visitor.begin()) for _ in range(2))
+
+    assert first.version == second.version == 4
+    assert first != second
+
+
+def test_without_the_permission_field_the_settings_decide(visitor: Visitor, sandbox: Running) -> None:
+    answer = visitor.post("/signin", {"host": sandbox.origin})
+
+    assert query(answer.location)["permission"].split(",") == list(DEMO)
+
+
+def test_an_empty_permission_field_asks_for_identity_only(visitor: Visitor, sandbox: Running) -> None:
+    answer = visitor.post("/signin", {"host": sandbox.origin, "permission": ""})
+
+    assert "permission" not in query(answer.location)
+
+
+def test_an_unknown_permission_is_told_at_the_form(visitor: Visitor, sandbox: Running) -> None:
+    answer = visitor.post("/signin", {"host": sandbox.origin, "permission": ["read:account", "read:minds"]})
+
+    assert answer.status_code == 422
+    assert "Misskey does not have" in answer.text
+    assert f'value="{sandbox.origin}"' in answer.text
+
+
+def test_whoever_allows_it_is_signed_in(visitor: Visitor) -> None:
+    answer = visitor.sign_in("alice")
+
+    assert (answer.status_code, answer.location) == (303, "/dashboard")
+    assert "Hello, Alice" in visitor.get("/dashboard").text
+    assert visitor.get("/").location == "/dashboard"
+
+
+def test_the_form_stays_open_for_another_account(alice: Visitor) -> None:
+    assert alice.get("/signin").status_code == 200
+
+
+def test_a_mistyped_server_is_told_beside_the_field_with_the_text_kept(visitor: Visitor) -> None:
+    answer = visitor.post("/signin", {"host": "misskey"})
+
+    assert answer.status_code == 422
+    assert "The ending is missing" in answer.text
+    assert 'value="misskey"' in answer.text
+    assert 'aria-describedby="host-help host-error"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("misbehaviour", "status", "words"),
+    [
+        (Misbehaviour.MASTODON, 422, "It runs mastodon"),
+        (Misbehaviour.MIAUTH_OFF, 422, "switched off"),
+        (Misbehaviour.FORBIDDEN, 502, "firewall"),
+        (Misbehaviour.NOT_JSON, 502, "gave an answer that makes no sense"),
+        (Misbehaviour.BROKEN, 502, "said no"),
+        (Misbehaviour.RATE_LIMITED, 502, "Wait 30 seconds"),
+    ],
+)
+def test_a_server_where_it_can_not_work_is_told_at_the_form(
+    visitor: Visitor, sandbox: Running, misbehaviour: Misbehaviour, status: int, words: str
+) -> None:
+    sandbox.world.misbehaviour = misbehaviour
+
+    answer = visitor.post("/signin", {"host": sandbox.origin})
+
+    assert answer.status_code == status
+    assert words in answer.text
+    assert f'value="{sandbox.origin}"' in answer.text
+    assert not visitor.cookie().get("pending")
+
+
+def test_a_good_server_is_asked_what_it_is_once_in_ten_minutes(visitor: Visitor, sandbox: Running) -> None:
+    visitor.begin()
+    visitor.begin()
+
+    assert sandbox.requests.count(("POST", "/api/meta")) == 1
+
+
+def test_the_form_remembers_the_last_server(visitor: Visitor, sandbox: Running) -> None:
+    visitor.begin()
+
+    assert f'value="{urlsplit(sandbox.origin).netloc}"' in visitor.get("/").text
+
+
+def test_another_browser_can_not_finish_a_sign_in(visitor: Visitor, app: Flask, sandbox: Running) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    bob = Visitor(app, sandbox)
+    bob.get("/")
+
+    answer = bob.get(f"/callback?session={session_id}")
+
+    assert answer.status_code == 400
+    assert title(answer.text) == "This sign-in began in another browser"
+    assert ("POST", f"/api/miauth/{session_id}/check") not in sandbox.requests
+    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+
+
+@pytest.mark.parametrize("session_id", ["", "nonsense", "00000000-0000-4000-8000-000000000000", "%00", "a" * 5000])
+def test_a_made_up_callback_does_nothing(alice: Visitor, session_id: str) -> None:
+    assert alice.get(f"/callback?session={session_id}").status_code == 400
+    assert alice.get("/dashboard").status_code == 200
+
+
+def test_an_in_app_browser_is_told_how_to_get_out(visitor: Visitor) -> None:
+    page = visitor.get("/callback?session=x", headers={"User-Agent": "Mozilla/5.0 (iPhone) Safari Line/14.1.0"}).text
+
+    assert "open in browser" in page
+
+
+def test_without_cookies_the_form_says_so(app: Flask, sandbox: Running) -> None:
+    client = app.test_client(use_cookies=False)
+
+    answer = client.post("/signin", data={"host": sandbox.origin, "csrf_token": "x"})
+
+    assert answer.status_code == 400
+    assert title(answer.text) == "Your browser did not send our cookie"
+
+
+def test_not_yet_allowed_can_be_checked_again(visitor: Visitor) -> None:
+    session_id = visitor.begin()
+
+    early = visitor.get(f"/callback?session={session_id}")
+    assert early.status_code == 403
+    assert "not allowed yet" in title(early.text)
+    assert session_id in early.text
+
+    visitor.allow(session_id)
+    assert visitor.post("/signin/resume", {"session": session_id}).location == "/dashboard"
+
+
+def test_the_home_page_offers_to_go_on_or_to_cancel(visitor: Visitor) -> None:
+    session_id = visitor.begin()
+    assert "Have you allowed it at" in visitor.get("/").text
+
+    assert visitor.post("/signin/cancel", {"session": session_id}).location == "/"
+
+    assert "Have you allowed it at" not in visitor.get("/").text
+    assert visitor.post("/signin/resume", {"session": session_id}).status_code == 410
+
+
+def test_a_sign_in_is_valid_for_ten_minutes(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    later = time.time() + pending.VALID_SECONDS + 1
+    monkeypatch.setattr("web.pending.time.time", lambda: later)
+
+    answer = visitor.get(f"/callback?session={session_id}")
+
+    assert answer.status_code == 410
+    assert "took too long" in title(answer.text)
+
+
+def test_a_reload_of_the_callback_ends_in_the_same_account(alice: Visitor, sandbox: Running) -> None:
+    checks = [path for _, path in sandbox.requests if path.endswith("/check")]
+    session_id = checks[0].split("/")[3]
+
+    assert alice.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert [path for _, path in sandbox.requests if path.endswith("/check")] == checks
+    assert len(alice.cookie()["accounts"]) == 1  # type: ignore[arg-type]
+
+
+def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    visitor.get(f"/callback?session={session_id}")
+    visitor.post("/signout")
+
+    answer = visitor.get(f"/callback?session={session_id}")
+
+    assert answer.status_code == 410
+    assert title(answer.text) == "This sign-in is over"
+
+
+def test_an_old_cookie_can_not_bring_a_finished_sign_in_back(visitor: Visitor) -> None:
+    session_id = visitor.begin()
+    old = visitor.client.get_cookie("session")
+    assert old
+    visitor.allow(session_id)
+    visitor.get(f"/callback?session={session_id}")
+    visitor.post("/signout")
+    visitor.client.set_cookie("session", old.value)
+
+    answer = visitor.get(f"/callback?session={session_id}")
+
+    assert answer.status_code == 410
+    assert visitor.get("/dashboard").status_code == 303
+
+
+def test_callbacks_at_the_same_moment_end_in_one_account(visitor: Visitor, app: Flask, sandbox: Running) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    sandbox.world.misbehaviour = Misbehaviour.SLOW
+    sandbox.world.slow_seconds = 0.3
+    cookie = visitor.client.get_cookie("session")
+    assert cookie
+    together = threading.Barrier(6)
+
+    def call_back(_: int) -> tuple[int, list[str]]:
+        twin = Visitor(app, sandbox)
+        twin.client.set_cookie("session", cookie.value)
+        together.wait()
+        answer = twin.get(f"/callback?session={session_id}")
+        return answer.status_code, twin.cookie()["accounts"]  # type: ignore[return-value]
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(call_back, range(6)))
+
+    assert {status for status, _ in results} == {303}
+    assert len({tuple(keys) for _, keys in results}) == 1
+    assert [path for _, path in sandbox.requests].count(f"/api/miauth/{session_id}/check") == 1
+
+
+def test_two_tabs_sign_in_at_two_servers(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    with serve() as other:
+        app = make_app(PRIVATE_SERVERS=f"{sandbox.origin} {other.origin}")
+        here = Visitor(app, sandbox)
+        first, second = here.begin(sandbox.origin), here.begin(other.origin)
+        here.allow(first, "alice")
+        Visitor.allow(Visitor(app, other), second, "bob")
+
+        assert here.get(f"/callback?session={second}").location == "/dashboard"
+        assert here.get(f"/callback?session={first}").location == "/dashboard"
+
+        page = here.get("/dashboard").text
+        assert f"alice@{urlsplit(sandbox.origin).netloc}" in page
+        assert f"bob@{urlsplit(other.origin).netloc}" in page
+
+
+def test_the_token_is_asked_only_where_the_sign_in_began(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    with serve() as other:
+        app = make_app(PRIVATE_SERVERS=f"{sandbox.origin} {other.origin}")
+        here = Visitor(app, sandbox)
+        session_id = here.begin(sandbox.origin)
+        here.allow(session_id)
+
+        here.get(f"/callback?session={session_id}&host={other.origin}", headers={"Referer": other.origin})
+
+        assert ("POST", f"/api/miauth/{session_id}/check") in sandbox.requests
+        assert other.requests == []
+
+
+def test_a_failed_check_can_be_tried_again(visitor: Visitor, sandbox: Running) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    assert visitor.get(f"/callback?session={session_id}").status_code == 502
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+
+    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+
+
+def test_a_restart_finds_pending_and_finished_sign_ins(
+    make_app: Callable[..., Flask], sandbox: Running, alice: Visitor
+) -> None:
+    session_id = alice.begin()
+    alice.allow(session_id, "bob")
+    cookie = alice.client.get_cookie("session")
+    assert cookie
+    after = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin), sandbox)
+    after.client.set_cookie("session", cookie.value)
+
+    assert "Hello, Alice" in after.get("/dashboard").text
+    assert after.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert "Hello, bob" in after.get("/dashboard").text
+
+
+def test_the_cookie_stays_small_with_everything_under_way(visitor: Visitor) -> None:
+    for _ in range(12):
+        visitor.begin(permission=list(PERMISSIONS))
+
+    cookie = visitor.client.get_cookie("session")
+    assert cookie
+    assert len(cookie.value) < 3800
+    assert len(visitor.cookie()["pending"]) == pending.MOST_PENDING  # type: ignore[arg-type]
+
+
+def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running) -> None:
+    answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": " aliceNativeToken \n"})
+
+    assert (answer.status_code, answer.location) == (303, "/dashboard")
+    assert "Hello, Alice" in visitor.get("/dashboard").text
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("", "Paste the token"),
+        ("has spaces in it", "letters and digits only"),
+        ("トークン", "letters and digits only"),
+        ("x" * 600, "This is not a token."),
+        ("a" * 32, "does not know this token"),
+    ],
+)
+def test_a_wrong_token_is_told_and_never_shown_again(
+    visitor: Visitor, sandbox: Running, token: str, words: str
+) -> None:
+    answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": token})
+
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert not token or token not in answer.text
+    assert f'value="{sandbox.origin}"' in answer.text
+
+
+def test_a_token_that_may_not_tell_whose_it_is_is_told(visitor: Visitor, sandbox: Running) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id, permissions=["write:notes"])
+    token = next(reversed(sandbox.world.tokens))
+
+    answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": token})
+
+    assert answer.status_code == 422
+    assert "may not tell whose it is" in answer.text
+
+
+def test_a_server_that_fails_at_the_token_form_is_told_there(visitor: Visitor, sandbox: Running) -> None:
+    sandbox.world.misbehaviour = Misbehaviour.MASTODON
+
+    answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": "a" * 32})
+
+    assert answer.status_code == 422
+    assert "It runs mastodon" in answer.text
+
+
+def test_the_token_form_is_shown(visitor: Visitor) -> None:
+    assert visitor.get("/signin/token").status_code == 200

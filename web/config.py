@@ -1,0 +1,214 @@
+"""Every setting: name, default, reason. Wrong ones stop the start, in words.
+
+Settings are environment variables with the prefix ``MIAUTH_``, also from a file ``.env``; ``.env.example`` explains
+each. ``python -m web.config`` checks them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from misskey.errors import ServerNameError
+from misskey.miauth import check_app
+from misskey.permissions import DEMO, parse_permissions
+from misskey.server import Server
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTANCE = ROOT / "instance"
+PREFIX = "MIAUTH_"
+#: Large, open to everyone, and Misskey itself; only suggestions.
+SUGGESTED = "misskey.io nijimiss.moe misskey.design"
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message says which ones and how to mend them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, checked. Lists keep the order in which they were written."""
+
+    secret_key: str = field(repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(repr=False)
+    public_url: str
+    app_name: str
+    app_icon: str
+    permissions: tuple[str, ...]
+    token_store: str
+    private_servers: tuple[str, ...]
+    suggested_servers: tuple[str, ...]
+    trusted_proxies: int
+    session_days: int
+    signin_limit: str
+
+    @property
+    def production(self) -> bool:
+        """With a public address on https the app is in production."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def host(self) -> str:
+        """The host name of the public address: cookies belong to it."""
+        return urlsplit(self.public_url).hostname or ""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment, with what ``.env`` adds to it."""
+    from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    return from_file | dict(os.environ)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in ``environ``, by default :func:`environment`; raises :class:`SettingsError`."""
+    return _Reader(environment() if environ is None else environ).settings()
+
+
+class _Reader:
+    """Reads setting after setting and collects what is wrong, so that one start tells everything."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.wrong: list[str] = []
+
+    def settings(self) -> Settings:
+        port = self.environ.get("PORT") or "8000"
+        public_url = self.public_url(self.text("PUBLIC_URL", f"http://localhost:{port}"))
+        private_servers = self.private_servers()
+        settings = Settings(
+            secret_key=self.secret_key(public_url.startswith("https://")),
+            secret_key_fallbacks=self.words("SECRET_KEY_FALLBACKS"),
+            public_url=public_url,
+            app_name=self.text("APP_NAME", "Sign in with Misskey"),
+            app_icon=self.text("APP_ICON", ""),
+            permissions=self.permissions(),
+            token_store=self.token_store(),
+            private_servers=private_servers,
+            suggested_servers=self.suggested_servers(private_servers),
+            trusted_proxies=self.number("TRUSTED_PROXIES", 0, 0, 10),
+            session_days=self.number("SESSION_DAYS", 30, 1, 400),  # browsers keep a cookie for 400 days at most
+            signin_limit=self.limit("SIGNIN_LIMIT", "20 per minute"),
+        )
+        try:
+            check_app(settings.app_name, settings.app_icon, f"{public_url}/callback")
+        except ValueError as error:
+            self.complain("APP_NAME", f"or APP_ICON or PUBLIC_URL: {error}.")
+        if self.wrong:
+            raise SettingsError("These settings need mending:\n" + "\n".join(f"  {line}" for line in self.wrong))
+        return settings
+
+    def complain(self, name: str, words: str) -> None:
+        self.wrong.append(f"{PREFIX}{name} {words}")
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(PREFIX + name, "").strip() or default
+
+    def words(self, name: str, default: str = "") -> tuple[str, ...]:
+        return tuple(word for word in re.split(r"[\s,]+", self.text(name, default)) if word)
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name, str(default))
+        if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most:
+            return int(text)
+        self.complain(name, f"must be a whole number from {least} to {most}.")
+        return default
+
+    def limit(self, name: str, default: str) -> str:
+        text = self.text(name, default)
+        if not re.fullmatch(r"[1-9][0-9]{0,5} per (second|minute|hour|day)", text):
+            self.complain(name, f"must read like “{default}”.")
+        return text
+
+    def public_url(self, text: str) -> str:
+        try:
+            origin = Server.parse_origin(text).origin
+        except ValueError as error:
+            self.complain("PUBLIC_URL", f"must be an address such as https://signin.example: {error}")
+            return text
+        if origin.startswith("http://") and urlsplit(origin).hostname not in ("localhost", "127.0.0.1", "::1"):
+            self.complain("PUBLIC_URL", "must begin with https://; plain http is for this machine only.")
+        return origin
+
+    def secret_key(self, production: bool) -> str:
+        key = self.text("SECRET_KEY", "")
+        if path := self.text("SECRET_KEY_FILE", ""):
+            try:
+                key = Path(path).read_text().strip()
+            except OSError as error:
+                self.complain("SECRET_KEY_FILE", f"can't be read: {error.strerror}.")
+        if not key and not production:
+            return development_key()
+        if len(key) < 32:
+            self.complain(
+                "SECRET_KEY",
+                "must have 32 characters or more. Make one with: "
+                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            )
+        return key
+
+    def permissions(self) -> tuple[str, ...]:
+        if f"{PREFIX}PERMISSIONS" not in self.environ:
+            return DEMO
+        try:
+            return parse_permissions(self.words("PERMISSIONS"))
+        except ValueError as error:
+            self.complain("PERMISSIONS", f"has a name that Misskey does not know: {error}")
+            return ()
+
+    def token_store(self) -> str:
+        url = self.text("TOKEN_STORE", f"sqlite:///{INSTANCE / 'tokens.sqlite3'}")
+        if not re.fullmatch("sqlite:///.+", url):
+            self.complain("TOKEN_STORE", "must be a file, such as sqlite:////data/tokens.sqlite3.")
+        return url
+
+    def private_servers(self) -> tuple[str, ...]:
+        origins = []
+        for word in self.words("PRIVATE_SERVERS"):
+            try:
+                origins.append(Server.parse_origin(word).origin)
+            except ValueError as error:
+                self.complain("PRIVATE_SERVERS", f"has {word}: {error}")
+        return tuple(origins)
+
+    def suggested_servers(self, private: tuple[str, ...]) -> tuple[str, ...]:
+        servers = []
+        for word in self.words("SUGGESTED_SERVERS", SUGGESTED):
+            try:
+                servers.append(Server.parse(word, private).host)
+            except ServerNameError as error:
+                self.complain("SUGGESTED_SERVERS", f"has {word}: {error}")
+        return tuple(servers)
+
+
+def development_key() -> str:
+    """Return the key of this working copy: made once, readable by the owner only."""
+    path = INSTANCE / "secret_key"
+    INSTANCE.mkdir(mode=0o700, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+def main() -> int:
+    """Check the settings; say what is wrong."""
+    try:
+        load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Every failure as one page, or one fragment, that says what happened, whose side it is on, and what to do now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, current_app, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_ngettext as _ln
+from flask_limiter import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from misskey import (
+    AnswerTooLarge,
+    APIError,
+    AuthenticationFailed,
+    InsecureConnection,
+    InvalidAnswer,
+    MiAuthDisabled,
+    MisskeyError,
+    NotMisskey,
+    PermissionDenied,
+    RateLimited,
+    ServerForbidden,
+    ServerNotFound,
+    ServerTimeout,
+    TransportError,
+)
+
+from .token_store import StoreUnavailable
+
+
+@dataclass
+class Problem(Exception):
+    """A failure in words for the visitor; ``action`` names what the page offers to do next."""
+
+    status: int
+    title: Any
+    words: Any
+    action: str = "start"
+    retry_after: int | None = None
+    context: dict[str, Any] | None = None
+
+
+def init_app(app: Flask) -> None:
+    """Answer every failure in ``app`` with words."""
+    app.register_error_handler(Problem, answer)
+    app.register_error_handler(MisskeyError, lambda error: answer(of_server(error)))
+    app.register_error_handler(CSRFError, lambda error: answer(_not_our_page()))
+    app.register_error_handler(RateLimitExceeded, lambda error: answer(_too_many(error)))
+    app.register_error_handler(StoreUnavailable, _store_unavailable)
+    app.register_error_handler(HTTPException, lambda error: answer(_of_http(error)))
+    app.register_error_handler(Exception, _broken)
+
+
+def answer(problem: Problem) -> ResponseReturnValue:
+    """Return the page of ``problem``, or its fragment where a panel asked."""
+    template = "_problem.html" if "HX-Request" in request.headers else "problem.html"
+    response = make_response(
+        render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context or {}),
+        problem.status,
+    )
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def of_server(error: MisskeyError) -> Problem:
+    """Return what a failure at the remote server means for the visitor."""
+    host = getattr(error, "host", "")
+    current_app.logger.warning("%s at %s (%s)", type(error).__name__, host, request.endpoint)
+    if isinstance(error, ServerTimeout):
+        return Problem(504, _l("%(host)s takes too long", host=host), _WORDS[ServerTimeout], "retry")
+    if isinstance(error, AuthenticationFailed):
+        return Problem(
+            502, _l("%(host)s no longer accepts the token", host=host), _WORDS[AuthenticationFailed], "again"
+        )
+    if isinstance(error, RateLimited):
+        return Problem(502, _l("%(host)s asks to slow down", host=host), wait_words(error.retry_after), "retry")
+    if isinstance(error, NotMisskey) and error.software:
+        words = _l("It runs %(software)s. This works with Misskey servers only.", software=error.software)
+        return Problem(422, _l("%(host)s is not a Misskey server", host=host), words, "start")
+    for kind, title in _TITLES.items():
+        if isinstance(error, kind):
+            action = "start" if kind in (NotMisskey, MiAuthDisabled) else "retry"
+            return Problem(422 if action == "start" else 502, title % {"host": host}, _WORDS[kind], action)
+    words = _l("The server said: %(text)s", text=error.text) if isinstance(error, APIError) and error.text else _SAYS_NO
+    return Problem(502, _l("%(host)s said no", host=host), words, "retry")
+
+
+_TITLES: dict[type[MisskeyError], Any] = {
+    ServerNotFound: _l("%(host)s can’t be found"),
+    ServerForbidden: _l("%(host)s is not on the public internet"),
+    InsecureConnection: _l("The connection to %(host)s is not secure"),
+    AnswerTooLarge: _l("%(host)s sends too much"),
+    TransportError: _l("%(host)s can’t be reached"),
+    NotMisskey: _l("%(host)s does not look like a Misskey server"),
+    MiAuthDisabled: _l("%(host)s does not let apps sign people in"),
+    InvalidAnswer: _l("%(host)s gave an answer that makes no sense"),
+    PermissionDenied: _l("The permission for this is missing"),
+}
+_WORDS: dict[type[MisskeyError], Any] = {
+    ServerTimeout: _l("The server did not answer in time. It may be busy; try again in a minute."),
+    AuthenticationFailed: _l("The token was removed at the server, or it ran out. Sign in there again to go on."),
+    ServerNotFound: _l("No server has this name. Check the spelling, or look up the name in your browser."),
+    ServerForbidden: _l("The name leads into a private network, where this app does not go. Check the spelling."),
+    InsecureConnection: _l("Its certificate is out of date or made for another name. Its owner can mend this."),
+    AnswerTooLarge: _l("Its answer is longer than any Misskey server’s, so it was not read to the end."),
+    TransportError: _l("The server refused or cut the connection. It may be down; try again in a few minutes."),
+    NotMisskey: _l("It answers, but not as Misskey does. Check the spelling of your server’s name."),
+    MiAuthDisabled: _l("This Misskey server has its sign-in for apps (MiAuth) switched off. Ask its administrators."),
+    InvalidAnswer: _l("Perhaps a firewall or a page for maintenance answered in the server’s place. Try again later."),
+    PermissionDenied: _l("Your token does not cover this. Sign in again and allow it to see this part."),
+}
+_SAYS_NO = _l("The server refused this without giving a reason. Try again in a minute.")
+
+
+def wait_words(seconds: int | None) -> Any:
+    """Return how long to wait, as people say it."""
+    if seconds is None:
+        return _l("Too many requests in a short time. Wait a minute, then try again.")
+    if seconds < 90:
+        return _ln("Wait %(num)d second, then try again.", "Wait %(num)d seconds, then try again.", seconds)
+    minutes = -(-seconds // 60)
+    return _ln("Wait %(num)d minute, then try again.", "Wait %(num)d minutes, then try again.", minutes)
+
+
+def in_app_browser() -> bool:
+    """Tell whether the page is open inside another app, whose browser forgets or splits cookies."""
+    agent = request.headers.get("User-Agent", "")
+    return any(
+        mark in agent for mark in ("FBAN/", "FBAV/", "Instagram", " Line/", "Twitter", "; wv)", "MicroMessenger")
+    )
+
+
+def _not_our_page() -> Problem:
+    if request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]) is None:
+        return Problem(
+            400,
+            _l("Your browser did not send our cookie"),
+            _l("Signing in needs one cookie, to know that it is you who comes back. Allow cookies for this site, "
+               "then start again."),
+        )  # fmt: skip
+    return Problem(
+        400,
+        _l("This page was too old"),
+        _l("Nothing was changed. Go back, reload the page and send it again."),
+        "back",
+    )
+
+
+def _too_many(error: RateLimitExceeded) -> Problem:
+    seconds = error.limit.limit.get_expiry()
+    return Problem(429, _l("That was a bit too often"), wait_words(seconds), "back", seconds)
+
+
+def _of_http(error: HTTPException) -> Problem:
+    status = error.code or 500
+    texts = {
+        401: (_l("You are signed out"), _l("Sign in again to see this."), "start"),
+        404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "start"),
+        405: (
+            _l("This page can’t be opened like that"),
+            _l("It is part of a form. Start from the first page."),
+            "start",
+        ),
+        413: (_l("That was too much at once"), _l("Go back and send less."), "back"),
+    }
+    default = (_l("Something in the request was not right"), _l("Go back and try again."), "back")
+    title, words, action = texts.get(status, default)
+    return Problem(status, title, words, action)
+
+
+def _store_unavailable(error: StoreUnavailable) -> ResponseReturnValue:
+    current_app.logger.error("token store: %s", error)
+    return answer(
+        Problem(
+            503,
+            _l("Our memory is not available"),
+            _l("This is on our side: the place where sign-ins are kept does not answer. Try again in a minute."),
+            "retry",
+            30,
+        )
+    )
+
+
+def _broken(error: Exception) -> ResponseReturnValue:
+    current_app.logger.error("%s failed", request.endpoint, exc_info=error)
+    return answer(
+        Problem(
+            500, _l("Something broke on our side"), _l("It was noted. Try again; if it stays, tell the host."), "retry"
+        )
+    )

@@ -1,0 +1,38 @@
+"""Doing something once, however often and wherever it is asked for: double clicks, reloads, two workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from misskey.transport import TOTAL_SECONDS
+
+from .token_store import TokenStore
+
+WORKING_SECONDS = int(TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
+LOOK_AGAIN_SECONDS = 0.1
+
+
+def do_once(store: TokenStore, name: str, work: Callable[[], str | None], seconds: int) -> str | None:
+    """Return what ``work`` returns, or what it returned when somebody did ``name`` in the last ``seconds``.
+
+    While somebody else is at it, this waits. When ``work`` raises or returns ``None``, nothing was done and the next
+    one tries again.
+    """
+    if not store.put(name, "", WORKING_SECONDS, only_if_new=True):
+        return _result_of_other(store, name)
+    result = None
+    try:
+        result = work()
+    finally:
+        if result is None:
+            store.delete(name)
+        else:
+            store.put(name, result, seconds)
+    return result
+
+
+def _result_of_other(store: TokenStore, name: str) -> str | None:
+    while (result := store.get(name)) == "":
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return result

@@ -1,0 +1,114 @@
+"""Headers, cross-site checks, rate limits, proxies."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, redirect, request
+from flask_limiter import Limiter
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
+
+from .config import Settings
+
+
+def _visitor() -> str:
+    """Return whom to count requests for: an IPv6 visitor has a whole /64 of addresses."""
+    address = ipaddress.ip_address(request.remote_addr or "127.0.0.1")
+    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
+
+
+csrf = CSRFProtect()
+limiter = Limiter(_visitor)
+
+#: Larger than any form here; an upload will need its own, streamed.
+LARGEST_FORM_BYTES = 256 * 1024
+YEAR_SECONDS = 31_536_000
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Make every answer and every change of ``app`` safe by default."""
+    app.config.from_mapping(
+        SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM_BYTES,
+        # A name with this prefix is accepted from this host over https only, so no neighbour can plant a cookie.
+        SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
+        SESSION_COOKIE_SECURE=settings.production,
+        SESSION_COOKIE_SAMESITE="Lax",  # Strict would be missing when the browser comes back from the server
+        PERMANENT_SESSION_LIFETIME=settings.session_days * 86400,
+        SESSION_REFRESH_EACH_REQUEST=False,  # a slow panel would bring back the cookie from before a sign-in
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the cookie: a form that was left open still works
+        WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which privacy extensions remove; Origin is checked below
+        RATELIMIT_STORAGE_URI="memory://",  # each worker counts for itself
+    )
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    app.before_request(lambda: _stay_on_one_host(settings))
+    app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
+    csrf.init_app(app)
+    limiter.init_app(app)
+    policy = _content_policy(settings)
+    app.after_request(lambda response: _add_headers(response, policy, settings.production))
+
+
+def _stay_on_one_host(settings: Settings) -> BaseResponse | None:
+    """Lead a browser at ``127.0.0.1`` to ``localhost``, or the other way: the cookie belongs to one of them."""
+    if _hostname(f"//{request.host}") == settings.host or request.path in ("/healthz", "/readyz"):
+        return None
+    path = request.full_path.removesuffix("?") if request.method == "GET" else "/"
+    return redirect(settings.public_url + path, 303)
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _refuse_other_sites(settings: Settings) -> None:
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise CSRFError("The request came from another site.")
+    if origin and _hostname(origin) != settings.host:
+        raise CSRFError("The request came from another site.")
+
+
+def _content_policy(settings: Settings) -> str:
+    # Browsers also apply form-action to the redirect that answers a form, and that one leads to any Misskey server.
+    private = " ".join(settings.private_servers)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",  # Pico CSS draws its icons as data: pictures
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            f"form-action 'self' https: {private}".rstrip(),
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _add_headers(response: Response, policy: str, production: bool) -> Response:
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
+    if production:
+        response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
