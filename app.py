@@ -104,6 +104,7 @@ def signin() -> ResponseReturnValue:
 
 
 @journey.get("/callback")
+@security.limiter.limit(lambda: accounts.settings().signin_limit)
 def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")
@@ -113,7 +114,7 @@ def callback() -> ResponseReturnValue:
     key = pending.finished_as(session_id)
     if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
         return redirect(url_for("dashboard.shell"), 303)
-    raise _USED if key is not None else _OTHER_BROWSER
+    return error_pages.answer(_USED if key is not None else _OTHER_BROWSER)
 
 
 @journey.post("/signin/resume")
@@ -121,9 +122,7 @@ def callback() -> ResponseReturnValue:
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending.find(request.form.get("session", ""))
-    if not begun:
-        raise _USED
-    return _finish(begun)
+    return _finish(begun) if begun else error_pages.answer(_USED)
 
 
 @journey.post("/signin/cancel")
@@ -158,7 +157,7 @@ def switch(public_id: str) -> ResponseReturnValue:
     """Use another of this browser's accounts."""
     account = next((account for account in accounts.signed_in() if account.public_id == public_id), None)
     if not account:
-        raise Problem(404, _("This account is not signed in here"), _("Sign in again to use it."))
+        return error_pages.answer(_NOT_HERE)
     accounts.enter(account.key)
     return redirect(url_for("dashboard.shell"), 303)
 
@@ -199,6 +198,7 @@ _USED = Problem(
     _l("This sign-in is over"),
     _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
 )
+_NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))
 _EXPIRED = Problem(
     410,
     _l("This sign-in took too long"),
@@ -216,20 +216,15 @@ def _finish(begun: pending.Pending) -> ResponseReturnValue:
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
     if begun.expired:
         pending.drop(begun.session_id)
-        raise _EXPIRED
+        return error_pages.answer(_EXPIRED)
     key = pending.finish_once(begun.session_id, lambda: _fetch(begun))
     if key is None:
-        raise Problem(
-            403,
-            _("%(host)s says: not allowed yet", host=begun.server.host),
-            _("If you have just allowed it, check again. If you closed the page or denied it, you can start again."),
-            "resume",
-            context={"begun": begun},
-        )
-    if not accounts.load(key):
-        pending.drop(begun.session_id)
-        raise _USED
+        title = _("%(host)s says: not allowed yet", host=begun.server.host)
+        words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
+        return error_pages.answer(Problem(403, title, words, "resume", context={"begun": begun}))
     pending.drop(begun.session_id)
+    if not accounts.load(key):
+        return error_pages.answer(_USED)
     accounts.enter(key)
     return redirect(url_for("dashboard.shell"), 303)
 

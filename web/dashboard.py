@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -65,7 +65,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
         if not isinstance(answer, dict):
             raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
     except MisskeyError as error:
-        raise _panel_problem(error, account, shown) from error
+        return error_pages.answer(_panel_problem(error, account, shown))
     return _page_or_fragment("panels/panel.html", shown.title, panel=shown, answer=answer)
 
 
@@ -100,13 +100,12 @@ def posted(account: Account, draft: str) -> ResponseReturnValue:
 
 
 def _panel_problem(error: MisskeyError, account: Account, panel: Panel) -> error_pages.Problem:
-    problem = error_pages.of_server(error)
-    problem.context = {"panel": panel, "account": account, "exchanges": accounts.exchanges()}
+    context: dict[str, Any] = {"panel": panel, "account": account, "exchanges": accounts.exchanges()}
     if isinstance(error, PermissionDenied):
-        problem.context["permissions"] = sorted({*(account.permissions or ()), panel.permission})
+        context["permissions"] = sorted({*(account.permissions or ()), panel.permission})
     elif isinstance(error, AuthenticationFailed):
-        problem.context["permissions"] = account.permissions or accounts.settings().permissions
-    return problem
+        context["permissions"] = account.permissions or accounts.settings().permissions
+    return replace(error_pages.of_server(error), context=context)
 
 
 def _post(account: Account, form: NoteForm) -> str:

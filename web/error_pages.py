@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, current_app, make_response, render_template, request
@@ -32,24 +32,31 @@ from misskey import (
 
 from .token_store import StoreUnavailable
 
+FROM_ELSEWHERE = "The request came from another site."
+#: These check the page's token once more, as their forms do, and show the form again with what was typed.
+_FORMS = ("journey.signin", "journey.token", "dashboard.post_note")
 
-@dataclass
-class Problem(Exception):
-    """A failure in words for the visitor; ``action`` names what the page offers to do next."""
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A failure in words for the visitor.
+
+    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume`` or ``browser``;
+    ``context`` is what it needs to know for that.
+    """
 
     status: int
     title: Any
     words: Any
     action: str = "start"
     retry_after: int | None = None
-    context: dict[str, Any] | None = None
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
-    app.register_error_handler(Problem, answer)
     app.register_error_handler(MisskeyError, lambda error: answer(of_server(error)))
-    app.register_error_handler(CSRFError, lambda error: answer(_not_our_page()))
+    app.register_error_handler(CSRFError, _not_our_page)
     app.register_error_handler(RateLimitExceeded, lambda error: answer(_too_many(error)))
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(HTTPException, lambda error: answer(_of_http(error)))
@@ -60,7 +67,7 @@ def answer(problem: Problem) -> ResponseReturnValue:
     """Return the page of ``problem``, or its fragment where a panel asked."""
     template = "_problem.html" if "HX-Request" in request.headers else "problem.html"
     response = make_response(
-        render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context or {}),
+        render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context),
         problem.status,
     )
     if problem.retry_after is not None:
@@ -136,20 +143,19 @@ def in_app_browser() -> bool:
     )
 
 
-def _not_our_page() -> Problem:
+def _not_our_page(error: CSRFError) -> ResponseReturnValue:
     if request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]) is None:
-        return Problem(
-            400,
-            _l("Your browser did not send our cookie"),
-            _l("Signing in needs one cookie, to know that it is you who comes back. Allow cookies for this site, "
-               "then start again."),
-        )  # fmt: skip
-    return Problem(
-        400,
-        _l("This page was too old"),
-        _l("Nothing was changed. Go back, reload the page and send it again."),
-        "back",
-    )
+        return answer(
+            Problem(
+                400,
+                _l("Your browser did not send our cookie"),
+                _l("Signing in needs a cookie, to know that it is you. Allow cookies here, then start again."),
+            )
+        )
+    if error.description != FROM_ELSEWHERE and request.endpoint in _FORMS:
+        return make_response(current_app.view_functions[request.endpoint]())
+    words = _l("Nothing was changed. Go back, reload the page and send it again.")
+    return answer(Problem(400, _l("This page was too old"), words, "back"))
 
 
 def _too_many(error: RateLimitExceeded) -> Problem:

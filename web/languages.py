@@ -7,6 +7,9 @@ from flask_babel import Babel, get_locale
 
 from .config import ROOT
 
+#: English is what the texts are written in.
+LANGUAGES = ["en", *sorted(path.parent.name for path in ROOT.glob("translations/*/LC_MESSAGES"))]
+
 
 def init_app(app: Flask) -> None:
     """Translate the texts of ``app``."""
@@ -15,11 +18,6 @@ def init_app(app: Flask) -> None:
         app,
         default_translation_directories=str(ROOT / "translations"),
         default_locale="en",
-        locale_selector=lambda: request.accept_languages.best_match(_available(babel, app)) or "en",
+        locale_selector=lambda: request.accept_languages.best_match(LANGUAGES),
     )
     app.jinja_env.globals["language"] = lambda: str(get_locale() or "en")
-
-
-def _available(babel: Babel, app: Flask) -> list[str]:
-    with app.app_context():
-        return ["en", *(str(locale) for locale in babel.list_translations() if str(locale) != "en")]

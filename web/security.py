@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
 from .config import Settings
+from .error_pages import FROM_ELSEWHERE
 
 
 def _visitor() -> str:
@@ -76,9 +77,9 @@ def _refuse_other_sites(settings: Settings) -> None:
         return
     origin = request.headers.get("Origin")
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise CSRFError("The request came from another site.")
+        raise CSRFError(FROM_ELSEWHERE)
     if origin and _hostname(origin) != settings.host:
-        raise CSRFError("The request came from another site.")
+        raise CSRFError(FROM_ELSEWHERE)
 
 
 def _content_policy(settings: Settings) -> str:
