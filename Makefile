@@ -6,10 +6,10 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test check format translations bench lock clean
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 
 run: .venv/installed ## Start the app and the sandbox, a Misskey server to try it with (PORT=8000 SANDBOX_PORT=3000)
 	@.venv/bin/python -m sandbox.demo
@@ -26,6 +26,15 @@ check: .venv/installed ## Check the code: lint, formatting, types
 format: .venv/installed ## Format the code, and correct what the linter can
 	@.venv/bin/python -m ruff check --quiet --fix-only .
 	@.venv/bin/python -m ruff format --quiet .
+
+BABEL = .venv/bin/pybabel --quiet
+translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGES/messages.po, and compile these
+	@$(BABEL) extract -F translations/babel.cfg -k _l -k _ln:1,2 --no-location --sort-output --omit-header \
+		-o translations/messages.pot .
+	@$(BABEL) update -i translations/messages.pot -d translations --no-fuzzy-matching --ignore-pot-creation-date \
+		--omit-header --width 120
+	@rm translations/messages.pot
+	@$(BABEL) compile -d translations
 
 bench: .venv/installed ## Measure the app
 	@.venv/bin/python -m bench
