@@ -29,10 +29,10 @@ format: .venv/installed ## Format the code, and correct what the linter can
 
 BABEL = .venv/bin/pybabel --quiet
 translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGES/messages.po, and compile these
-	@$(BABEL) extract -F translations/babel.cfg -k _l -k _ln:1,2 --no-location --sort-output --omit-header \
+	@$(BABEL) extract -F translations/babel.cfg -k _l -k _ln:1,2 --no-location --sort-output \
 		-o translations/messages.pot .
 	@$(BABEL) update -i translations/messages.pot -d translations --no-fuzzy-matching --ignore-pot-creation-date \
-		--omit-header --width 120
+		--width 120
 	@rm translations/messages.pot
 	@$(BABEL) compile -d translations
 

@@ -164,8 +164,8 @@ def switch(public_id: str) -> ResponseReturnValue:
 
 @journey.post("/signout")
 def signout() -> ResponseReturnValue:
-    """Sign the current account out, and tell that its token still lives at the server."""
-    if account := accounts.current():
+    """Sign an account out, and tell that its token still lives at the server."""
+    if account := accounts.asked():
         accounts.leave(account)
     return redirect(url_for("journey.home"), 303)
 
@@ -237,7 +237,7 @@ def _fetch(begun: pending.Pending) -> str | None:
 def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with what was typed and why it did not work at that server."""
     problem = error_pages.of_server(error)
-    form.host.errors = [f"{problem.title}. {problem.words}"]
+    form.host.errors = [_("%(title)s. %(words)s", title=problem.title, words=problem.words)]
     mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
     page = _token_page(form) if isinstance(form, TokenForm) else _sign_in_page(form)
     return page, 422 if mistyped else problem.status

@@ -16,6 +16,7 @@ MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
 _WORDS_CHARACTERS = 300  # of a server's own words in an error
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
@@ -155,12 +156,15 @@ def _refuse_constant(name: str) -> None:
 
 
 def _shown(content: Any, token: str | None) -> str:
-    """Return JSON as text, made no further than it is shown: the indentation of deep JSON is many times its size."""
+    """Return JSON as text with all that can't be seen escaped.
+
+    It is made no further than it is shown: the indentation of deep JSON is many times its size.
+    """
     text = ""
     try:
         content = masked(content, token)
         for piece in (content,) if isinstance(content, str) else _INDENTED.iterencode(content):
-            text += piece
+            text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece)
             if len(text) > SHOWN_CHARACTERS:
                 return text[:SHOWN_CHARACTERS] + " …"
     except RecursionError:

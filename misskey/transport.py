@@ -54,7 +54,7 @@ CHUNK_BYTES = 16 * 1024
 HEADER_BYTES = 64 * 1024  # with what else is not body: chunk sizes, trailers, answers before the answer
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
 POOLED_SERVERS = 256
-POOLED_PER_SERVER = 8
+POOLED_PER_SERVER = 64  # urllib3 writes a warning for each connection beyond, at the moment it is given back
 ADDRESSES_TRIED = 4
 
 #: Global unicast blocks that lead elsewhere: translation and tunnels carry an IPv4 address that could be an inner one.
@@ -116,8 +116,8 @@ class Transport:
         self._step_seconds = step_seconds
         self._resolve = resolve
         self._verify = _ca_bundle()
-        self._adapter = _Adapter(idle_seconds)
-        self._session = _Session(user_agent, self._adapter)
+        self.adapter = _Adapter(idle_seconds)
+        self._session = _Session(user_agent, self.adapter)
         # A name service can be slow without end, and getaddrinfo has no time-out: so it waits elsewhere.
         self._resolvers = ThreadPoolExecutor(64, thread_name_prefix="resolve")
 
@@ -219,6 +219,7 @@ class _Exchange:
         self._timer.cancel()
         _current.reset(self._token)
         self.hold(None)
+        self.transport.adapter.sweep_later()  # not sooner: a connection in use is in no pool and would be overlooked
 
     def hold(self, sock: socket.socket | None) -> None:
         """Keep a second handle on the connection in use: TLS takes the first one over, and closing detaches it."""
@@ -253,9 +254,9 @@ def _translated(exchange: _Exchange) -> Iterator[None]:
             raise ServerTimeout(host, "took too long to answer") from None
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise InsecureConnection(host, "the certificate is not valid for this server") from None
-        if isinstance(error, (DecodeError, ValueError)):
+        if isinstance(error, DecodeError):
             raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        raise ServerUnreachable(host, "could not be reached, or broke the connection off") from None
+        raise ServerUnreachable(host, "could not be reached, cut the connection off or does not speak HTTP") from None
 
 
 class _Session(requests.Session):
@@ -391,11 +392,7 @@ class _Adapter(HTTPAdapter):
         _use_guarded_pools(manager)
         return manager
 
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        self._sweep_later()
-        return super().send(*args, **kwargs)
-
-    def _sweep_later(self) -> None:
+    def sweep_later(self) -> None:
         with self._lock:
             if self._sweeper is None:
                 self._sweeper = threading.Timer(self._idle_seconds, self._sweep)
@@ -408,7 +405,7 @@ class _Adapter(HTTPAdapter):
         managers = [self.poolmanager, *self.proxy_manager.values()]
         pools = [manager.pools.get(key) for manager in managers for key in manager.pools.keys()]  # noqa: SIM118
         if sum(pool.close_idle(self._idle_seconds) for pool in pools if pool):
-            self._sweep_later()
+            self.sweep_later()
 
 
 def _use_guarded_pools(manager: PoolManager) -> None:

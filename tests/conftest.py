@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from app import create_app
 from sandbox import Running, serve
 from tests import find_browser
+from tests.browsing import Browsers, watched
 from tests.cast import SECRET_KEY, Visitor, served
 
 
@@ -85,3 +86,16 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def browsers(chromium: Browser, site: str, sandbox: Running) -> Iterator[Browsers]:
+    """Browsers for one test, each with cookies of its own; whatever goes wrong in one fails the test."""
+    with watched(chromium, site, sandbox) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browsers: Browsers) -> Page:
+    """A visitor's browser, empty."""
+    return browsers.open()

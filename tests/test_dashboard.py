@@ -84,7 +84,7 @@ def test_a_panel_fails_alone_with_its_own_words(
 
     assert answer.status_code == status
     assert words in answer.text
-    assert 'href="/dashboard/profile"' in answer.text
+    assert 'href="/dashboard/profile?account=' in answer.text
     assert "What was sent" in answer.text
 
 
@@ -105,7 +105,7 @@ def test_a_missing_permission_can_be_asked_for(visitor: Visitor) -> None:
 
     answer = visitor.get("/dashboard/profile")
 
-    assert answer.status_code == 502
+    assert answer.status_code == 403
     assert "permission for this is missing" in answer.text
     assert 'name="permission" value="read:account"' in answer.text
 
@@ -195,7 +195,33 @@ def test_somebody_elses_posted_note_is_not_shown(alice: Visitor, app: Flask, san
     bob = Visitor(app, sandbox)
     bob.sign_in("bob")
 
-    assert bob.get(location).status_code == 404
+    assert bob.get(location).status_code == 401
+    assert bob.get(location.partition("?")[0]).status_code == 404
+
+
+def test_a_tab_of_one_account_does_not_act_as_another(alice: Visitor, sandbox: Running) -> None:
+    page = alice.get("/dashboard").text.split('name="account" value="')[1][:16]
+    alice.sign_in("bob")
+
+    assert "@alice@" in alice.get(f"/dashboard/profile?account={page}").text
+    alice.post("/notes", {"text": "from Alice's tab", "draft": draft(), "account": page})
+    authors = [note["user"]["username"] for note in sandbox.world.notes.values() if note["text"] == "from Alice's tab"]
+    assert authors == ["alice"]
+    alice.post("/signout", {"account": page})
+    assert "Hello, bob" in alice.get("/dashboard").text
+    refused = alice.post("/notes", {"text": "mine", "draft": draft(), "account": page}, headers=FRAGMENT)
+    assert refused.status_code == 401
+    assert refused.headers["HX-Retarget"] == "#told"
+
+
+def test_a_note_without_the_permission_leads_to_asking_for_it(visitor: Visitor) -> None:
+    visitor.sign_in(permissions=["read:account"])
+
+    answer = visitor.post("/notes", {"text": "kept", "draft": draft()})
+
+    assert answer.status_code == 403
+    assert "kept" in answer.text
+    assert 'name="permission" value="write:notes"' in answer.text
 
 
 def test_what_people_wrote_of_themselves_is_shown_as_text(alice: Visitor, sandbox: Running) -> None:

@@ -146,8 +146,13 @@ def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: 
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("DROP TABLE entries")
 
+    acts: dict[str, Callable[[], object]] = {
+        "get": lambda: store.get("key"),
+        "put": lambda: store.put("key", "value", 60),
+        "delete": lambda: store.delete("key"),
+    }
     with pytest.raises(StoreUnavailable):
-        {"get": store.get, "delete": store.delete, "put": lambda key: store.put(key, "value", 60)}[act]("key")
+        acts[act]()
 
 
 def test_a_file_that_is_no_database_stops_the_start(open_at: Callable[..., TokenStore], file: Path) -> None:

@@ -111,6 +111,15 @@ def current() -> Account | None:
     return next(iter(signed_in()), None)
 
 
+def asked() -> Account | None:
+    """Return the account that the page was made for from which this request comes, else the current one.
+
+    Another tab may have switched accounts since; what was typed as Alice is not posted as Bob.
+    """
+    named = request.values.get("account")
+    return next((account for account in signed_in() if named in (None, account.public_id)), None)
+
+
 def enter(key: str) -> None:
     """Make the account under ``key`` this browser's current one, in place of an older sign-in of the same person."""
     account = load(key)
@@ -144,14 +153,14 @@ def _remember(keys: list[str]) -> None:
 
 
 def login_required(view: View) -> View:
-    """Hand the current account to ``view``; without one, a page leads to the form and a fragment answers 401."""
+    """Hand the account to ``view``; without one, a page leads to the form and a part of one answers 401."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        account = current()
+        account = asked()
         if account:
             return view(account, *args, **kwargs)
-        if "HX-Request" in request.headers:
+        if "HX-Request" in request.headers or signed_in():
             abort(401)
         return redirect(url_for("journey.home"), 303)
 

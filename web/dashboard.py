@@ -12,7 +12,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
-from misskey import AuthenticationFailed, Exchange, InvalidAnswer, MisskeyError, PermissionDenied
+from misskey import AuthenticationFailed, Exchange, InvalidAnswer, MisskeyError, PermissionDenied, parse_permissions
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
@@ -65,8 +65,10 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
         if not isinstance(answer, dict):
             raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
     except MisskeyError as error:
-        return error_pages.answer(_panel_problem(error, account, shown))
-    return _page_or_fragment("panels/panel.html", shown.title, panel=shown, answer=answer)
+        context = {"panel": shown, "account": account, "exchanges": accounts.exchanges()}
+        context["ask_for"] = _to_ask_for(error, account, shown.permission)
+        return error_pages.answer(replace(error_pages.of_server(error), context=context))
+    return _page_or_fragment("panels/panel.html", shown.title, account, panel=shown, answer=answer)
 
 
 @pages.post("/notes")
@@ -80,8 +82,9 @@ def post_note(account: Account) -> ResponseReturnValue:
         do_once(accounts.store(), _result(account, form.draft.data), lambda: _post(account, form), RESULT_SECONDS)
     except MisskeyError as error:
         problem = error_pages.of_server(error)
-        return _note_page(account, form, problem), problem.status
-    return redirect(url_for("dashboard.posted", draft=form.draft.data), 303)
+        ask_for = _to_ask_for(error, account, "write:notes")
+        return _note_page(account, form, problem=problem, ask_for=ask_for), problem.status
+    return redirect(url_for("dashboard.posted", draft=form.draft.data, account=account.public_id), 303)
 
 
 @pages.get("/notes/<draft>")
@@ -93,19 +96,19 @@ def posted(account: Account, draft: str) -> ResponseReturnValue:
     return _page_or_fragment(
         "note_posted.html",
         _l("Posted"),
+        account,
         note=note,
         note_url=account.server.url(f"/notes/{note['id']}"),
         form=NoteForm(formdata=None),
     )
 
 
-def _panel_problem(error: MisskeyError, account: Account, panel: Panel) -> error_pages.Problem:
-    context: dict[str, Any] = {"panel": panel, "account": account, "exchanges": accounts.exchanges()}
+def _to_ask_for(error: MisskeyError, account: Account, permission: str) -> tuple[str, ...]:
+    """Return what to ask for in a new sign-in, if that helps: what was asked for before, and what was missing."""
+    before = accounts.settings().permissions if account.permissions is None else account.permissions
     if isinstance(error, PermissionDenied):
-        context["permissions"] = sorted({*(account.permissions or ()), panel.permission})
-    elif isinstance(error, AuthenticationFailed):
-        context["permissions"] = account.permissions or accounts.settings().permissions
-    return replace(error_pages.of_server(error), context=context)
+        return parse_permissions({*before, permission})
+    return tuple(before) if isinstance(error, AuthenticationFailed) else ()
 
 
 def _post(account: Account, form: NoteForm) -> str:
@@ -120,13 +123,13 @@ def _result(account: Account, draft: str) -> str:
     return f"note {account.key} {draft}"
 
 
-def _note_page(account: Account, form: NoteForm, problem: error_pages.Problem | None = None) -> str:
-    return _page_or_fragment("note_form.html", _l("Post a note"), account=account, form=form, problem=problem)
+def _note_page(account: Account, form: NoteForm, **values: Any) -> str:
+    return _page_or_fragment("note_form.html", _l("Post a note"), account, form=form, **values)
 
 
-def _page_or_fragment(template: str, title: Any, **values: Any) -> str:
+def _page_or_fragment(template: str, title: Any, account: Account, **values: Any) -> str:
     """Return one file, alone for a script that asked for a part of the page, else within the page."""
-    values |= {"title": title, "exchanges": accounts.exchanges(), "account": accounts.current()}
+    values |= {"title": title, "account": account, "exchanges": accounts.exchanges()}
     if "HX-Request" in request.headers:
         return render_template(template, **values)
     return render_template("dashboard_page.html", fragment=template, **values)

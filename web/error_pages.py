@@ -70,59 +70,117 @@ def answer(problem: Problem) -> ResponseReturnValue:
         render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context),
         problem.status,
     )
+    if "HX-Request" in request.headers and request.method == "POST":  # what was typed stays where it is
+        response.headers["HX-Retarget"] = "#told"
+        response.headers["HX-Reswap"] = "innerHTML"
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     return response
 
 
 def of_server(error: MisskeyError) -> Problem:
-    """Return what a failure at the remote server means for the visitor."""
+    """Return what a failure at the remote server means for the visitor, and note it in the log."""
     host = getattr(error, "host", "")
     current_app.logger.warning("%s at %s (%s)", type(error).__name__, host, request.endpoint)
-    if isinstance(error, ServerTimeout):
-        return Problem(504, _l("%(host)s takes too long", host=host), _WORDS[ServerTimeout], "retry")
-    if isinstance(error, AuthenticationFailed):
-        return Problem(
-            502, _l("%(host)s no longer accepts the token", host=host), _WORDS[AuthenticationFailed], "again"
-        )
+    status, title, words, action = next(row for kind, *row in _OF_SERVER if isinstance(error, kind))
+    retry_after = None
     if isinstance(error, RateLimited):
-        return Problem(502, _l("%(host)s asks to slow down", host=host), wait_words(error.retry_after), "retry")
-    if isinstance(error, NotMisskey) and error.software:
+        words, retry_after = wait_words(error.retry_after), error.retry_after
+    elif isinstance(error, NotMisskey) and error.software:
         words = _l("It runs %(software)s. This works with Misskey servers only.", software=error.software)
-        return Problem(422, _l("%(host)s is not a Misskey server", host=host), words, "start")
-    for kind, title in _TITLES.items():
-        if isinstance(error, kind):
-            action = "start" if kind in (NotMisskey, MiAuthDisabled) else "retry"
-            return Problem(422 if action == "start" else 502, title % {"host": host}, _WORDS[kind], action)
-    words = _l("The server said: %(text)s", text=error.text) if isinstance(error, APIError) and error.text else _SAYS_NO
-    return Problem(502, _l("%(host)s said no", host=host), words, "retry")
+    elif type(error) is APIError and error.text:
+        words = _l("The server said: %(text)s", text=error.text)
+    return Problem(status, title % {"host": host}, words, action, retry_after)
 
 
-_TITLES: dict[type[MisskeyError], Any] = {
-    ServerNotFound: _l("%(host)s can’t be found"),
-    ServerForbidden: _l("%(host)s is not on the public internet"),
-    InsecureConnection: _l("The connection to %(host)s is not secure"),
-    AnswerTooLarge: _l("%(host)s sends too much"),
-    TransportError: _l("%(host)s can’t be reached"),
-    NotMisskey: _l("%(host)s does not look like a Misskey server"),
-    MiAuthDisabled: _l("%(host)s does not let apps sign people in"),
-    InvalidAnswer: _l("%(host)s gave an answer that makes no sense"),
-    PermissionDenied: _l("The permission for this is missing"),
-}
-_WORDS: dict[type[MisskeyError], Any] = {
-    ServerTimeout: _l("The server did not answer in time. It may be busy; try again in a minute."),
-    AuthenticationFailed: _l("The token was removed at the server, or it ran out. Sign in there again to go on."),
-    ServerNotFound: _l("No server has this name. Check the spelling, or look up the name in your browser."),
-    ServerForbidden: _l("The name leads into a private network, where this app does not go. Check the spelling."),
-    InsecureConnection: _l("Its certificate is out of date or made for another name. Its owner can mend this."),
-    AnswerTooLarge: _l("Its answer is longer than any Misskey server’s, so it was not read to the end."),
-    TransportError: _l("The server refused or cut the connection. It may be down; try again in a few minutes."),
-    NotMisskey: _l("It answers, but not as Misskey does. Check the spelling of your server’s name."),
-    MiAuthDisabled: _l("This Misskey server has its sign-in for apps (MiAuth) switched off. Ask its administrators."),
-    InvalidAnswer: _l("Perhaps a firewall or a page for maintenance answered in the server’s place. Try again later."),
-    PermissionDenied: _l("Your token does not cover this. Sign in again and allow it to see this part."),
-}
-_SAYS_NO = _l("The server refused this without giving a reason. Try again in a minute.")
+#: Of an error's kinds the first that fits: status, title, words, and what to do next.
+_OF_SERVER: list[tuple[type[MisskeyError], int, Any, Any, str]] = [
+    (
+        ServerTimeout,
+        504,
+        _l("%(host)s takes too long"),
+        _l("The server did not answer in time. It may be busy; try again in a minute."),
+        "retry",
+    ),
+    (
+        ServerNotFound,
+        502,
+        _l("%(host)s can’t be found"),
+        _l("No server has this name. Check the spelling, or look up the name in your browser."),
+        "retry",
+    ),
+    (
+        ServerForbidden,
+        502,
+        _l("%(host)s is not on the public internet"),
+        _l("The name leads into a private network, where this app does not go. Check the spelling."),
+        "retry",
+    ),
+    (
+        InsecureConnection,
+        502,
+        _l("The connection to %(host)s is not secure"),
+        _l("Its certificate is out of date or made for another name. Its owner can mend this."),
+        "retry",
+    ),
+    (
+        AnswerTooLarge,
+        502,
+        _l("%(host)s sends too much"),
+        _l("Its answer is longer than any Misskey server’s, so it was not read to the end."),
+        "retry",
+    ),
+    (
+        TransportError,
+        502,
+        _l("%(host)s can’t be reached"),
+        _l("The server refused or cut the connection. It may be down; try again in a few minutes."),
+        "retry",
+    ),
+    (
+        NotMisskey,
+        422,
+        _l("%(host)s is not a Misskey server"),
+        _l("It answers, but not as Misskey does. Check the spelling of your server’s name."),
+        "start",
+    ),
+    (
+        MiAuthDisabled,
+        422,
+        _l("%(host)s does not let apps sign people in"),
+        _l("This Misskey server has its sign-in for apps (MiAuth) switched off. Ask its administrators."),
+        "start",
+    ),
+    (
+        InvalidAnswer,
+        502,
+        _l("%(host)s gave an answer that makes no sense"),
+        _l("Perhaps a firewall or a page for maintenance answered in the server’s place. Try again later."),
+        "retry",
+    ),
+    (
+        AuthenticationFailed,
+        502,
+        _l("%(host)s no longer accepts the token"),
+        _l("The token was removed at the server, or it ran out. Sign in there again to go on."),
+        "start",
+    ),
+    (
+        PermissionDenied,
+        403,
+        _l("The permission for this is missing"),
+        _l("Your token does not cover this. To go on, sign in again and allow it."),
+        "start",
+    ),
+    (RateLimited, 502, _l("%(host)s asks to slow down"), "", "retry"),
+    (
+        MisskeyError,
+        502,
+        _l("%(host)s said no"),
+        _l("The server refused this without giving a reason. Try again in a minute."),
+        "retry",
+    ),
+]
 
 
 def wait_words(seconds: int | None) -> Any:

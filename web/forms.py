@@ -111,7 +111,7 @@ class NoteForm(FlaskForm):
         _l("Who can see it"),
         choices=[
             SelectChoice("public", _l("Everyone")),
-            SelectChoice("home", _l("Everyone, on home timelines only")),
+            SelectChoice("home", _l("Home timelines only")),
             SelectChoice("followers", _l("Your followers")),
             SelectChoice("specified", _l("Only you")),
         ],

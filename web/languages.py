@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from babel import negotiate_locale
 from flask import Flask, request
 from flask_babel import Babel, get_locale
 
@@ -18,6 +19,6 @@ def init_app(app: Flask) -> None:
         app,
         default_translation_directories=str(ROOT / "translations"),
         default_locale="en",
-        locale_selector=lambda: request.accept_languages.best_match(LANGUAGES),
+        locale_selector=lambda: negotiate_locale(list(request.accept_languages.values()), LANGUAGES, sep="-"),
     )
     app.jinja_env.globals["language"] = lambda: str(get_locale() or "en")

@@ -112,4 +112,6 @@ def _add_headers(response: Response, policy: str, production: bool) -> Response:
         response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
+    elif request.path.startswith("/static/vendor/"):  # their names hold their versions
+        response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     return response

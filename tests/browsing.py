@@ -1,0 +1,161 @@
+"""Real browsers, watched: whatever goes wrong in one and was not expected fails the test."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    WebError,
+    expect,
+)
+
+from sandbox import Running
+
+#: How Chromium and htmx report an answer with an error status; the answers themselves are watched.
+OF_A_STATUS = re.compile("server responded with a status of|Response Status Error Code")
+
+
+#: What another Chromium than the fixture's is started with; its own sandbox does not start for root.
+ARGUMENTS = ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
+class Browsers:
+    """Opens browsers, each with cookies of its own, and notes what goes wrong in them.
+
+    ``statuses`` are the error statuses that must occur, ``origins`` the servers that may be asked.
+    """
+
+    def __init__(self, chromium: Browser, site: str, sandbox: Running) -> None:
+        self.chromium = chromium
+        self.site = site
+        self.origins = {site, sandbox.origin}
+        self.statuses: set[int] = set()
+        self.met: set[int] = set()
+        self.complaints: list[str] = []
+        self._open: list[BrowserContext] = []
+
+    def open(self, **options: Any) -> Page:
+        """Return an empty page in a fresh browser."""
+        usual = {"base_url": self.site, "reduced_motion": "reduce", "locale": "en-GB"}
+        return self.watch(self.chromium.new_context(**usual | options)).new_page()
+
+    def watch(self, context: BrowserContext) -> BrowserContext:
+        """Note from now on what goes wrong in a browser, and close it in the end."""
+        context.set_default_timeout(10_000)
+        context.on("console", self._read_console)
+        context.on("weberror", self._read_error)
+        context.on("request", self._read_request)
+        context.on("response", self._read_response)
+        self._open.append(context)
+        return context
+
+    def close(self) -> None:
+        for context in self._open:
+            context.close()
+
+    def _read_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not OF_A_STATUS.search(message.text):
+            self.complaints.append(f"console: {message.text}")
+
+    def _read_error(self, error: WebError) -> None:
+        self.complaints.append(f"script: {error.error}")
+
+    def _read_request(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme != "data" and f"{parts.scheme}://{parts.netloc}" not in self.origins:
+            self.complaints.append(f"another site: {request.url}")
+
+    def _read_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.met.add(response.status)
+
+
+@contextmanager
+def watched(chromium: Browser, site: str, sandbox: Running) -> Iterator[Browsers]:
+    """Browsers for one test, which fails in the end when one of them met anything that was not expected."""
+    browsers = Browsers(chromium, site, sandbox)
+    try:
+        yield browsers
+    finally:
+        browsers.close()
+    assert browsers.complaints == []
+    assert browsers.met == browsers.statuses
+
+
+def begin(page: Page, host: str, path: str = "/") -> None:
+    """Type a server, and go to its own page."""
+    page.goto(path)
+    page.get_by_label("Your Misskey server").fill(host)
+    page.get_by_role("button", name="Continue to my server").click()
+    expect(page.get_by_role("button", name="Allow")).to_be_visible()
+
+
+def decide(page: Page, decision: str = "Allow", person: str = "alice") -> None:
+    """Choose who to be on the server's own page, and press Allow or Deny."""
+    page.get_by_label("Sign in as").select_option(person)
+    page.get_by_role("button", name=decision).click()
+
+
+def sign_in(page: Page, sandbox: Running, person: str = "alice", path: str = "/") -> None:
+    """Go the whole way, to a dashboard where everything has come."""
+    begin(page, sandbox.origin, path)
+    decide(page, person=person)
+    expect_dashboard(page, person)
+
+
+def arrive(page: Page, sandbox: Running, person: str = "alice") -> None:
+    """Be on the dashboard as somebody who signed in earlier; quicker than signing in by hand."""
+    web = page.request
+    csrf_token = re.findall('csrf_token" value="(.+?)"', web.get("/signin").text())[0]
+    began = web.post("/signin", form={"csrf_token": csrf_token, "host": sandbox.origin}, max_redirects=0)
+    begun = urlsplit(began.headers["location"])
+    permissions = parse_qs(begun.query)["permission"][0].split(",")
+    session_id = begun.path.rpartition("/")[2]
+    sandbox.world.approve(sandbox.world.people[person], permissions, session_id, "Sign in with Misskey")
+    web.get(f"/callback?session={session_id}", max_redirects=0)
+    page.goto("/dashboard")
+    expect_dashboard(page, person)
+
+
+def expect_dashboard(page: Page, person: str = "alice") -> None:
+    """See the dashboard of a person, with all its panels."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Hello, {person}", ignore_case=True)
+    expect(page.locator(".waiting")).to_have_count(0)
+
+
+def expect_title(page: Page, words: str) -> None:
+    """See a page whose first heading says this."""
+    expect(page.get_by_role("heading", level=1)).to_contain_text(words)
+
+
+def open_menu(page: Page) -> Locator:
+    """Open the account menu and return it."""
+    menu = page.get_by_role("navigation", name="Account")
+    menu.locator("summary").click()
+    return menu
+
+
+def expect_description(field: Locator, words: str) -> None:
+    """See that what is said about a field, also to people who hear the page, has these words."""
+    expect(field).to_have_accessible_description(re.compile(re.escape(words)))
+
+
+def tab_to(page: Page, goal: Locator) -> None:
+    """Press Tab until the focus is there."""
+    for _ in range(60):
+        if goal.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not lead to {goal}")

@@ -1,0 +1,373 @@
+"""Calling endpoints: what is sent, what every answer becomes, and that the token stays where it belongs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+
+import pytest
+
+from misskey import (
+    MASK,
+    APIError,
+    AuthenticationFailed,
+    Client,
+    Exchange,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    RateLimited,
+    Server,
+    ServerTimeout,
+    Transport,
+    clean,
+)
+from misskey.client import SHOWN_CHARACTERS
+from tests import hostile
+from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    transport = Transport("test/1.0", total_seconds=10)
+    yield transport
+    transport.close()
+
+
+class Caught(list[Exchange]):
+    """The exchanges of one client."""
+
+
+def call(transport: Transport, behaviour: Behaviour, token: str | None = TOKEN) -> tuple[object, Exchange, Hostile]:
+    """Call an endpoint; return what came of it, an error too, how it is shown, and the server."""
+    exchanges = Caught()
+    with serve(behaviour) as server:
+        client = Client(Server.parse_origin(server.origin), transport, token, exchanges.append)
+        try:
+            result = client.call("i", {"detail": True})
+        except MisskeyError as error:
+            result = error
+    return result, exchanges[-1], server
+
+
+def failure(transport: Transport, behaviour: Behaviour) -> MisskeyError:
+    error, _, _ = call(transport, behaviour)
+    assert isinstance(error, MisskeyError)
+    return error
+
+
+# What is sent.
+
+
+def test_a_call_is_a_post_of_json_with_the_token_as_i(transport: Transport) -> None:
+    _, _, server = call(transport, says({}))
+    request = server.requests[0]
+
+    assert (request.method, request.path) == ("POST", "/api/i")
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.body) == {"i": TOKEN, "detail": True}
+    assert "authorization" not in request.headers
+
+
+def test_without_a_token_there_is_no_i_but_a_body(transport: Transport) -> None:
+    _, _, server = call(transport, says({}), token=None)
+
+    assert json.loads(server.requests[0].body) == {"detail": True}
+
+
+def test_a_call_without_parameters_sends_an_empty_object(transport: Transport) -> None:
+    with serve(says({})) as server:
+        Client(Server.parse_origin(server.origin), transport).call("ping")
+
+    assert server.requests[0].body == b"{}"
+
+
+def test_a_get_sends_no_body_and_no_token(transport: Transport) -> None:
+    exchanges = Caught()
+    with serve(says([1])) as server:
+        client = Client(Server.parse_origin(server.origin), transport, TOKEN, exchanges.append)
+        assert client.get("/api.json") == [1]
+
+    assert server.requests[0].method == "GET"
+    assert server.requests[0].body == b""
+    assert TOKEN not in str(server.requests[0].headers)
+    assert exchanges[0].body is None
+
+
+# What comes back.
+
+
+@pytest.mark.parametrize("value", [None, 42, True, [], [{"a": [1]}], {}, {"text": "日本語\n"}, {"a": 1.5}])
+def test_json_comes_back_as_it_is(transport: Transport, value: object) -> None:
+    result, _, _ = call(transport, says(value))
+
+    assert result == value
+
+
+def test_204_has_nothing_to_say(transport: Transport) -> None:
+    result, shown, _ = call(transport, answers(204))
+
+    assert result is None
+    assert (shown.status, shown.answer) == (204, "")
+
+
+@pytest.mark.parametrize("name", hostile.NOT_MISSKEY)
+def test_what_is_not_json_is_an_invalid_answer(transport: Transport, name: str) -> None:
+    error = failure(transport, hostile.NOT_MISSKEY[name])
+
+    assert isinstance(error, InvalidAnswer)
+    assert error.status in (200, 403)
+    assert error.host.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("name", hostile.WRONG_JSON)
+def test_json_of_the_wrong_kind_is_for_the_caller_to_judge(transport: Transport, name: str) -> None:
+    result, shown, _ = call(transport, hostile.WRONG_JSON[name])
+
+    assert not isinstance(result, MisskeyError)
+    json.dumps(result, ensure_ascii=False).encode()
+    assert shown.answer is not None
+    shown.answer.encode()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> None:
+    error = failure(transport, hostile.redirects(status, "https://elsewhere.example/"))
+
+    assert isinstance(error, InvalidAnswer)
+    assert error.status == status
+
+
+# Errors of every shape.
+
+
+def test_an_endpoints_error_keeps_code_words_and_details(transport: Transport) -> None:
+    told = {
+        "code": "INVALID_PARAM",
+        "message": "Invalid param.",
+        "id": "3d81",
+        "kind": "client",
+        "info": {"param": "x"},
+    }
+    error = failure(transport, says({"error": told}, 400))
+
+    assert type(error) is APIError
+    assert (error.status, error.code, error.text, error.info) == (
+        400,
+        "INVALID_PARAM",
+        "Invalid param.",
+        {"param": "x"},
+    )
+    assert str(error) == f"{error.host}: 400 INVALID_PARAM Invalid param."
+
+
+def test_an_error_of_the_layer_below_keeps_code_and_words(transport: Transport) -> None:
+    told = {"statusCode": 400, "code": "FST_ERR", "error": "Bad Request", "message": "Body cannot be empty"}
+    error = failure(transport, says(told, 400))
+
+    assert isinstance(error, APIError)
+    assert (error.status, error.code, error.text, error.info) == (400, "FST_ERR", "Body cannot be empty", None)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 413, 500])
+def test_an_error_without_words_keeps_its_status(transport: Transport, status: int) -> None:
+    error = failure(transport, answers(status))
+
+    assert type(error) is APIError
+    assert (error.status, error.code, error.text) == (status, "", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "AUTHENTICATION_FAILED", AuthenticationFailed),
+        (401, "CREDENTIAL_REQUIRED", AuthenticationFailed),
+        (403, "PERMISSION_DENIED", PermissionDenied),
+        (400, "PERMISSION_DENIED", PermissionDenied),
+        (403, "ACCESS_DENIED", APIError),
+        (403, "YOUR_ACCOUNT_SUSPENDED", APIError),
+        (429, "RATE_LIMIT_EXCEEDED", RateLimited),
+    ],
+)
+def test_some_refusals_have_a_kind_of_their_own(
+    transport: Transport, status: int, code: str, kind: type[APIError]
+) -> None:
+    error = failure(transport, says({"error": {"code": code}}, status))
+
+    assert type(error) is kind
+    assert error.code == code
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Slow down</html>", b'{"error": {}}', b"[]"])
+def test_429_is_a_rate_limit_whatever_comes_with_it(transport: Transport, body: bytes) -> None:
+    error = failure(transport, answers(429, body, "Retry-After: 17"))
+
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == 17
+
+
+@pytest.mark.parametrize(
+    "wait", ["", "-1", "1.5", "1e3", "soon", "١٢", "9999999", "Wed, 21 Oct 2015 07:28:00 GMT", "1, 2", "\x1b[31m"]
+)
+def test_an_odd_wait_is_none(transport: Transport, wait: str) -> None:
+    line = f"Retry-After: {wait}".encode().decode("latin-1")
+    error = failure(transport, says({"error": {}}, 429, line))
+
+    assert isinstance(error, RateLimited)
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 502, 503])
+def test_a_firewalls_page_is_never_quoted(transport: Transport, status: int) -> None:
+    error = failure(transport, answers(status, b"<html><h1>Blocked by a firewall</h1></html>"))
+
+    assert "Blocked" not in str(error)
+
+
+@pytest.mark.parametrize("told", ["no", 1, None, [], {"code": 1, "message": []}, {"code": None, "message": {}}])
+def test_an_error_of_the_wrong_kind_is_an_error_without_words(transport: Transport, told: object) -> None:
+    error = failure(transport, says({"error": told}, 400))
+
+    assert isinstance(error, APIError)
+    assert (error.code, error.text) == ("", "")
+
+
+def test_a_list_as_an_error_is_an_invalid_answer(transport: Transport) -> None:
+    assert isinstance(failure(transport, says([1], 400)), InvalidAnswer)
+
+
+def test_a_servers_words_become_one_short_line(transport: Transport) -> None:
+    error = failure(transport, hostile.REFUSALS["markup and control characters"])
+
+    assert isinstance(error, APIError)
+    assert (error.code, len(error.text)) == ("A B", 300)
+    assert not any(letter in str(error) for letter in "\r\n\x1b\u202e")
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("Alice", "Alice"),
+        (" a\r\nb ", "a b"),
+        ("a\x00\x1b\x7f\x85b", "a b"),
+        ("\u202eecilA\u2066 \u200f!", "ecilA   !"),
+        ("日本語", "日本語"),
+        ("x" * 1_000_000, "x" * 300),
+        ("\n" * 1_000_000, ""),
+    ],
+)
+def test_cleaned_text_is_one_line_that_can_not_turn_around(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+
+
+# What is shown.
+
+
+def test_an_exchange_shows_what_went_over_the_wire(transport: Transport) -> None:
+    _, shown, server = call(transport, says({"name": "愛"}))
+
+    assert (shown.method, shown.url, shown.status) == ("POST", f"{server.origin}/api/i", 200)
+    assert shown.body == json.dumps({"i": MASK, "detail": True}, ensure_ascii=False, indent=2)
+    assert shown.answer == '{\n  "name": "愛"\n}'
+    assert shown.milliseconds is not None
+
+
+def test_a_call_without_an_answer_is_shown_too() -> None:
+    hasty = Transport("test/1.0", total_seconds=0.1)
+    error, shown, _ = call(hasty, hostile.silent)
+    hasty.close()
+
+    assert isinstance(error, ServerTimeout)
+    assert (shown.status, shown.milliseconds, shown.answer) == (None, None, None)
+    assert shown.body is not None
+
+
+def test_an_answer_that_is_not_json_is_shown_as_text(transport: Transport) -> None:
+    _, shown, _ = call(transport, answers(502, b"<h1>Bad gateway</h1>"))
+
+    assert shown.answer == "<h1>Bad gateway</h1>"
+
+
+@pytest.mark.parametrize("body", [b'"' + b"x" * 100_000 + b'"', b"x" * 100_000, b"[" + b"1," * 50_000 + b"1]"])
+def test_a_long_answer_is_shown_in_part(transport: Transport, body: bytes) -> None:
+    _, shown, _ = call(transport, answers(200, body))
+
+    assert shown.answer is not None
+    assert len(shown.answer) == SHOWN_CHARACTERS + 2
+    assert shown.answer.endswith(" …")
+
+
+def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: Transport) -> None:
+    depth, count = 300, 1_000_000  # 600 spaces before each of a million numbers
+    _, shown, _ = call(transport, answers(200, b"[" * depth + b"1," * count + b"1" + b"]" * depth))
+
+    assert shown.answer is not None
+    assert len(shown.answer) == SHOWN_CHARACTERS + 2
+
+
+def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:
+    body = b'{"a":' * 900 + b"1" + b"}" * 900
+    _, shown, _ = call(transport, answers(200, body))
+
+    assert shown.answer == "dict"
+
+
+# The token.
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 500])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_token_that_the_server_repeats_is_masked(
+    transport: Transport, status: int, escaped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    result, shown, _ = call(transport, echoes(status, escaped))
+    chain = "".join(traceback.format_exception(result)) if isinstance(result, MisskeyError) else ""
+    details = vars(result) if isinstance(result, MisskeyError) else result
+
+    assert MASK in str(shown)
+    for told in (str(result), repr(result), str(details), chain, str(shown), repr(shown), caplog.text):
+        assert TOKEN not in told
+
+
+@pytest.mark.parametrize("token", ['quote"and\\backslash', "a/b+c=", "12345678901234567890123456789012"])
+def test_an_odd_token_is_masked_too(transport: Transport, token: str) -> None:
+    result, shown, _ = call(transport, echoes(200), token)
+
+    assert token not in str(result)
+    assert json.dumps(token)[1:-1] not in str(shown)
+
+
+def test_a_token_in_text_that_is_not_json_is_masked(transport: Transport) -> None:
+    error, shown, _ = call(transport, answers(500, f"<b>{TOKEN}</b>".encode()))
+
+    assert shown.answer == f"<b>{MASK}</b>"
+    assert TOKEN not in str(error)
+
+
+def test_a_token_among_the_parameters_is_masked(transport: Transport) -> None:
+    exchanges = Caught()
+    with serve(says({})) as server:
+        client = Client(Server.parse_origin(server.origin), transport, TOKEN, exchanges.append)
+        client.call("notes/create", {"text": f"my token is {TOKEN}"})
+        client.call("i", {"i": "another token"})
+
+    assert TOKEN not in str(exchanges)
+    assert "another token" not in str(exchanges)
+
+
+@pytest.mark.parametrize("told", [TOKEN, 12, None, {"a": TOKEN}])
+def test_a_fresh_token_in_an_answer_is_shown_masked(transport: Transport, told: object) -> None:
+    answer = {"ok": True, "token": told, "user": {"name": told}} if told == TOKEN else {"token": told}
+    result, shown, _ = call(transport, says(answer), token=None)
+
+    assert result == answer
+    assert TOKEN not in str(shown)
+
+
+def test_a_client_shows_no_token(transport: Transport) -> None:
+    client = Client(Server.parse("misskey.example"), transport, TOKEN)
+
+    assert TOKEN not in repr(client) + str(client)

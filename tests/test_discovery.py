@@ -1,0 +1,288 @@
+"""Which server a sign-in can be done at, and why not elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from misskey import (
+    APIError,
+    InvalidAnswer,
+    MiAuthDisabled,
+    NotMisskey,
+    PermissionDenied,
+    RateLimited,
+    Server,
+    ServerForbidden,
+    ServerTimeout,
+    ServerUnreachable,
+    Transport,
+    find_misskey,
+)
+from tests import hostile
+from tests.hostile import Behaviour, Caller, Hostile, answers, http, misskey, serve
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    def resolve(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    transport = Transport("test/1.0", total_seconds=10, resolve=resolve)
+    yield transport
+    transport.close()
+
+
+def paths(**behaviours: Callable[[Caller], object] | object) -> Behaviour:
+    """Answer `meta`, `wellknown` (nodeinfo's first step) and `nodeinfo`: bytes as they are, else as JSON."""
+
+    def behaviour(caller: Caller) -> None:
+        while request := caller.request():
+            name = {"/api/meta": "meta", "/.well-known/nodeinfo": "wellknown"}.get(request.path, "nodeinfo")
+            value = behaviours.get(name, http(404))
+            value = value(caller) if callable(value) else value
+            caller.send(value if isinstance(value, bytes) else http(200, json.dumps(value).encode()))
+
+    return behaviour
+
+
+def meta(uri: str | None = None, **changes: object) -> Callable[[Caller], object]:
+    return lambda caller: {"version": "2025.4.1", "uri": uri or caller.server.origin, "features": {}} | changes
+
+
+def wellknown(caller: Caller) -> object:
+    return {"links": [{"rel": "…/2.1", "href": f"{caller.server.origin}/nodeinfo/2.1"}]}
+
+
+def runs(name: object) -> dict[str, object]:
+    return {"wellknown": wellknown, "nodeinfo": {"version": "2.1", "software": {"name": name}}}
+
+
+def find(transport: Transport, server: Hostile, *others: Hostile) -> Server:
+    private = [each.origin for each in (server, *others)]
+    return find_misskey(Server.parse_origin(server.origin), transport, private)
+
+
+def test_a_misskey_server_is_found_at_its_own_address(transport: Transport) -> None:
+    with serve(misskey) as server:
+        assert find(transport, server) == Server(server.origin)
+
+    assert [request.path for request in server.requests] == ["/api/meta"]
+    assert json.loads(server.requests[0].body) == {"detail": True}
+
+
+@pytest.mark.parametrize("features", [{"miauth": True}, {}, None, [], "yes", {"miauth": "no"}, {"miauth": None}])
+def test_a_server_that_does_not_say_miauth_is_off_is_accepted(transport: Transport, features: object) -> None:
+    with serve(paths(meta=meta(features=features))) as server:
+        assert find(transport, server).origin == server.origin
+
+
+def test_an_old_server_without_features_is_accepted(transport: Transport) -> None:
+    with serve(paths(meta=lambda caller: {"version": "12.27.0", "uri": caller.server.origin})) as server:
+        assert find(transport, server).origin == server.origin
+
+
+def test_a_server_with_miauth_off_is_told(transport: Transport) -> None:
+    with serve(paths(meta=meta(features={"miauth": False}))) as server, pytest.raises(MiAuthDisabled) as caught:
+        find(transport, server)
+
+    assert str(caught.value) == f"127.0.0.1:{server.port}: has MiAuth switched off"
+
+
+# Other software.
+
+
+@pytest.mark.parametrize("name", ["mastodon", "gotosocial", "pleroma", "iceshrimp.net"])
+def test_other_software_is_called_by_its_name(transport: Transport, name: str) -> None:
+    with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=f"runs {name}, not Misskey") as caught:
+        find(transport, server)
+
+    assert caught.value.software == name
+
+
+@pytest.mark.parametrize(
+    "name", [None, 1, [], "", "<b>", "Mastodon\n", "a b", "x" * 41, "x" * 100_000, "\u202emastodon"]
+)
+def test_an_odd_name_of_software_is_not_repeated(transport: Transport, name: object) -> None:
+    with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey) as caught:
+        find(transport, server)
+
+    assert caught.value.software is None
+    assert str(caught.value) == f"127.0.0.1:{server.port}: does not answer as Misskey does"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        *(None, 1, "x", [], {}, {"links": None}, {"links": []}, {"links": {}}, {"links": [None]}, {"links": [{}]}),
+        *({"links": [{"href": href}]} for href in (None, 1, [1], "", "x", "/nodeinfo/2.1", "//elsewhere.example/")),
+        *({"links": [{"href": href}]} for href in ("javascript:alert(1)", "http://[", "x" * 100_000)),
+        *(http(200, b"garbage"), http(204), http(500), http(302, b"", "Location: /")),
+    ],
+)
+def test_a_hostile_nodeinfo_tells_nothing(transport: Transport, first: object) -> None:
+    with serve(paths(wellknown=first)) as server, pytest.raises(NotMisskey) as caught:
+        find(transport, server)
+
+    assert caught.value.software is None
+
+
+@pytest.mark.parametrize("second", [None, 1, "x", [], {}, {"software": None}, {"software": []}, http(204), http(404)])
+def test_a_hostile_second_half_of_nodeinfo_tells_nothing(transport: Transport, second: object) -> None:
+    with serve(paths(wellknown=wellknown, nodeinfo=second)) as server, pytest.raises(NotMisskey) as caught:
+        find(transport, server)
+
+    assert caught.value.software is None
+
+
+@pytest.mark.parametrize("ending", ["/nodeinfo", "0/nodeinfo", ".elsewhere.example/", "@elsewhere.example/"])
+def test_nodeinfo_leads_to_no_other_host(transport: Transport, ending: str) -> None:
+    with serve(misskey) as other:
+
+        def first(caller: Caller) -> object:
+            origin = other.origin if ending == "/nodeinfo" else caller.server.origin
+            return {"links": [{"href": origin + ending}]}
+
+        with serve(paths(wellknown=first)) as server, pytest.raises(NotMisskey):
+            find(transport, server)
+
+    assert other.connections == 0
+    assert [request.path for request in server.requests] == ["/api/meta", "/.well-known/nodeinfo"]
+
+
+def test_a_huge_address_in_nodeinfo_tells_nothing(transport: Transport) -> None:
+    def first(caller: Caller) -> object:
+        return {"links": [{"href": caller.server.origin + "/" + "x" * 1_000_000}]}
+
+    with serve(paths(wellknown=first)) as server, pytest.raises(NotMisskey):
+        find(transport, server)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1, [], "x", {}, {"version": "1"}, {"uri": "https://misskey.example"}),
+        *({"version": version, "uri": "https://misskey.example"} for version in (None, 1, [1])),
+        *({"version": "1", "uri": uri} for uri in (None, 1, [1], {"a": 1})),
+    ],
+)
+def test_a_meta_of_the_wrong_kind_is_not_misskeys(transport: Transport, value: object) -> None:
+    with serve(paths(meta=value)) as server, pytest.raises(NotMisskey):
+        find(transport, server)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_server_in_trouble_is_not_taken_for_another_software(transport: Transport, status: int) -> None:
+    with serve(paths(meta=http(status, b"<h1>Maintenance</h1>"))) as server, pytest.raises(InvalidAnswer) as caught:
+        find(transport, server)
+
+    assert caught.value.status == status
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_asks_to_slow_down_is_not_asked_more(transport: Transport) -> None:
+    with serve(answers(429, b"", "Retry-After: 9")) as server, pytest.raises(RateLimited) as caught:
+        find(transport, server)
+
+    assert caught.value.retry_after == 9
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_firewall_in_front_is_not_taken_for_another_software(transport: Transport, status: int) -> None:
+    with serve(answers(status, b"<h1>Access denied</h1>")) as server, pytest.raises(InvalidAnswer):
+        find(transport, server)
+
+
+def test_a_misskey_server_that_refuses_is_still_misskey(transport: Transport) -> None:
+    refusal = http(403, b'{"error": {"code": "PERMISSION_DENIED"}}')
+    with serve(paths(meta=refusal, **runs("misskey"))) as server, pytest.raises(PermissionDenied):
+        find(transport, server)
+
+
+def test_a_mastodon_server_that_refuses_is_still_mastodon(transport: Transport) -> None:
+    with serve(paths(meta=http(403, b"no"), **runs("mastodon"))) as server, pytest.raises(NotMisskey, match="mastodon"):
+        find(transport, server)
+
+
+def test_an_empty_refusal_without_a_name_is_not_misskeys(transport: Transport) -> None:
+    with serve(answers(405)) as server, pytest.raises(NotMisskey):
+        find(transport, server)
+
+
+def test_an_unnamed_server_that_refuses_with_words_keeps_them(transport: Transport) -> None:
+    with serve(answers(403, b'{"error": {"message": "closed"}}')) as server, pytest.raises(APIError, match="closed"):
+        find(transport, server)
+
+
+# Another address of the same server.
+
+
+def test_the_sign_in_is_done_at_the_address_that_the_server_names(transport: Transport) -> None:
+    with serve(misskey) as named, serve(paths(meta=meta(named.origin))) as typed:
+        assert find(transport, typed, named) == Server(named.origin)
+
+    assert [request.path for request in named.requests] == ["/api/meta"]
+
+
+def test_a_named_server_goes_through_the_same_checks(transport: Transport) -> None:
+    off = paths(meta=meta(features={"miauth": False}))
+    with serve(off) as named, serve(paths(meta=meta(named.origin))) as typed, pytest.raises(MiAuthDisabled) as caught:
+        find(transport, typed, named)
+
+    assert caught.value.host == f"127.0.0.1:{named.port}"
+
+
+def test_what_the_first_server_says_of_miauth_does_not_count(transport: Transport) -> None:
+    with serve(misskey) as named, serve(paths(meta=meta(named.origin, features={"miauth": False}))) as typed:
+        assert find(transport, typed, named).origin == named.origin
+
+
+def test_two_servers_that_name_each_other_are_refused(transport: Transport) -> None:
+    with serve(misskey) as one, serve(paths(meta=meta(one.origin))) as other:
+        one.behaviour = paths(meta=meta(other.origin))
+        with pytest.raises(NotMisskey):
+            find(transport, one, other)
+
+        assert (len(one.requests), len(other.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("garbage", "", " ", "javascript:alert(1)", "http://misskey.example", "https://127.0.0.1", "https://[::1]"),
+        *("https://169.254.169.254/latest", "https://localhost", "https://misskey.example:8443", "https://a@b.example"),
+        *("https://" + "x" * 1_000_000, "\x00", "\u202e", "https://misskey.internal", "file:///etc/passwd"),
+    ],
+)
+def test_a_named_address_that_nobody_may_type_is_refused(transport: Transport, uri: str) -> None:
+    with serve(paths(meta=meta(uri or " "))) as server, pytest.raises(NotMisskey):
+        find(transport, server)
+
+
+def test_a_named_server_at_an_inner_address_is_refused(transport: Transport) -> None:
+    with serve(paths(meta=meta("https://inner.example"))) as server, pytest.raises(ServerForbidden) as caught:
+        find(transport, server)
+
+    assert caught.value.host == "inner.example"
+
+
+def test_an_inner_server_that_is_not_listed_can_not_be_named(transport: Transport) -> None:
+    with serve(misskey) as inner, serve(paths(meta=meta(inner.origin))) as server, pytest.raises(NotMisskey):
+        find(transport, server)
+
+    assert inner.connections == 0
+
+
+def test_a_server_that_does_not_answer_is_no_verdict(transport: Transport) -> None:
+    slow = Transport("test/1.0", total_seconds=0.1)
+    with serve(hostile.silent) as server, pytest.raises(ServerTimeout):
+        find(slow, server)
+    with serve(hostile.hangs_up) as server, pytest.raises(ServerUnreachable):
+        find(transport, server)
+    slow.close()

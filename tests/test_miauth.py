@@ -1,0 +1,249 @@
+"""The three steps of MiAuth, and what a server could do wrong in the third."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from misskey import (
+    Client,
+    Grant,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    Server,
+    Transport,
+    User,
+    authorize_url,
+    check,
+    check_app,
+    new_session_id,
+    who_is,
+)
+from tests import hostile
+from tests.hostile import ALICE, TOKEN, Behaviour, says, serve
+
+MISSKEY = Server.parse("misskey.example")
+CALLBACK = "https://app.example/callback"
+BIDI = "\u202e\u2066\u200f"
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    transport = Transport("test/1.0", total_seconds=10)
+    yield transport
+    transport.close()
+
+
+def checked(transport: Transport, behaviour: Behaviour) -> Grant | None:
+    with serve(behaviour) as server:
+        return check(Client(Server.parse_origin(server.origin), transport), "a-session-id")
+
+
+def granting(**changes: object) -> dict[str, object]:
+    """The answer of `check`, with a person who is changed."""
+    return {"ok": True, "token": TOKEN, "user": {**ALICE, **changes}}
+
+
+# The session id.
+
+
+def test_a_session_id_is_a_fresh_random_uuid() -> None:
+    ids = {new_session_id() for _ in range(1000)}
+
+    assert len(ids) == 1000
+    assert {uuid.UUID(session_id).version for session_id in ids} == {4}
+    assert all(str(uuid.UUID(session_id)) == session_id for session_id in ids)
+
+
+# What the app says of itself.
+
+
+@pytest.mark.parametrize("name", ["MyApp", "ミスキーで入る", "C++ & more = fun?", "x" * 128, "50 % off"])
+def test_a_name_that_the_page_shows_as_it_is_may_be_used(name: str) -> None:
+    check_app(name, "https://app.example/icon.png", CALLBACK)
+
+
+@pytest.mark.parametrize(
+    ("name", "icon", "callback", "words"),
+    [
+        ("", "", CALLBACK, "name must have 1 to 128 characters"),
+        ("x" * 129, "", CALLBACK, "name must have 1 to 128 characters"),
+        ("two\nlines", "", CALLBACK, "on one line"),
+        (f"turned{BIDI}", "", CALLBACK, "on one line"),
+        ("%41pp", "", CALLBACK, "app's name has a %"),
+        ("MyApp", "https://app.example/" + "x" * 512, CALLBACK, "longer than 512"),
+        ("MyApp", "https://app.example/%2F.png", CALLBACK, "app's icon has a %"),
+        ("MyApp", "", f"{CALLBACK}?a=b", "no query and no fragment"),
+        ("MyApp", "", f"{CALLBACK}#a", "no query and no fragment"),
+        ("MyApp", "", f"{CALLBACK}/%41", "app's callback has a %"),
+    ],
+)
+def test_what_the_page_would_change_or_refuse_is_refused_in_words(
+    name: str, icon: str, callback: str, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_app(name, icon, callback)
+
+
+# The server's own page.
+
+
+@pytest.mark.parametrize("name", ["MyApp", "ミスキー", "C++ & more = fun?", "a#b/c?d", "50 % off"])
+def test_the_page_reads_back_what_was_meant_though_it_decodes_twice(name: str) -> None:
+    icon = "https://app.example/icon.png"
+    url = authorize_url(MISSKEY, "the-id", name=name, icon=icon, callback=CALLBACK, permissions=["read:account", "a:b"])
+    parts = urlsplit(url)
+    read = {key: unquote(values[0]) for key, values in parse_qs(parts.query, strict_parsing=True).items()}
+
+    assert (parts.scheme, parts.netloc, parts.path, parts.fragment) == (
+        "https",
+        "misskey.example",
+        "/miauth/the-id",
+        "",
+    )
+    assert read == {"name": name, "icon": icon, "callback": CALLBACK, "permission": "read:account,a:b"}
+    assert url.isascii()
+
+
+def test_what_is_not_given_is_not_in_the_address() -> None:
+    url = authorize_url(MISSKEY, "the-id", name="MyApp", callback=CALLBACK)
+
+    assert set(parse_qs(urlsplit(url).query)) == {"name", "callback"}
+
+
+# The check.
+
+
+def test_a_check_gives_the_person_and_the_token_once_it_is_allowed(transport: Transport) -> None:
+    with serve(says(granting())) as server:
+        place = Server.parse_origin(server.origin)
+        grant = check(Client(place, transport), "a-session-id")
+
+    assert grant == Grant(User("9alice", "alice", "Alice", place), TOKEN)
+    assert grant.user.address == f"alice@127.0.0.1:{server.port}"
+    assert [(request.path, request.body) for request in server.requests] == [("/api/miauth/a-session-id/check", b"{}")]
+
+
+def test_a_check_gives_nothing_before(transport: Transport) -> None:
+    assert checked(transport, says({"ok": False})) is None
+
+
+def test_a_grant_shows_no_token(transport: Transport) -> None:
+    grant = checked(transport, says(granting()))
+
+    assert TOKEN not in repr(grant) + str(grant)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, 1, True, [], [{"ok": True}], {}, {"ok": None}, {"ok": 1}, {"ok": "true"}, {"token": TOKEN}),
+        *({"ok": True}, {"ok": True, "token": TOKEN}, {"ok": True, "user": ALICE}),
+        *({"ok": True, "token": TOKEN, "user": user} for user in (None, 1, "alice", [ALICE], {"id": None})),
+    ],
+)
+def test_an_answer_that_is_not_whole_signs_nobody_in(transport: Transport, answer: object) -> None:
+    with pytest.raises(InvalidAnswer):
+        checked(transport, says(answer))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [None, 1, True, [], {}, "", " ", "a b", "a\nb", "a\x00b", "あ", "x" * 513, "x" * 1_000_000, [TOKEN]],
+)
+def test_a_token_of_the_wrong_kind_signs_nobody_in(transport: Transport, token: object) -> None:
+    with pytest.raises(InvalidAnswer, match="token of the wrong kind"):
+        checked(transport, says({"ok": True, "token": token, "user": ALICE}))
+
+
+@pytest.mark.parametrize("user_id", [None, 1, "", "a b", "../x", "<b>", "x" * 65, "あ", "a\n", []])
+def test_a_person_with_an_odd_id_is_nobody(transport: Transport, user_id: object) -> None:
+    with pytest.raises(InvalidAnswer, match="without an id"):
+        checked(transport, says(granting(id=user_id)))
+
+
+@pytest.mark.parametrize(
+    "username",
+    [
+        *(None, 1, "", " ", "a b", "alice@elsewhere.example", "<b>", "a\n", "\u202ealice", "аlice", "x" * 129),
+        *(".alice", "alice.", "-", [], "a" * 1_000_000),
+    ],
+)
+def test_a_person_with_an_odd_user_name_is_nobody(transport: Transport, username: object) -> None:
+    with pytest.raises(InvalidAnswer, match="without a user name"):
+        checked(transport, says(granting(username=username)))
+
+
+@pytest.mark.parametrize("username", ["a", "alice", "Alice_1", "alice.b-c", "_", "x" * 128])
+def test_a_user_name_as_some_fork_allows_it_is_kept(transport: Transport, username: str) -> None:
+    grant = checked(transport, says(granting(username=username)))
+
+    assert grant
+    assert grant.user.username == username
+
+
+@pytest.mark.parametrize("host", ["elsewhere.example", "", 0, False, []])
+def test_a_server_can_not_speak_for_another_servers_people(transport: Transport, host: object) -> None:
+    with pytest.raises(InvalidAnswer, match="person of another server"):
+        checked(transport, says(granting(host=host)))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Alice", "Alice"),
+        (None, "alice"),
+        ("", "alice"),
+        (BIDI, "alice"),
+        (7, "alice"),
+        (["Alice"], "alice"),
+        ("a\r\nb\x1b", "a b"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),  # text, for whoever shows it to escape
+        ("\ud800", "?"),
+        ("x" * 1_000_000, "x" * 100),
+        (f"I am {TOKEN}", "I am •••"),
+    ],
+)
+def test_a_persons_name_is_one_short_line_and_never_empty(transport: Transport, name: object, shown: str) -> None:
+    grant = checked(transport, says(granting(name=name)))
+
+    assert grant
+    assert grant.user.name == shown
+
+
+def test_addresses_in_an_answer_are_not_looked_at(transport: Transport) -> None:
+    bad = dict.fromkeys(("avatarUrl", "bannerUrl", "url", "uri", "instance"), "javascript:alert(1)")
+    grant = checked(transport, says(granting(**bad)))
+
+    assert grant
+    assert "javascript" not in repr(grant)
+
+
+@pytest.mark.parametrize("name", [*hostile.NOT_MISSKEY, *hostile.WRONG_JSON, *hostile.REFUSALS])
+def test_a_hostile_answer_signs_nobody_in(transport: Transport, name: str) -> None:
+    gallery = hostile.NOT_MISSKEY | hostile.WRONG_JSON | hostile.REFUSALS
+    if name == "204 with a body":
+        gallery[name] = hostile.answers(204, json.dumps(granting()).encode())
+    with pytest.raises(MisskeyError):
+        checked(transport, gallery[name])
+
+
+# By a token that the person made.
+
+
+def test_a_token_tells_whose_it_is(transport: Transport) -> None:
+    with serve(says(ALICE)) as server:
+        place = Server.parse_origin(server.origin)
+        assert who_is(Client(place, transport, TOKEN)) == User("9alice", "alice", "Alice", place)
+
+    assert json.loads(server.requests[0].body) == {"i": TOKEN}
+
+
+def test_a_token_that_may_not_tell_whose_it_is_is_denied(transport: Transport) -> None:
+    with serve(says({"error": {"code": "PERMISSION_DENIED"}}, 403)) as server, pytest.raises(PermissionDenied):
+        who_is(Client(Server.parse_origin(server.origin), transport, TOKEN))
