@@ -104,7 +104,10 @@ def signin() -> ResponseReturnValue:
 
 
 @journey.get("/callback")
-@security.limiter.limit(lambda: accounts.settings().signin_limit)
+@security.limiter.limit(
+    lambda: accounts.settings().signin_limit,
+    exempt_when=lambda: pending.find(request.args.get("session", "")) is None,  # as when other sites link here
+)
 def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")

@@ -2,13 +2,18 @@
 
 ::
 
+    from misskey import Client, Server, Transport, authorize_url, check, find_misskey, new_session_id
+
     transport = Transport("MyApp/1.0 (+https://myapp.example)")
     server = find_misskey(Server.parse("@alice@misskey.io"), transport)
     session_id = new_session_id()
-    print(authorize_url(server, session_id, name="MyApp", callback="https://myapp.example/callback"))
-    ...  # the person allows it on that page
+    print(authorize_url(server, session_id, name="MyApp", permissions=["write:notes"]))
+    input("Allow it on that page, then press Enter. ")
     grant = check(Client(server, transport), session_id)
     Client(server, transport, grant.token).call("notes/create", {"text": "Hello"})
+
+A web app also passes ``callback``, and keeps the session id in the browser's signed cookie. For a server of one's own,
+on http or a private address: ``Server.parse("127.0.0.1:3000", ["http://127.0.0.1:3000"])``.
 
 https://misskey-hub.net/docs/for-developers/api/token/
 """

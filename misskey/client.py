@@ -14,6 +14,7 @@ from .transport import Answer, Transport
 
 MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
+MOST_VALUES = 200_000  # in one answer: millions of them keep a processor busy for seconds
 _WORDS_CHARACTERS = 300  # of a server's own words in an error
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -118,6 +119,8 @@ class Client:
         """Return the JSON of an answer, or its text; without the token, should the server repeat it."""
         text = answer.body.decode("utf-8", "replace")
         try:
+            if sum(map(text.count, "[{,")) > MOST_VALUES:
+                return masked(text, self.token)
             content = json.loads(text, parse_constant=_refuse_constant)
             # Without an escape or the token itself in the text, there is nothing to take out.
             return masked(content, self.token) if "\\" in text or (self.token and self.token in text) else content
@@ -164,7 +167,7 @@ def _shown(content: Any, token: str | None) -> str:
     try:
         content = masked(content, token)
         for piece in (content,) if isinstance(content, str) else _INDENTED.iterencode(content):
-            text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece)
+            text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece[: SHOWN_CHARACTERS + 1])
             if len(text) > SHOWN_CHARACTERS:
                 return text[:SHOWN_CHARACTERS] + " …"
     except RecursionError:

@@ -20,6 +20,8 @@ def find_misskey(server: Server, transport: Transport, private: Collection[str] 
     :class:`~misskey.errors.MiAuthDisabled`, or what :meth:`~misskey.client.Client.call` raises.
     https://misskey-hub.net/docs/for-developers/api/token/
     """
+    if server.private:
+        private = {*private, server.origin}
     meta = _meta(server, transport)
     named = _named(server, meta, private)
     if named != server:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from .client import Client, clean, masked
+from .client import MASK, Client, clean
 from .errors import InvalidAnswer
 from .server import Server
 
@@ -72,14 +72,17 @@ def authorize_url(
     session_id: str,
     *,
     name: str,
-    callback: str,
+    callback: str = "",
     icon: str = "",
     permissions: Iterable[str] = (),
 ) -> str:
     """Return the address of the server's own page, where the person allows or denies; send the browser there.
 
     ``permissions`` are names of :data:`~misskey.permissions.PERMISSIONS`; none at all is allowed and only signs in.
+    Without ``callback`` the page tells the person to go back to the app. Raises :class:`TypeError` for a single name.
     """
+    if isinstance(permissions, str):
+        raise TypeError("permissions must be a list of names, not one name")
     query = {"name": name, "icon": icon, "callback": callback, "permission": ",".join(permissions)}
     return f"{server.url(f'/miauth/{session_id}')}?{urlencode({key: value for key, value in query.items() if value})}"
 
@@ -98,8 +101,10 @@ def check(client: Client, session_id: str) -> Grant | None:
     token = answer.get("token")
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise InvalidAnswer(client.server.host, "gave a token of the wrong kind")
-    # A server that writes the token into the person's name would bring it onto pages and into logs.
-    return Grant(read_user(masked(answer.get("user"), token), client.server), token)
+    user = read_user(answer.get("user"), client.server)
+    if token in (user.id, user.username):
+        raise InvalidAnswer(client.server.host, "gave a person that is named after the token")
+    return Grant(replace(user, name=user.name.replace(token, MASK)), token)
 
 
 def who_is(client: Client) -> User:

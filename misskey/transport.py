@@ -20,7 +20,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
@@ -120,6 +120,8 @@ class Transport:
         self._session = _Session(user_agent, self.adapter)
         # A name service can be slow without end, and getaddrinfo has no time-out: so it waits elsewhere.
         self._resolvers = ThreadPoolExecutor(64, thread_name_prefix="resolve")
+        self._look_ups: dict[tuple[str, int], Future[list[tuple[Any, ...]]]] = {}
+        self._lock = threading.Lock()
 
     def request(
         self,
@@ -170,11 +172,15 @@ class Transport:
 
     def addresses(self, server: Server, host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
         """Look ``host`` up and return what of it may be connected to, as :func:`socket.getaddrinfo` does."""
-        look_up = self._resolvers.submit(self._resolve, host, port, type=socket.SOCK_STREAM)
+        with self._lock:  # a slow one is waited for together, so that one name takes one place only
+            look_up = self._look_ups.get((host, port))
+            if look_up is None or look_up.done():
+                look_up = self._resolvers.submit(self._resolve, host, port, type=socket.SOCK_STREAM)
+                self._look_ups[host, port] = look_up
+                look_up.add_done_callback(lambda _: self._look_ups.pop((host, port), None))
         try:
             found = look_up.result(timeout=max(seconds, 0))
         except TimeoutError:
-            look_up.cancel()
             raise ServerTimeout(server.host, "the name service did not answer in time") from None
         except (OSError, UnicodeError):
             raise ServerNotFound(server.host, "no server has this name") from None

@@ -64,7 +64,7 @@ class Visitor:
         self.allow(session_id, person, permissions)
         return self.get(f"/callback?session={session_id}")
 
-    def cookie(self) -> dict[str, object]:
+    def cookie(self) -> dict[str, Any]:
         """What the signed cookie says."""
         with self.client.session_transaction() as session:
             return dict(session)

@@ -24,7 +24,7 @@ from misskey import (
     Transport,
     clean,
 )
-from misskey.client import SHOWN_CHARACTERS
+from misskey.client import MOST_VALUES, SHOWN_CHARACTERS
 from tests import hostile
 from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
 
@@ -300,11 +300,19 @@ def test_a_long_answer_is_shown_in_part(transport: Transport, body: bytes) -> No
 
 
 def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: Transport) -> None:
-    depth, count = 300, 1_000_000  # 600 spaces before each of a million numbers
+    depth, count = 300, 190_000  # 600 spaces before each of so many numbers
     _, shown, _ = call(transport, answers(200, b"[" * depth + b"1," * count + b"1" + b"]" * depth))
 
     assert shown.answer is not None
     assert len(shown.answer) == SHOWN_CHARACTERS + 2
+
+
+def test_an_answer_of_more_values_than_any_server_has_is_not_taken_apart(transport: Transport) -> None:
+    error, shown, _ = call(transport, answers(200, b"[" + b"[]," * MOST_VALUES + b"1]"))
+
+    assert isinstance(error, InvalidAnswer)
+    assert shown.answer is not None
+    assert shown.answer.startswith("[[],[],")
 
 
 def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:

@@ -89,6 +89,7 @@ def test_suggested_servers_may_be_private() -> None:
     [
         ({"PUBLIC_URL": "https://signin.example"}, "MIAUTH_SECRET_KEY must have 32 characters"),
         ({"PUBLIC_URL": "https://signin.example", "SECRET_KEY": "short"}, "MIAUTH_SECRET_KEY must have 32 characters"),
+        ({"SECRET_KEY_FALLBACKS": "short"}, "MIAUTH_SECRET_KEY_FALLBACKS must have 32 characters"),
         ({"PUBLIC_URL": "http://signin.example", "SECRET_KEY": KEY}, "must begin with https://"),
         ({"PUBLIC_URL": "signin.example"}, "MIAUTH_PUBLIC_URL must be an address"),
         ({"PUBLIC_URL": "https://signin.example/app", "SECRET_KEY": KEY}, "MIAUTH_PUBLIC_URL must be an address"),
@@ -96,7 +97,12 @@ def test_suggested_servers_may_be_private() -> None:
         ({"APP_NAME": "100%25 fun"}, "the app's name has a %"),
         ({"APP_NAME": "n" * 129}, "1 to 128 characters"),
         ({"APP_ICON": "https://signin.example/" + "i" * 512}, "longer than 512"),
+        ({"APP_ICON": "http://signin.example/icon.png"}, "MIAUTH_APP_ICON must begin with https://"),
+        ({"APPNAME": "x"}, "MIAUTH_APPNAME is no setting. Is MIAUTH_APP_NAME meant?"),
+        ({"QUITE_ANOTHER": "x"}, "MIAUTH_QUITE_ANOTHER is no setting."),
         ({"PERMISSIONS": "read:account read:minds"}, "read:minds"),
+        ({"TOKEN_STORE": "sqlite:////proc/nowhere/tokens"}, "MIAUTH_TOKEN_STORE is in a folder that can't be written"),
+        ({"TOKEN_STORE": "sqlite:////proc/tokens"}, "MIAUTH_TOKEN_STORE is in a folder that can't be written"),
         ({"TOKEN_STORE": "postgres://db"}, "MIAUTH_TOKEN_STORE must be a file"),
         ({"PRIVATE_SERVERS": "127.0.0.1:3000"}, "MIAUTH_PRIVATE_SERVERS has 127.0.0.1:3000"),
         ({"SUGGESTED_SERVERS": "10.0.0.1"}, "MIAUTH_SUGGESTED_SERVERS has 10.0.0.1"),
@@ -159,6 +165,15 @@ def test_the_settings_can_be_checked_from_a_shell(days: str, code: int, capfd: p
 
     assert done.returncode == code
     assert ("MIAUTH_SESSION_DAYS must be" in capfd.readouterr().err) == bool(code)
+
+
+def test_checking_by_hand_says_that_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+    assert config.main() == 0
+    assert "All settings are fine" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("days", ["30", "many"])

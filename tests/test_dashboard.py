@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
+from tests.hostile import says, serve
 
 FRAGMENT = {"HX-Request": "true"}
 
@@ -222,6 +226,41 @@ def test_a_note_without_the_permission_leads_to_asking_for_it(visitor: Visitor) 
     assert answer.status_code == 403
     assert "kept" in answer.text
     assert 'name="permission" value="write:notes"' in answer.text
+
+
+def test_what_a_server_says_in_an_error_is_shown_as_text(alice: Visitor, app: Flask) -> None:
+    message = '<img src=x><b hx-post="/signout" hx-trigger="load">'
+    store, (key,) = app.extensions["token_store"], alice.cookie()["accounts"]
+    with serve(says({"error": {"code": "ODD", "message": message}}, 400)) as hostile:
+        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(hostile.origin,))
+        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": hostile.origin}), 60)
+
+        for page in (
+            alice.get("/dashboard/profile").text,
+            alice.get("/dashboard/profile", headers=FRAGMENT).text,
+            alice.post("/notes", {"text": "hello", "draft": draft()}).text,
+        ):
+            assert "The server said: &lt;img" in page
+            assert "<img src=x>" not in page
+            assert "<b hx-post" not in page
+
+
+def test_a_server_that_the_settings_no_longer_allow_is_forgotten(alice: Visitor, app: Flask) -> None:
+    session_id = alice.begin()
+    app.extensions["settings"] = replace(app.extensions["settings"], private_servers=())
+
+    assert alice.get("/").status_code == 200
+    assert alice.get("/dashboard").status_code == 303
+    assert alice.get(f"/callback?session={session_id}").status_code == 400
+
+
+def test_a_great_answer_to_a_note_is_not_kept_whole(alice: Visitor, app: Flask, tmp_path: Path) -> None:
+    form = {"text": "x" * 3000, "draft": draft()}
+    before = sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    alice.post("/notes", form)
+
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) - before < 300_000
 
 
 def test_what_people_wrote_of_themselves_is_shown_as_text(alice: Visitor, sandbox: Running) -> None:

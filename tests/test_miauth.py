@@ -247,3 +247,8 @@ def test_a_token_tells_whose_it_is(transport: Transport) -> None:
 def test_a_token_that_may_not_tell_whose_it_is_is_denied(transport: Transport) -> None:
     with serve(says({"error": {"code": "PERMISSION_DENIED"}}, 403)) as server, pytest.raises(PermissionDenied):
         who_is(Client(Server.parse_origin(server.origin), transport, TOKEN))
+
+
+def test_a_single_name_is_not_taken_for_a_list_of_permissions() -> None:
+    with pytest.raises(TypeError, match="list of names"):
+        authorize_url(Server.parse("misskey.io"), "id", name="App", permissions="write:notes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 
@@ -193,3 +194,60 @@ def test_a_form_that_is_too_large_is_told(visitor: Visitor) -> None:
 
     assert answer.status_code == 413
     assert "too much at once" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [("203.0.113.9:51234", "203.0.113.9:4"), ("[2001:db8::1]:4", "2001:db8::2"), ("unknown", "unknown")],
+)
+def test_odd_addresses_from_a_proxy_are_counted_too(
+    make_app: Callable[..., Flask], sandbox: Running, address: str, same: str
+) -> None:
+    app = make_app(SIGNIN_LIMIT="1 per minute", TRUSTED_PROXIES="1", PRIVATE_SERVERS=sandbox.origin)
+    statuses = [
+        Visitor(app, sandbox).post("/signin", {"host": "x"}, headers={"X-Forwarded-For": text}).status_code
+        for text in (address, same)
+    ]
+
+    assert statuses == [422, 429]
+
+
+def test_ipv4_visitors_at_an_ipv6_socket_are_told_apart(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    app = make_app(SIGNIN_LIMIT="1 per minute", PRIVATE_SERVERS=sandbox.origin)
+    statuses = [
+        Visitor(app, sandbox).post("/signin", {"host": "x"}, environ_base={"REMOTE_ADDR": address}).status_code
+        for address in ("::ffff:203.0.113.1", "::ffff:203.0.113.2")
+    ]
+
+    assert statuses == [422, 422]
+
+
+def test_links_from_elsewhere_do_not_use_up_callbacks(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    visitor = Visitor(make_app(SIGNIN_LIMIT="2 per minute", PRIVATE_SERVERS=sandbox.origin), sandbox)
+    for _ in range(5):
+        assert visitor.get("/callback?session=made-up").status_code == 400
+
+    session_id = visitor.begin()
+    assert [visitor.get(f"/callback?session={session_id}").status_code for _ in range(3)] == [403, 403, 429]
+
+
+def test_a_form_from_long_ago_is_counted_as_well(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    visitor = Visitor(make_app(SIGNIN_LIMIT="1 per minute", PRIVATE_SERVERS=sandbox.origin), sandbox)
+    visitor.get("/")
+    statuses = [visitor.client.post("/signin", data={"host": "x", "csrf_token": "old"}).status_code for _ in range(2)]
+
+    assert statuses == [422, 429]
+
+
+def test_a_port_beside_the_apps_own_is_another_site(alice: Visitor) -> None:
+    assert alice.post("/signout", headers={"Origin": "http://localhost:3000"}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/signin", "/signin/token", "/notes"])
+def test_a_form_reads_only_what_a_form_sends(alice: Visitor, path: str) -> None:
+    headers = {"X-CSRFToken": alice.csrf_token()}
+
+    for body in ({"host": 5, "text": 5}, [1], "text", None):
+        assert alice.client.post(path, json=body, headers=headers).status_code == 422
+    files = {"host": (io.BytesIO(b"x"), "x"), "text": (io.BytesIO(b"x"), "x"), "csrf_token": alice.csrf_token()}
+    assert alice.client.post(path, data=files).status_code == 422

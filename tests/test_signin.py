@@ -197,7 +197,7 @@ def test_a_reload_of_the_callback_ends_in_the_same_account(alice: Visitor, sandb
 
     assert alice.get(f"/callback?session={session_id}").location == "/dashboard"
     assert [path for _, path in sandbox.requests if path.endswith("/check")] == checks
-    assert len(alice.cookie()["accounts"]) == 1  # type: ignore[arg-type]
+    assert len(alice.cookie()["accounts"]) == 1
 
 
 def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
@@ -241,7 +241,7 @@ def test_callbacks_at_the_same_moment_end_in_one_account(visitor: Visitor, app: 
         twin.client.set_cookie("session", cookie.value)
         together.wait()
         answer = twin.get(f"/callback?session={session_id}")
-        return answer.status_code, twin.cookie()["accounts"]  # type: ignore[return-value]
+        return answer.status_code, twin.cookie()["accounts"]
 
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(call_back, range(6)))
@@ -312,7 +312,7 @@ def test_the_cookie_stays_small_with_everything_under_way(visitor: Visitor) -> N
     cookie = visitor.client.get_cookie("session")
     assert cookie
     assert len(cookie.value) < 3800
-    assert len(visitor.cookie()["pending"]) == pending.MOST_PENDING  # type: ignore[arg-type]
+    assert len(visitor.cookie()["pending"]) == pending.MOST_PENDING
 
 
 def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from flask import abort, current_app, g, redirect, request, session, url_for
 
-from misskey import Client, Exchange, Grant, Server, Transport
+from misskey import Client, Exchange, Grant, Server, ServerNameError, Transport
 
 from .config import Settings
 from .token_store import TokenStore
@@ -99,10 +99,19 @@ def load(key: str) -> Account | None:
     return Account(**json.loads(value) | {"key": key}) if value else None
 
 
+def is_allowed(origin: str) -> bool:
+    """Tell whether the settings still allow a server that they allowed before."""
+    try:
+        return bool(Server.parse(origin, settings().private_servers))
+    except ServerNameError:
+        return False
+
+
 def signed_in() -> list[Account]:
     """Return this browser's accounts, the current one first."""
     if "accounts" not in g:
-        g.accounts = [account for key in session.get("accounts", []) if (account := load(key))]
+        found = [account for key in session.get("accounts", []) if (account := load(key))]
+        g.accounts = [account for account in found if is_allowed(account.origin)]
     return cast(list[Account], g.accounts)
 
 

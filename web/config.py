@@ -12,7 +12,9 @@ import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -78,6 +80,7 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.wrong: list[str] = []
+        self.known: list[str] = []
 
     def settings(self) -> Settings:
         port = self.environ.get("PORT") or "8000"
@@ -85,7 +88,9 @@ class _Reader:
         private_servers = self.private_servers()
         settings = Settings(
             secret_key=self.secret_key(public_url.startswith("https://")),
-            secret_key_fallbacks=self.words("SECRET_KEY_FALLBACKS"),
+            secret_key_fallbacks=tuple(
+                self.long_enough("SECRET_KEY_FALLBACKS", key) for key in self.words("SECRET_KEY_FALLBACKS")
+            ),
             public_url=public_url,
             app_name=self.text("APP_NAME", "Sign in with Misskey"),
             app_icon=self.text("APP_ICON", ""),
@@ -97,10 +102,16 @@ class _Reader:
             session_days=self.number("SESSION_DAYS", 30, 1, 400),  # browsers keep a cookie for 400 days at most
             signin_limit=self.limit("SIGNIN_LIMIT", "20 per minute"),
         )
+        if settings.app_icon and not settings.app_icon.startswith("https://"):
+            self.complain("APP_ICON", "must begin with https://, as the page that shows it does.")
         try:
             check_app(settings.app_name, settings.app_icon, f"{public_url}/callback")
         except ValueError as error:
             self.complain("APP_NAME", f"or APP_ICON or PUBLIC_URL: {error}.")
+        for name in sorted(name for name in self.environ if name.startswith(PREFIX)):
+            if (rest := name.removeprefix(PREFIX)) not in self.known:
+                meant = get_close_matches(rest, self.known, 1)
+                self.complain(rest, "is no setting." + (f" Is {PREFIX}{meant[0]} meant?" if meant else ""))
         if self.wrong:
             raise SettingsError("These settings need mending:\n" + "\n".join(f"  {line}" for line in self.wrong))
         return settings
@@ -109,6 +120,7 @@ class _Reader:
         self.wrong.append(f"{PREFIX}{name} {words}")
 
     def text(self, name: str, default: str) -> str:
+        self.known.append(name)
         return self.environ.get(PREFIX + name, "").strip() or default
 
     def words(self, name: str, default: str = "") -> tuple[str, ...]:
@@ -145,20 +157,24 @@ class _Reader:
             except OSError as error:
                 self.complain("SECRET_KEY_FILE", f"can't be read: {error.strerror}.")
         if not key and not production:
-            return development_key()
+            key = development_key()
+        return self.long_enough("SECRET_KEY", key)
+
+    def long_enough(self, name: str, key: str) -> str:
         if len(key) < 32:
             self.complain(
-                "SECRET_KEY",
+                name,
                 "must have 32 characters or more. Make one with: "
                 "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )
         return key
 
     def permissions(self) -> tuple[str, ...]:
+        names = self.words("PERMISSIONS")
         if f"{PREFIX}PERMISSIONS" not in self.environ:
             return DEMO
         try:
-            return parse_permissions(self.words("PERMISSIONS"))
+            return parse_permissions(names)
         except ValueError as error:
             self.complain("PERMISSIONS", f"has a name that Misskey does not know: {error}")
             return ()
@@ -167,6 +183,13 @@ class _Reader:
         url = self.text("TOKEN_STORE", f"sqlite:///{INSTANCE / 'tokens.sqlite3'}")
         if not re.fullmatch("sqlite:///.+", url):
             self.complain("TOKEN_STORE", "must be a file, such as sqlite:////data/tokens.sqlite3.")
+            return url
+        folder = Path(url.removeprefix("sqlite:///")).parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            self.complain("TOKEN_STORE", f"is in a folder that can't be written, {folder}: {error.strerror}.")
         return url
 
     def private_servers(self) -> tuple[str, ...]:
@@ -207,6 +230,8 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if sys.stdout.isatty():
+        sys.stdout.write("All settings are fine.\n")
     return 0
 
 

@@ -18,8 +18,12 @@ from . import accounts, error_pages
 from .accounts import Account, login_required
 from .forms import NoteForm
 from .once import do_once
+from .security import limiter
+from .shown import line, text
 
 pages = Blueprint("dashboard", __name__)
+#: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
+calls = limiter.shared_limit("300 per minute", scope="calls")
 
 RESULT_SECONDS = 600
 
@@ -28,7 +32,8 @@ RESULT_SECONDS = 600
 class Panel:
     """One part of the dashboard: what it calls, and the template ``panels/<name>.html`` that shows the answer.
 
-    ``permission`` is the one that the endpoint needs, ``""`` when any token will do.
+    ``permission`` is the one that the endpoint needs, ``""`` when any token will do; ``kind`` is what it answers with,
+    an object (``dict``) or a ``list``.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Panel:
     endpoint: str
     permission: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
+    kind: type = dict
 
 
 PANELS = {
@@ -55,6 +61,7 @@ def shell(account: Account) -> ResponseReturnValue:
 
 
 @pages.get("/dashboard/<name>")
+@calls
 @login_required
 def panel(account: Account, name: str) -> ResponseReturnValue:
     """Show one panel, as a fragment for the dashboard or as a page of its own."""
@@ -62,7 +69,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
     client = accounts.client(account)
     try:
         answer = client.call(shown.endpoint, shown.params)
-        if not isinstance(answer, dict):
+        if not isinstance(answer, shown.kind):
             raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
     except MisskeyError as error:
         context = {"panel": shown, "account": account, "exchanges": accounts.exchanges()}
@@ -72,6 +79,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
 
 
 @pages.post("/notes")
+@calls
 @login_required
 def post_note(account: Account) -> ResponseReturnValue:
     """Post a note and show it; a form that is sent twice posts one note."""
@@ -79,7 +87,9 @@ def post_note(account: Account) -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _note_page(account, form), 422
     try:
-        do_once(accounts.store(), _result(account, form.draft.data), lambda: _post(account, form), RESULT_SECONDS)
+        name = _result(account, form.draft.data)
+        if do_once(accounts.store(), name, lambda: _post(account, form), RESULT_SECONDS) is None:
+            return _note_page(account, form, problem=_NOT_POSTED), _NOT_POSTED.status
     except MisskeyError as error:
         problem = error_pages.of_server(error)
         ask_for = _to_ask_for(error, account, "write:notes")
@@ -103,6 +113,9 @@ def posted(account: Account, draft: str) -> ResponseReturnValue:
     )
 
 
+_NOT_POSTED = error_pages.Problem(502, _l("The note was not posted"), _l("Something went wrong on the way. Try again."))
+
+
 def _to_ask_for(error: MisskeyError, account: Account, permission: str) -> tuple[str, ...]:
     """Return what to ask for in a new sign-in, if that helps: what was asked for before, and what was missing."""
     before = accounts.settings().permissions if account.permissions is None else account.permissions
@@ -116,7 +129,8 @@ def _post(account: Account, form: NoteForm) -> str:
     note = answer.get("createdNote") if isinstance(answer, dict) else None
     if not isinstance(note, dict) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", str(note.get("id"))):
         raise InvalidAnswer(account.server.host, "did not give the note back")
-    return json.dumps([note, [asdict(entry) for entry in accounts.exchanges()]])
+    kept = {"id": note["id"], "text": text(note.get("text")), "cw": line(note.get("cw"))}
+    return json.dumps([kept, [asdict(entry) for entry in accounts.exchanges()]])
 
 
 def _result(account: Account, draft: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import lazy_ngettext as _ln
 from flask_limiter import RateLimitExceeded
@@ -87,10 +88,10 @@ def of_server(error: MisskeyError) -> Problem:
     if isinstance(error, RateLimited):
         words, retry_after = wait_words(error.retry_after), error.retry_after
     elif isinstance(error, NotMisskey) and error.software:
-        words = _l("It runs %(software)s. This works with Misskey servers only.", software=error.software)
+        words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software)
     elif type(error) is APIError and error.text:
-        words = _l("The server said: %(text)s", text=error.text)
-    return Problem(status, title % {"host": host}, words, action, retry_after)
+        words = _("The server said: %(text)s", text=error.text)
+    return Problem(status, str(title % {"host": host}), str(words), action, retry_after)
 
 
 #: Of an error's kinds the first that fits: status, title, words, and what to do next.
@@ -106,7 +107,7 @@ _OF_SERVER: list[tuple[type[MisskeyError], int, Any, Any, str]] = [
         ServerNotFound,
         502,
         _l("%(host)s can’t be found"),
-        _l("No server has this name. Check the spelling, or look up the name in your browser."),
+        _l("No server with this name was found. Check the spelling. If it is right, this app may be offline just now."),
         "retry",
     ),
     (
@@ -211,7 +212,10 @@ def _not_our_page(error: CSRFError) -> ResponseReturnValue:
             )
         )
     if error.description != FROM_ELSEWHERE and request.endpoint in _FORMS:
-        return make_response(current_app.view_functions[request.endpoint]())
+        try:
+            return make_response(current_app.view_functions[request.endpoint]())
+        except RateLimitExceeded as too_often:
+            return answer(_too_many(too_often))
     words = _l("Nothing was changed. Go back, reload the page and send it again.")
     return answer(Problem(400, _l("This page was too old"), words, "back"))
 

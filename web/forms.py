@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from flask import request
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import (
@@ -40,7 +42,15 @@ SERVER_NAME_WORDS = {
 }
 
 
-class ServerForm(FlaskForm):
+class Form(FlaskForm):
+    """A form that reads what a form sends, and nothing else: no JSON, no file in a text's place."""
+
+    class Meta(FlaskForm.Meta):
+        def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
+            return request.form if request.method == "POST" else None
+
+
+class ServerForm(Form):
     """A form that asks for a server; after validation ``server`` is the one that was meant."""
 
     host = StringField(_l("Your Misskey server"))
@@ -50,7 +60,11 @@ class ServerForm(FlaskForm):
         try:
             self.server = Server.parse(field.data or "", accounts.settings().private_servers)
         except ServerNameError as error:
-            raise ValidationError(SERVER_NAME_WORDS[error.reason]) from error
+            words = str(SERVER_NAME_WORDS[error.reason])
+            if private := accounts.settings().private_servers:
+                hosts = ", ".join(Server.parse_origin(origin).host for origin in private)
+                words = _("%(words)s Of private servers, these work here: %(hosts)s.", words=words, hosts=hosts)
+            raise ValidationError(words) from error
 
 
 class Permissions(Field):
@@ -95,7 +109,7 @@ class TokenForm(ServerForm):
             raise ValidationError(_l("This is not a token: it has letters and digits only."))
 
 
-class NoteForm(FlaskForm):
+class NoteForm(Form):
     """A note to post; ``draft`` names it, so that it is posted once."""
 
     draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))

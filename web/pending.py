@@ -49,7 +49,9 @@ def begin(session_id: str, server: Server, permissions: list[str]) -> None:
 def under_way() -> list[Pending]:
     """Return this browser's sign-ins that are not finished, the latest first."""
     entries = [Pending(session_id, *fields) for session_id, fields in session.get("pending", {}).items()]
-    recent = [entry for entry in entries if time.time() - entry.started < KEPT_SECONDS]
+    recent = [
+        entry for entry in entries if time.time() - entry.started < KEPT_SECONDS and accounts.is_allowed(entry.origin)
+    ]
     return sorted(recent, key=lambda entry: entry.started, reverse=True)
 
 

@@ -17,7 +17,16 @@ from .error_pages import FROM_ELSEWHERE
 
 def _visitor() -> str:
     """Return whom to count requests for: an IPv6 visitor has a whole /64 of addresses."""
-    address = ipaddress.ip_address(request.remote_addr or "127.0.0.1")
+    text = request.remote_addr or ""
+    if text.startswith("["):  # some proxies add the port
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    address = getattr(address, "ipv4_mapped", None) or address
     return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
 
@@ -78,7 +87,7 @@ def _refuse_other_sites(settings: Settings) -> None:
     origin = request.headers.get("Origin")
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise CSRFError(FROM_ELSEWHERE)
-    if origin and _hostname(origin) != settings.host:
+    if origin and origin not in (settings.public_url, request.host_url.rstrip("/")):
         raise CSRFError(FROM_ELSEWHERE)
 
 
