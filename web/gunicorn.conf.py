@@ -53,6 +53,20 @@ def on_starting(server: Any) -> None:
         sys.exit(1)
 
 
+# The longest silence of a visitor in the middle of a form, or of an answer that they read.
+SILENCE_SECONDS = 20
+
+
+def pre_request(worker: Any, req: Any) -> None:
+    """gunicorn waits without end for the rest of a form; enough of such visitors would hold every place."""
+    req.unreader.sock.settimeout(SILENCE_SECONDS)
+
+
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+    """Between requests `keepalive` counts."""
+    req.unreader.sock.settimeout(None)
+
+
 # Out of other machines' reach unless --bind says otherwise, as the Dockerfile does.
 bind = loopback(os.environ.get("PORT", "8000"))
 
