@@ -17,6 +17,13 @@ from tests.browsing import Browsers, watched
 from tests.cast import SECRET_KEY, Visitor, served
 
 
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxies of whoever runs the tests have nothing to do with servers on this machine."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Running]:
     """A Misskey server of this test's own, on a free port."""

@@ -286,3 +286,8 @@ def test_a_server_that_does_not_answer_is_no_verdict(transport: Transport) -> No
     with serve(hostile.hangs_up) as server, pytest.raises(ServerUnreachable):
         find(transport, server)
     slow.close()
+
+
+def test_a_public_name_that_leads_inward_is_not_asked(transport: Transport) -> None:
+    with pytest.raises(ServerForbidden):
+        find_misskey(Server.parse("misskey.example"), transport)

@@ -252,3 +252,9 @@ def test_a_token_that_may_not_tell_whose_it_is_is_denied(transport: Transport) -
 def test_a_single_name_is_not_taken_for_a_list_of_permissions() -> None:
     with pytest.raises(TypeError, match="list of names"):
         authorize_url(Server.parse("misskey.io"), "id", name="App", permissions="write:notes")
+
+
+@pytest.mark.parametrize("field", ["id", "username"])
+def test_a_person_who_is_named_after_the_token_is_nobody(transport: Transport, field: str) -> None:
+    with pytest.raises(InvalidAnswer, match="named after the token"):
+        checked(transport, says({"ok": True, "token": "abc", "user": {"id": "1", "username": "a", field: "abc"}}))
