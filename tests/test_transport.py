@@ -31,7 +31,7 @@ from misskey import (
     ServerUnreachable,
     Transport,
 )
-from misskey.transport import POOLED_SERVERS, is_public
+from misskey.connections import POOLED_SERVERS, is_public
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, says, serve
 
