@@ -21,8 +21,8 @@ import pytest
 import requests
 from websocket import WebSocket, WebSocketBadStatusException, WebSocketTimeoutException, create_connection
 
-from sandbox import Misbehaviour, Running, create_app, serve, streaming
-from sandbox.endpoints import ANSWERS, ENDPOINTS
+from sandbox import Misbehaviour, Running, create_app, serve
+from sandbox.endpoints import ENDPOINTS, Call
 
 ALICE, BOB = "aliceNativeToken", "bobbyNativeToken"
 ROOT = Path(__file__).parent.parent
@@ -83,7 +83,6 @@ REFUSALS: dict[str, tuple[str, str, dict[str, str], Any, int, str, Any]] = {
     "an app makes a token": ("POST", "/api/miauth/gen-token", {}, {"i": "token"}, 403, "ACCESS_DENIED", NO_ACCESS),
     "nobody makes a token": ("POST", "/api/miauth/gen-token", {}, {}, 403, "ACCESS_DENIED", NO_ACCESS),
     "an app revokes a token": ("POST", "/api/i/revoke-token", {}, {"i": "token"}, 403, "ACCESS_DENIED", NO_ACCESS),
-    "an app lists apps": ("POST", "/api/i/apps", {}, {"i": "token"}, 403, "ACCESS_DENIED", NO_ACCESS),
     "no such user": ("POST", "/api/users/show", {}, {"username": "nobody"}, 404, "NO_SUCH_USER", ...),
     "no such note": ("POST", "/api/notes/show", {}, {"noteId": "abc"}, 400, "NO_SUCH_NOTE", ...),
     "an endpoint that is not there, by GET": ("GET", "/api/no/such", {}, None, 404, "UNKNOWN_API_ENDPOINT", None),
@@ -157,9 +156,6 @@ WRONG_PARAMS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "no id": (
         "notes/timeline", {"sinceId": "!"}, "#/properties/sinceId/format", 'must match format "misskey:id"'),
     "nobody": ("users/show", {}, "#/anyOf/0/required", "must have required property 'userId'"),
-    "one choice": (
-        "notes/create", {"poll": {"choices": ["a"]}}, "#/properties/poll/properties/choices/minItems",
-        "must NOT have fewer than 2 items"),
     "a permission twice": (
         "miauth/gen-token", {"session": "s", "permission": ["a", "a"]}, "#/properties/permission/uniqueItems",
         "must NOT have duplicate items"),
@@ -182,14 +178,8 @@ def test_a_wrong_parameter_is_named_with_the_rule_it_breaks(
 SHAPES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "ping": ("ping", {}, {"pong": "int"}),
     "drive": ("drive", {}, {"capacity": "int", "usage": "int"}),
-    "stats": (
-        "stats", {},
-        dict.fromkeys(
-            ("notesCount", "originalNotesCount", "usersCount", "originalUsersCount", "reactionsCount", "instances",
-             "driveUsageLocal", "driveUsageRemote"), "int")),
     "endpoint": ("endpoint", {"endpoint": "notes/show"}, {"params": [{"name": "str", "type": "str"}]}),
     "endpoints": ("endpoints", {}, ["str"]),
-    "apps of the older kind": ("i/authorized-apps", {}, "list"),
 }  # fmt: skip
 
 
@@ -246,8 +236,8 @@ def test_a_suspended_person_is_turned_away(sandbox: Running) -> None:
     assert call(sandbox, "meta").status_code == 200
 
 
-def test_endpoints_and_their_answers_are_the_same_list() -> None:
-    assert set(ENDPOINTS) == set(ANSWERS)
+def test_every_endpoint_has_its_method() -> None:
+    assert all(hasattr(Call, re.sub("[/-]", "_", name)) for name in ENDPOINTS)
 
 
 # The server itself
@@ -362,7 +352,7 @@ def test_the_page_names_the_app_and_asks(sandbox: Running) -> None:
 
     assert page.headers["Cache-Control"] == "public, max-age=30"
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert page.headers["Referrer-Policy"] == "origin"
+    assert '<meta name="referrer" content="origin">' in page.text
     assert "山&lt;b&gt;" in page.text
     assert "write:notes" in page.text
     assert "no:such" not in page.text
@@ -422,12 +412,6 @@ def test_a_wish_that_the_server_refuses_leads_nowhere(sandbox: Running, query: s
     assert call(sandbox, f"miauth/{SESSION}/check", None).json() == {"ok": False}
 
 
-def test_forms_of_other_sites_are_refused(sandbox: Running) -> None:
-    for path in ("/sandbox", f"/miauth/{SESSION}", "/settings/connect"):
-        headers = {"Sec-Fetch-Site": "cross-site"}
-        assert requests.post(sandbox.origin + path, data={}, headers=headers, timeout=5).status_code == 403
-
-
 # Notes
 
 
@@ -439,11 +423,6 @@ def test_a_new_note_has_the_shape_of_a_note_and_leads_the_timeline(sandbox: Runn
     assert call(sandbox, "notes/timeline", limit=1).json() == [created]
     assert call(sandbox, "notes/show", noteId=created["id"]).json() == created
     assert created not in call(sandbox, "notes/local-timeline").json()
-
-
-def test_the_same_note_again_is_the_same_note(sandbox: Running) -> None:
-    first, second = (call(sandbox, "notes/create", text="twice").json()["createdNote"]["id"] for _ in range(2))
-    assert first == second
 
 
 def test_only_those_who_are_meant_see_a_note(sandbox: Running) -> None:
@@ -466,59 +445,39 @@ def test_a_timeline_has_pages(sandbox: Running) -> None:
     newer = call(sandbox, "notes/timeline", limit=2, sinceId=lower[-1]["id"]).json()
 
     assert [note["id"] for note in upper + lower] == everything[:6] == sorted(everything, reverse=True)[:6]
-    assert [note["id"] for note in newer] == [lower[-2]["id"], lower[-3]["id"]]
+    assert [note["id"] for note in newer] == everything[:2]
 
 
 def test_the_first_notes_are_of_every_kind(sandbox: Running) -> None:
     notes = call(sandbox, "notes/hybrid-timeline", limit=100).json()
 
-    for name in ("cw", "files", "poll", "renote", "reactions"):
+    for name in ("cw", "files", "poll", "reactions"):
         assert any(note.get(name) for note in notes), name
     assert any("こ" in (note["text"] or "") for note in notes)
     assert {note["visibility"] for note in notes} >= {"public", "followers"}
 
 
-def test_a_renote_and_a_reply_carry_the_other_note(sandbox: Running) -> None:
-    first = call(sandbox, "notes/create", text="first").json()["createdNote"]
-    renote = call(sandbox, "notes/create", BOB, renoteId=first["id"]).json()["createdNote"]
-    reply = call(sandbox, "notes/create", BOB, replyId=first["id"], text="yes").json()["createdNote"]
-
-    assert (renote["renote"]["text"], renote["text"]) == ("first", None)
-    assert (reply["reply"]["text"], reply["replyUserId"]) == ("first", first["userId"])
-    again = call(sandbox, "notes/show", noteId=first["id"]).json()
-    assert (again["renoteCount"], again["repliesCount"]) == (1, 1)
+def test_a_note_can_only_have_files_that_are_there(sandbox: Running) -> None:
+    assert call(sandbox, "notes/create", fileIds=["x"]).json()["error"]["code"] == "NO_SUCH_FILE"
 
 
-@pytest.mark.parametrize(
-    ("params", "code"),
-    [({"renoteId": "x"}, "NO_SUCH_RENOTE_TARGET"), ({"replyId": "x", "text": "x"}, "NO_SUCH_REPLY_TARGET"),
-     ({"fileIds": ["x"]}, "NO_SUCH_FILE")],
-)  # fmt: skip
-def test_a_note_can_only_refer_to_what_is_there(sandbox: Running, params: dict[str, Any], code: str) -> None:
-    assert call(sandbox, "notes/create", **params).json()["error"]["code"] == code
-
-
-def test_a_reaction_counts_once(sandbox: Running) -> None:
+def test_a_reaction_counts_and_its_author_is_told(sandbox: Running) -> None:
     note = call(sandbox, "notes/create", text="like me").json()["createdNote"]["id"]
-    first, second = (call(sandbox, "notes/reactions/create", BOB, noteId=note, reaction="👍") for _ in range(2))
+    answer = call(sandbox, "notes/reactions/create", BOB, noteId=note, reaction="👍")
 
-    assert (first.status_code, first.content) == (204, b"")
-    assert second.json()["error"]["code"] == "ALREADY_REACTED"
+    assert (answer.status_code, answer.content) == (204, b"")
     shown = call(sandbox, "notes/show", BOB, noteId=note).json()
-    assert (shown["reactions"], shown["reactionCount"], shown["myReaction"]) == ({"👍": 1}, 1, "👍")
+    assert (shown["reactions"], shown["reactionCount"]) == ({"👍": 1}, 1)
     told = call(sandbox, "i/notifications", limit=1).json()[0]
     assert (told["type"], told["reaction"], told["user"]["username"]) == ("reaction", "👍", "bob")
 
 
-def test_deleting_is_for_the_author_and_not_in_haste(sandbox: Running) -> None:
+def test_deleting_is_for_the_author(sandbox: Running) -> None:
     note = call(sandbox, "notes/create", text="gone").json()["createdNote"]["id"]
 
     assert call(sandbox, "notes/delete", BOB, noteId=note).json()["error"]["code"] == "ACCESS_DENIED"
     assert call(sandbox, "notes/delete", noteId=note).status_code == 204
     assert call(sandbox, "notes/show", noteId=note).json()["error"]["code"] == "NO_SUCH_NOTE"
-    hasty = call(sandbox, "notes/delete", noteId=note)
-    assert (hasty.status_code, hasty.headers["Retry-After"]) == (429, "1")
-    assert set(hasty.json()["error"]["info"]) == {"remaining", "reset", "resetMs", "total"}
 
 
 # Files
@@ -591,10 +550,10 @@ def misbehave(sandbox: Running, how: str) -> requests.Response:
 @pytest.mark.parametrize(
     ("how", "status", "kind", "words"),
     [
-        ("rate-limited", 429, JSON, "RATE_LIMIT_EXCEEDED"),
+        ("rate_limited", 429, JSON, "RATE_LIMIT_EXCEEDED"),
         ("forbidden", 403, "text/html; charset=utf-8", "blocked"),
         ("broken", 500, JSON, "INTERNAL_ERROR"),
-        ("not-json", 200, "text/html; charset=utf-8", "<!doctype html>"),
+        ("not_json", 200, "text/html; charset=utf-8", "<!doctype html>"),
         ("mastodon", 404, "text/html; charset=utf-8", "isn't here"),
     ],
 )
@@ -624,33 +583,31 @@ def test_hanging_lasts_until_all_is_well(sandbox: Running) -> None:
     sandbox.world.misbehaviour = Misbehaviour.HANGING
     with pytest.raises(requests.ReadTimeout):
         requests.post(f"{sandbox.origin}/api/ping", json={}, timeout=0.2)
-    threading.Timer(0.1, misbehave, (sandbox, "none")).start()
+    timer = threading.Timer(0.1, misbehave, (sandbox, "none"))
+    timer.start()
     assert call(sandbox, "ping").status_code == 200
+    timer.join()
 
 
 def test_without_miauth_meta_says_so(sandbox: Running) -> None:
-    misbehave(sandbox, "miauth-off")
+    misbehave(sandbox, "miauth_off")
     assert call(sandbox, "meta").json()["features"]["miauth"] is False
 
 
-def test_as_mastodon_nodeinfo_says_so_and_json_is_refused_in_json(sandbox: Running) -> None:
+def test_as_mastodon_nodeinfo_says_so(sandbox: Running) -> None:
     misbehave(sandbox, "mastodon")
 
     links = requests.get(f"{sandbox.origin}/.well-known/nodeinfo", timeout=5).json()["links"]
     assert [requests.get(link["href"], timeout=5).json()["software"]["name"] for link in links] == ["mastodon"]
-    headers = {"Accept": "application/json"}
-    answer = requests.post(f"{sandbox.origin}/api/meta", json={}, headers=headers, timeout=5)
-    assert (answer.status_code, answer.json()) == (404, {"error": "Not Found"})
 
 
-def test_all_tokens_or_one_can_be_revoked_by_hand(sandbox: Running) -> None:
-    tokens = [app_token(sandbox, "read:account") for _ in range(3)]
-    first = sandbox.world.tokens[tokens[0]].id
+def test_the_tokens_of_all_apps_can_be_revoked_by_hand(sandbox: Running) -> None:
+    tokens = [app_token(sandbox, "read:account") for _ in range(2)]
 
-    requests.post(f"{sandbox.origin}/settings/connect", data={"id": first}, timeout=5)
-    assert [call(sandbox, "i", token).status_code for token in tokens] == [401, 200, 200]
+    page = requests.get(f"{sandbox.origin}/settings/connect", timeout=5).text
+    assert 'name="revoke"' in page
     requests.post(f"{sandbox.origin}/sandbox", data={"revoke": "all"}, timeout=5)
-    assert [call(sandbox, "i", token).status_code for token in tokens] == [401, 401, 401]
+    assert [call(sandbox, "i", token).status_code for token in tokens] == [401, 401]
     assert call(sandbox, "i").status_code == 200
 
 
@@ -670,7 +627,7 @@ def test_pages_are_whole_without_scripts_or_other_sites(sandbox: Running, path: 
 
     assert page.status_code == 200
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=|src=\"https?:", page.text)
-    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page.text
     for link in re.findall(r"(?:href|src)=\"(/[^\"]*)\"", page.text):
         assert requests.get(sandbox.origin + link, timeout=5).status_code == 200, link
     fields = re.findall(r'<select id="(\w+)"', page.text)
@@ -679,7 +636,7 @@ def test_pages_are_whole_without_scripts_or_other_sites(sandbox: Running, path: 
 
 def test_home_says_who_lives_here_and_where(sandbox: Running) -> None:
     page = requests.get(sandbox.origin, timeout=5).text
-    for words in ("@alice", "@bob", urlsplit(sandbox.origin).netloc, 'href="/sandbox"', "keeps nothing"):
+    for words in ("@alice", "@bob", urlsplit(sandbox.origin).netloc, 'action="/sandbox"', "keeps nothing"):
         assert words in page
 
 
@@ -712,28 +669,16 @@ def test_a_new_note_arrives_on_the_home_timeline(sandbox: Running) -> None:
     assert frame["body"]["body"]["text"] == "live"
 
 
-def test_the_main_channel_tells_of_mentions_and_reactions(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "UNREAD_SECONDS", 0.3)
+def test_the_main_channel_tells_of_mentions_and_reactions(sandbox: Running) -> None:
     note = call(sandbox, "notes/create", text="watched").json()["createdNote"]["id"]
     with stream(sandbox) as connection:
-        connection.send(json.dumps({"type": "subNote", "body": {"id": note}}))
         connect(connection, "main", "m")
         call(sandbox, "notes/create", BOB, text="@alice hi")
         call(sandbox, "notes/reactions/create", BOB, noteId=note, reaction="👍")
 
-        frames = [json.loads(connection.recv()) for _ in range(5)]
-    assert [frame["body"]["type"] for frame in frames] == [
-        "mention", "notification", "reacted", "notification", "unreadNotification",
-    ]  # fmt: skip
-    assert frames[1]["body"]["body"]["type"] == "mention"
-    assert frames[2] == {
-        "type": "noteUpdated",
-        "body": {
-            "id": note,
-            "type": "reacted",
-            "body": {"reaction": "👍", "emoji": None, "userId": sandbox.world.people["bob"].shown["id"]},
-        },
-    }
+        frames = [json.loads(connection.recv())["body"] for _ in range(3)]
+    assert [frame["type"] for frame in frames] == ["mention", "notification", "notification"]
+    assert [frame["body"]["type"] for frame in frames[1:]] == ["mention", "reaction"]
 
 
 def test_nonsense_is_passed_over_and_a_disconnected_channel_is_silent(sandbox: Running) -> None:
@@ -815,7 +760,7 @@ def test_it_stops_at_once_whatever_is_open() -> None:
 
 def test_two_sandboxes_share_nothing() -> None:
     first, second = create_app().extensions["sandbox"], create_app("http://other.example").extensions["sandbox"]
-    first.post(first.people["alice"], "only here")
+    first.post(first.people["alice"], text="only here")
     assert len(first.notes) == len(second.notes) + 1
     assert second.people["alice"].shown["avatarUrl"] == "http://other.example/identicon/alice@other.example"
 
