@@ -73,6 +73,11 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else the body waits until the other side acknowledges the head
 
+    def handle(self) -> None:
+        """Answer until the connection ends; what is cut in the middle, or is not HTTP, ends it without a word."""
+        with suppress(OSError, ValueError):
+            super().handle()
+
     def run_wsgi(self) -> None:
         """Answer one request and leave the connection ready for the next."""
         server, environ = cast(Running, self.server), self.make_environ()

@@ -10,6 +10,7 @@ from sandbox.endpoints import may_see
 from sandbox.world import NOBODY, Json, Person, world
 
 streaming = Blueprint("streaming", __name__)
+streaming.register_error_handler(OSError, lambda _: Response(status=400))  # gone before the handshake was over
 HOME, PUBLIC = {"homeTimeline", "hybridTimeline"}, {"localTimeline", "globalTimeline"}
 REFUSAL = 'Bearer realm="Misskey", error="invalid_token", error_description="Failed to authenticate"'
 
@@ -30,6 +31,7 @@ def stream() -> Response:
                 message = json.loads(stream.socket.receive())
                 stream.obey(message["type"], message["body"])
     world.listeners.remove(stream.hear)
+    stream.socket.thread.join()
     return Response(status=101)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -756,6 +757,37 @@ def test_it_stops_at_once_whatever_is_open() -> None:
     waiting.close()
     with pytest.raises(requests.ConnectionError):
         requests.get(sandbox.origin, timeout=1)
+
+
+PING, STREAM = b"POST /api/ping HTTP/1.1\r\nHost: x\r\n", b"GET /streaming HTTP/1.1\r\nHost: x\r\n"
+UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n"
+CUT = {
+    "in the request line": b"POST /api/pi",
+    "in the head": PING + b"Content-Le",
+    "in the body": PING + b"Content-Length: 100\r\n\r\n{",
+    "in a chunk": PING + b"Transfer-Encoding: chunked\r\n\r\n10\r\n{",
+    "after nonsense": PING + b"Content-Length: many\r\n\r\n",
+    "before reading": (PING + b"\r\n") * 100,
+    "in a stream": STREAM + UPGRADE,
+}
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+@pytest.mark.parametrize("sent", CUT.values(), ids=CUT.keys())
+def test_a_connection_that_is_cut_ends_without_a_word_or_a_thread(
+    capfd: pytest.CaptureFixture[str], sent: bytes, reset: bool
+) -> None:
+    before = set(threading.enumerate())
+    with serve() as sandbox:
+        host, port = urlsplit(sandbox.origin).netloc.split(":")
+        with socket.create_connection((host, int(port)), timeout=3) as connection:
+            # Closing a socket that lingers for no time resets the connection.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", reset, 0))
+            connection.sendall(sent)
+        assert call(sandbox, "ping").status_code == 200
+
+    assert set(threading.enumerate()) <= before
+    assert capfd.readouterr().err == ""
 
 
 def test_two_sandboxes_share_nothing() -> None:
