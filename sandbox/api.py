@@ -48,6 +48,8 @@ def misbehave() -> Response | None:
         raise Refusal("RATE_LIMIT_EXCEEDED", {"remaining": 0, "reset": reset, "resetMs": reset * 1000, "total": 60})
     if world.misbehaviour == Misbehaviour.BROKEN:
         raise Refusal("INTERNAL_ERROR", {"message": "connect ECONNREFUSED", "code": "Error", "id": world.stamp()["id"]})
+    if world.misbehaviour == Misbehaviour.MASTODON and "json" in request.headers.get("Accept", ""):
+        return answer({"error": "Not Found"}, 404, {})
     status, words = PAGES.get(world.misbehaviour, (0, ""))
     page = f"<!doctype html><html lang=en><title>{words}</title><h1>{words}</h1></html>"
     return Response(page, status) if words else None
@@ -125,7 +127,7 @@ def check_params(params: Json, rules: Json, path: str = "#") -> None:
                 raise Refusal("INVALID_PARAM", info)
             if params[name] is None:
                 break
-    if "then" in rules and not params.keys() & set(rules["unless"]):
+    if "then" in rules and all(params.get(name) is None for name in rules["unless"]):
         check_params(params, rules["then"], f"{path}/then")
 
 

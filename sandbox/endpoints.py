@@ -34,6 +34,9 @@ class Call:
         return profile(self.me, self.token)
 
     def i_notifications(self) -> list[Json]:
+        """What is under the bell; looking makes it read, unless asked not to."""
+        if self.params.get("markAsRead", True):
+            self.me.unread = 0
         return self.page(self.me.notifications)
 
     def i_revoke_token(self) -> None:
@@ -52,34 +55,49 @@ class Call:
             raise Refusal("INVALID_PARAM", {"param": "#/anyOf/0/required", "reason": reason})
         raise Refusal("NO_SUCH_USER")
 
-    def notes_timeline(self) -> list[Json]:
-        return self.page(note for note in world.notes.values() if may_see(self.me, note))
+    def notes_timeline(self, public_only: bool = False) -> list[Json]:
+        """The notes that whoever asks may see, on request only those with files."""
+        notes = (note for note in world.notes.values() if note["visibility"] == "public" or not public_only)
+        wanted = (note for note in notes if note["files"] or not self.params.get("withFiles"))
+        return self.page(note for note in wanted if may_see(self.me, note))
 
     def notes_local_timeline(self) -> list[Json]:
-        return self.page(note for note in world.notes.values() if note["visibility"] == "public")
+        return self.notes_timeline(public_only=True)
 
     notes_hybrid_timeline, notes_global_timeline = notes_timeline, notes_local_timeline
 
-    def notes_show(self) -> Json:
-        """A note, if whoever asks may see it."""
-        note = world.notes.get(self.params["noteId"])
+    def notes_show(self, parameter: str = "noteId", otherwise: str = "NO_SUCH_NOTE") -> Json:
+        """The note that a parameter names, if whoever asks may see it."""
+        note = world.notes.get(self.params[parameter])
         if note is None or not may_see(self.me, note):
-            raise Refusal("NO_SUCH_NOTE")
+            raise Refusal(otherwise)
         return note
 
     def notes_create(self) -> Json:
-        """A new note."""
+        """A new note, or the one that the same parameters made within the last minute."""
+        repeated = self.me.username, repr(self.params)
+        known = world.notes.get(world.created.get(repeated, ""))
+        if known and known["id"] > world.stamp(minutes_ago=1)["id"]:
+            return {"createdNote": known}
         given = self.params.keys() & {"text", "cw", "visibility", "localOnly", "reactionAcceptance"}
         fields: Json = {name: self.params[name] for name in given}
         if fields.get("visibility") == "specified":
             fields["visibleUserIds"] = self.params.get("visibleUserIds", [])
+        if self.params.get("renoteId"):
+            fields["renote"] = self.notes_show("renoteId", "NO_SUCH_RENOTE_TARGET")
         files = {file["id"]: file for file in self.me.files.values()}
         if not files.keys() >= set(wanted := self.params.get("fileIds", [])):
             raise Refusal("NO_SUCH_FILE")
-        return {"createdNote": world.post(self.me, [files[id_] for id_ in wanted], **fields)}
+        note = world.post(self.me, [files[id_] for id_ in wanted], **fields)
+        world.created[repeated] = note["id"]
+        return {"createdNote": note}
 
     def notes_delete(self) -> None:
-        """Removes one of one's own notes."""
+        """Removes one of one's own notes; the next one, a second later."""
+        if (now := time.time()) < self.me.may_delete_at:
+            reset = int(self.me.may_delete_at * 1000)
+            raise Refusal("RATE_LIMIT_EXCEEDED", {"remaining": 0, "reset": reset // 1000, "resetMs": reset, "total": 1})
+        self.me.may_delete_at = now + 1
         if self.notes_show()["user"] is not self.me.shown:
             raise Refusal("ACCESS_DENIED")
         del world.notes[self.params["noteId"]]
@@ -140,7 +158,7 @@ class Call:
 
 def profile(person: Person, caller: Token) -> Json:
     """A person in the detail that they themselves, other people or nobody in particular may see."""
-    notes, unread = sum(note["user"] is person.shown for note in world.notes.values()), len(person.notifications)
+    notes, unread = sum(note["user"] is person.shown for note in world.notes.values()), person.unread
     shown: Json = SHAPES["userDetailed"] | person.shown | person.more
     shown |= {"notesCount": notes, "isSuspended": person.suspended}
     if person is not caller.person:

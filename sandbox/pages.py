@@ -12,7 +12,24 @@ from sandbox.world import SHAPES, Json, Misbehaviour, Refusal, world
 pages = Blueprint("pages", __name__)
 # Misskey's page does not go to callbacks of these schemes, nor to those without any.
 BAD_SCHEMES = {"", "javascript", "data", "file", "mailto", "tel", "vbscript"}
+# Without form-action, which would also stop the way back to the app; like Misskey's, Referer names only the server.
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+PROTECTION = {"Content-Security-Policy": POLICY, "Referrer-Policy": "origin", "X-Content-Type-Options": "nosniff"}
 NODEINFO = "http://nodeinfo.diaspora.software/ns/schema"
+
+
+@pages.before_request
+def own_forms_only() -> None:
+    """Refuse the forms of other sites."""
+    if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        abort(403)
+
+
+@pages.after_request
+def protect(response: Response) -> Response:
+    """Tell browsers what these pages need, and no more."""
+    response.headers.update(PROTECTION)
+    return response
 
 
 @pages.get("/")
@@ -43,7 +60,7 @@ def miauth(session: str) -> Response | str | tuple[str, dict[str, str]]:
     outcome = "denied"
     if request.form.get("decision") == "allow":
         outcome, person = "failed", world.people.get(request.form.get("person", "")) or abort(400)
-        with suppress(Refusal):
+        with suppress(Refusal, ValueError):  # of the server; of a callback that is no URL
             world.approve(person, wish["permissions"], session, wish["name"])
             if address := callback_address(wish["callback"], session):
                 return redirect(address, 303)

@@ -46,6 +46,8 @@ class Person:
     shown: Json
     more: Json
     suspended: bool = False
+    unread: int = 0
+    may_delete_at: float = 0
     notifications: list[Json] = field(default_factory=list)
     files: dict[str, Json] = field(default_factory=dict)
 
@@ -81,6 +83,7 @@ class World:
         self.people: dict[str, Person] = {}
         self.tokens: dict[str, Token] = {}
         self.notes: dict[str, Json] = {}
+        self.created: dict[tuple[str, str], str] = {}  # by whom and with which parameters, the note it made
         self.contents: dict[str, tuple[str, bytes]] = {}
         self.listeners: list[Callable[[str, Person, Json], None]] = []
         self._counter = itertools.count()
@@ -89,6 +92,8 @@ class World:
             self._settle(**person)
         for note in start["notes"]:
             author, names = self.people[note.pop("author")], note.pop("files", [])
+            if note.pop("renotes_previous", False):
+                note["renote"] = list(self.notes.values())[-1]
             self.post(author, [file for file in author.files.values() if file["name"] in names], **note)
 
     def stamp(self, minutes_ago: float = 0) -> Json:
@@ -119,6 +124,9 @@ class World:
         whose = {"userId": author.shown["id"], "user": author.shown, "fileIds": [file["id"] for file in files]}
         note: Json = SHAPES["note"] | self.stamp(minutes_ago) | {"reactions": {}} | whose | fields
         note["files"] = [file | {"userId": author.shown["id"]} for file in files]
+        if "renote" in note:
+            note["renoteId"] = note["renote"]["id"]
+            note["renote"]["renoteCount"] += 1
         words = {*(note["text"] or "").split(), *note.get("visibleUserIds", [])}
         named = [person for person in self.people.values() if words & {f"@{person.username}", person.shown["id"]}]
         if named:
@@ -149,6 +157,7 @@ class World:
         """Add to what a person finds under the bell."""
         whom = {"userId": by.shown["id"], "user": by.shown} if by else {}
         person.notifications.append(self.stamp() | {"type": kind} | whom | fields)
+        person.unread += 1
         self.tell("notification", person, person.notifications[-1])
 
     def tell(self, event: str, person: Person, body: Json) -> None:

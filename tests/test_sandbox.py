@@ -353,11 +353,16 @@ def test_the_page_names_the_app_and_asks(sandbox: Running) -> None:
 
     assert page.headers["Cache-Control"] == "public, max-age=30"
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert '<meta name="referrer" content="origin">' in page.text
+    assert page.headers["Referrer-Policy"] == "origin"
     assert "山&lt;b&gt;" in page.text
     assert "write:notes" in page.text
     assert "no:such" not in page.text
     assert 'src="https://app.example' not in page.text
+
+
+@pytest.mark.parametrize("query", ["name=100%%20fun", "name=100%25%20fun", "name=100%2525%2520fun"])
+def test_a_percent_sign_in_a_name_stays(sandbox: Running, query: str) -> None:
+    assert "Allow 100% fun?" in requests.get(f"{sandbox.origin}/miauth/{SESSION}?{query}", timeout=5).text
 
 
 @pytest.mark.parametrize(
@@ -396,7 +401,7 @@ def test_without_a_callback_the_page_sends_the_person_back_in_words(sandbox: Run
 @pytest.mark.parametrize(
     "callback",
     ["/back", "//app.example/", "JavaScript:alert(1)", "java%09script:alert(1)", "data:,x", "file:///x", "tel:1",
-     "mailto:a@b.example", "vbscript:x"],
+     "mailto:a@b.example", "vbscript:x", "http://[x"],
 )  # fmt: skip
 def test_a_callback_that_is_no_way_back_is_a_problem_yet_the_token_is_made(sandbox: Running, callback: str) -> None:
     answer = miauth(sandbox, f"callback={quote(callback, safe='%')}")
@@ -413,6 +418,14 @@ def test_a_wish_that_the_server_refuses_leads_nowhere(sandbox: Running, query: s
     assert call(sandbox, f"miauth/{SESSION}/check", None).json() == {"ok": False}
 
 
+def test_forms_of_other_sites_are_refused(sandbox: Running) -> None:
+    for path in ("/sandbox", f"/miauth/{SESSION}"):
+        for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 400)):
+            headers = {"Sec-Fetch-Site": site}
+            form = {"decision": "allow"}
+            assert requests.post(sandbox.origin + path, data=form, headers=headers, timeout=5).status_code == status
+
+
 # Notes
 
 
@@ -424,6 +437,23 @@ def test_a_new_note_has_the_shape_of_a_note_and_leads_the_timeline(sandbox: Runn
     assert call(sandbox, "notes/timeline", limit=1).json() == [created]
     assert call(sandbox, "notes/show", noteId=created["id"]).json() == created
     assert created not in call(sandbox, "notes/local-timeline").json()
+
+
+def test_the_same_note_again_within_a_minute_is_the_same_note(
+    sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(token: str = ALICE, **params: str) -> str:
+        return str(call(sandbox, "notes/create", token, text="twice", **params).json()["createdNote"]["id"])
+
+    first = post()
+    assert post() == first
+    assert len({first, post(BOB), post(visibility="home")}) == 3
+    call(sandbox, "notes/delete", noteId=first)
+    second = post()
+    assert second != first
+    later = sandbox.world.stamp(minutes_ago=-2)
+    monkeypatch.setattr(sandbox.world, "stamp", lambda minutes_ago=0: later)
+    assert post() != second
 
 
 def test_only_those_who_are_meant_see_a_note(sandbox: Running) -> None:
@@ -449,17 +479,37 @@ def test_a_timeline_has_pages(sandbox: Running) -> None:
     assert [note["id"] for note in newer] == everything[:2]
 
 
+def test_a_timeline_of_notes_with_files_has_no_others(sandbox: Running) -> None:
+    for name in ("timeline", "hybrid-timeline", "local-timeline", "global-timeline"):
+        notes = call(sandbox, f"notes/{name}", withFiles=True).json()
+        assert [note["text"] for note in notes] == ["The sky this evening."]
+
+
 def test_the_first_notes_are_of_every_kind(sandbox: Running) -> None:
     notes = call(sandbox, "notes/hybrid-timeline", limit=100).json()
 
-    for name in ("cw", "files", "poll", "reactions"):
+    for name in ("cw", "files", "poll", "renote", "reactions"):
         assert any(note.get(name) for note in notes), name
     assert any("こ" in (note["text"] or "") for note in notes)
     assert {note["visibility"] for note in notes} >= {"public", "followers"}
 
 
-def test_a_note_can_only_have_files_that_are_there(sandbox: Running) -> None:
-    assert call(sandbox, "notes/create", fileIds=["x"]).json()["error"]["code"] == "NO_SUCH_FILE"
+def test_a_renote_carries_the_other_note(sandbox: Running) -> None:
+    first = call(sandbox, "notes/create", text="first").json()["createdNote"]
+    renote = call(sandbox, "notes/create", BOB, renoteId=first["id"]).json()["createdNote"]
+
+    assert set(renote) == NOTE | {"renote"}
+    assert (renote["renote"]["text"], renote["renoteId"], renote["text"]) == ("first", first["id"], None)
+    assert call(sandbox, "notes/show", noteId=first["id"]).json()["renoteCount"] == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [({"renoteId": "x"}, "NO_SUCH_RENOTE_TARGET"), ({"fileIds": ["x"]}, "NO_SUCH_FILE"),
+     ({"renoteId": None}, "INVALID_PARAM")],
+)  # fmt: skip
+def test_a_note_can_only_refer_to_what_is_there(sandbox: Running, params: dict[str, Any], code: str) -> None:
+    assert call(sandbox, "notes/create", **params).json()["error"]["code"] == code
 
 
 def test_a_reaction_counts_and_its_author_is_told(sandbox: Running) -> None:
@@ -473,12 +523,26 @@ def test_a_reaction_counts_and_its_author_is_told(sandbox: Running) -> None:
     assert (told["type"], told["reaction"], told["user"]["username"]) == ("reaction", "👍", "bob")
 
 
-def test_deleting_is_for_the_author(sandbox: Running) -> None:
+def test_notifications_are_read_when_looked_at_unless_asked_not_to(sandbox: Running) -> None:
+    app_token(sandbox)
+    unread = []
+    for params in ({"markAsRead": False}, {}):
+        call(sandbox, "i/notifications", **params)
+        unread.append(call(sandbox, "i").json()["unreadNotificationsCount"])
+
+    assert unread[0] > unread[1] == 0
+    assert call(sandbox, "i").json()["hasUnreadNotification"] is False
+
+
+def test_deleting_is_for_the_author_and_not_in_haste(sandbox: Running) -> None:
     note = call(sandbox, "notes/create", text="gone").json()["createdNote"]["id"]
 
     assert call(sandbox, "notes/delete", BOB, noteId=note).json()["error"]["code"] == "ACCESS_DENIED"
     assert call(sandbox, "notes/delete", noteId=note).status_code == 204
     assert call(sandbox, "notes/show", noteId=note).json()["error"]["code"] == "NO_SUCH_NOTE"
+    hasty = call(sandbox, "notes/delete", noteId=note)
+    assert (hasty.status_code, hasty.headers["Retry-After"]) == (429, "1")
+    assert set(hasty.json()["error"]["info"]) == {"remaining", "reset", "resetMs", "total"}
 
 
 # Files
@@ -595,11 +659,14 @@ def test_without_miauth_meta_says_so(sandbox: Running) -> None:
     assert call(sandbox, "meta").json()["features"]["miauth"] is False
 
 
-def test_as_mastodon_nodeinfo_says_so(sandbox: Running) -> None:
+def test_as_mastodon_nodeinfo_says_so_and_json_is_refused_in_json(sandbox: Running) -> None:
     misbehave(sandbox, "mastodon")
 
     links = requests.get(f"{sandbox.origin}/.well-known/nodeinfo", timeout=5).json()["links"]
     assert [requests.get(link["href"], timeout=5).json()["software"]["name"] for link in links] == ["mastodon"]
+    headers = {"Accept": "application/json"}
+    answer = requests.post(f"{sandbox.origin}/api/meta", json={}, headers=headers, timeout=5)
+    assert (answer.status_code, answer.json()) == (404, {"error": "Not Found"})
 
 
 def test_the_tokens_of_all_apps_can_be_revoked_by_hand(sandbox: Running) -> None:
@@ -628,7 +695,9 @@ def test_pages_are_whole_without_scripts_or_other_sites(sandbox: Running, path: 
 
     assert page.status_code == 200
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=|src=\"https?:", page.text)
-    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
     for link in re.findall(r"(?:href|src)=\"(/[^\"]*)\"", page.text):
         assert requests.get(sandbox.origin + link, timeout=5).status_code == 200, link
     fields = re.findall(r'<select id="(\w+)"', page.text)
