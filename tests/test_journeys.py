@@ -79,7 +79,7 @@ def test_after_deny_the_home_page_offers_the_way_on_and_the_way_back(
     page.goto("/")
     page.get_by_role("button", name="I have allowed it").click()
     expect_title(page, "not allowed yet")
-    page.get_by_role("button", name="Cancel this sign-in").click()
+    page.get_by_role("button", name="Start again").click()
 
     expect_title(page, "Sign in with your own Misskey server")
     expect(page.get_by_role("button", name="I have allowed it")).to_have_count(0)
