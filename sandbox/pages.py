@@ -76,6 +76,15 @@ def callback_address(callback: str, session: str) -> str | None:
     return None if parts.scheme in BAD_SCHEMES else address
 
 
+@pages.get("/notes/<id_>")
+def note(id_: str) -> str:
+    """A note that everybody may read."""
+    found = world.notes.get(id_, {})
+    if found.get("visibility") not in ("public", "home"):
+        abort(404)
+    return render_template("note.html", note=found)
+
+
 @pages.get("/<any(files, identicon):_kind>/<key>")
 def file(_kind: str, key: str) -> Response:
     """The content of a file, or somebody's portrait."""

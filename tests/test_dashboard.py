@@ -245,6 +245,29 @@ def test_what_a_server_says_in_an_error_is_shown_as_text(alice: Visitor, app: Fl
             assert "<b hx-post" not in page
 
 
+def test_a_note_that_the_server_does_not_give_back_is_told(alice: Visitor, app: Flask) -> None:
+    store, (key,) = app.extensions["token_store"], alice.cookie()["accounts"]
+    with serve(says({"createdNote": {"id": "../../x"}})) as hostile:
+        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(hostile.origin,))
+        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": hostile.origin}), 60)
+
+        answer = alice.post("/notes", {"text": "hello", "draft": draft()})
+
+    assert answer.status_code == 502
+    assert "gave an answer that makes no sense" in answer.text
+
+
+def test_a_note_whose_first_try_came_to_nothing_keeps_its_text(alice: Visitor, app: Flask) -> None:
+    (key,), name = alice.cookie()["accounts"], draft()
+    app.extensions["token_store"].put(f"note {key} {name}", "", 1)  # somebody is at it, and never comes back
+
+    answer = alice.post("/notes", {"text": "hello again", "draft": name})
+
+    assert answer.status_code == 502
+    assert "The note was not posted" in answer.text
+    assert "hello again" in answer.text
+
+
 def test_a_server_that_the_settings_no_longer_allow_is_forgotten(alice: Visitor, app: Flask) -> None:
     session_id = alice.begin()
     app.extensions["settings"] = replace(app.extensions["settings"], private_servers=())

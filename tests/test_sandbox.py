@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.metadata
 import json
 import os
@@ -684,6 +685,20 @@ def test_a_wish_for_an_unknown_misbehaviour_is_refused(sandbox: Running) -> None
 
 
 # The pages, as pages
+
+
+def test_a_public_note_has_a_page_and_others_have_none(sandbox: Running) -> None:
+    notes = sandbox.world.notes.values()
+    public = next(note for note in notes if note["visibility"] == "public" and note["text"])
+    hidden = [note for note in notes if note["visibility"] not in ("public", "home")]
+
+    page = requests.get(f"{sandbox.origin}/notes/{public['id']}", timeout=5)
+    assert page.status_code == 200
+    assert html.escape(public["text"]).splitlines()[0] in page.text.replace("&#34;", "&quot;").replace(
+        "&#39;", "&#x27;"
+    )
+    for id_ in ["none", *(note["id"] for note in hidden)]:
+        assert requests.get(f"{sandbox.origin}/notes/{id_}", timeout=5).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,26 @@ def test_a_mistyped_server_is_told_beside_the_field_with_the_text_kept(visitor: 
     assert 'aria-describedby="host-help host-error"' in answer.text
 
 
+def test_a_developer_is_told_which_private_servers_work(visitor: Visitor, sandbox: Running) -> None:
+    page = visitor.post("/signin", {"host": "127.0.0.1:1"}).text
+
+    assert f"Of private servers, these work here: {urlsplit(sandbox.origin).netloc}." in page
+    assert "Of private servers" not in visitor.post("/signin", {"host": "misskey.io?"}).text
+
+
+def test_strangers_are_not_told_of_private_servers(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    app = make_app(PUBLIC_URL="https://localhost", PRIVATE_SERVERS="https://misskey.lan")
+    client = app.test_client()
+    https = {"base_url": "https://localhost"}
+    token = client.get("/", **https).text.split('name="csrf_token" value="')[1].split('"')[0]
+
+    answer = client.post("/signin", data={"host": "10.0.0.1", "csrf_token": token}, **https)
+
+    assert answer.status_code == 422
+    assert "misskey.lan" not in answer.text
+    assert "misskey.lan" not in str(answer.headers)
+
+
 @pytest.mark.parametrize(
     ("misbehaviour", "status", "words"),
     [

@@ -42,6 +42,10 @@ SERVER_NAME_WORDS = {
 }
 
 
+#: Reasons that a developer meets who mistypes a server of their own.
+_OF_PRIVATE_SERVERS = ("ip_address", "no_dot", "port", "reserved", "scheme")
+
+
 class Form(FlaskForm):
     """A form that reads what a form sends, and nothing else: no JSON, no file in a text's place."""
 
@@ -61,7 +65,9 @@ class ServerForm(Form):
             self.server = Server.parse(field.data or "", accounts.settings().private_servers)
         except ServerNameError as error:
             words = str(SERVER_NAME_WORDS[error.reason])
-            if private := accounts.settings().private_servers:
+            settings = accounts.settings()
+            private = () if settings.production else settings.private_servers  # strangers need not know them
+            if private and error.reason in _OF_PRIVATE_SERVERS:
                 hosts = ", ".join(Server.parse_origin(origin).host for origin in private)
                 words = _("%(words)s Of private servers, these work here: %(hosts)s.", words=words, hosts=hosts)
             raise ValidationError(words) from error

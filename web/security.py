@@ -68,17 +68,10 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def _stay_on_one_host(settings: Settings) -> BaseResponse | None:
     """Lead a browser at ``127.0.0.1`` to ``localhost``, or the other way: the cookie belongs to one of them."""
-    if _hostname(f"//{request.host}") == settings.host or request.path in ("/healthz", "/readyz"):
+    if urlsplit(f"//{request.host}").hostname == settings.host or request.path in ("/healthz", "/readyz"):
         return None
     path = request.full_path.removesuffix("?") if request.method == "GET" else "/"
     return redirect(settings.public_url + path, 303)
-
-
-def _hostname(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 def _refuse_other_sites(settings: Settings) -> None:
@@ -93,7 +86,7 @@ def _refuse_other_sites(settings: Settings) -> None:
 
 def _content_policy(settings: Settings) -> str:
     # Browsers also apply form-action to the redirect that answers a form, and that one leads to any Misskey server.
-    private = " ".join(settings.private_servers)
+    private = " ".join(origin for origin in settings.private_servers if origin.startswith("http://"))
     return "; ".join(
         (
             "default-src 'none'",

@@ -1,0 +1,113 @@
+"""Every failure as one page, or one fragment, with words."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from tests.cast import Visitor
+from web.error_pages import wait_words
+
+
+def break_store(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "tokens.sqlite3")) as database, database:
+        database.execute("DROP TABLE entries")
+
+
+def test_a_store_that_does_not_answer_is_told(alice: Visitor, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    break_store(tmp_path)
+
+    answer = alice.get("/dashboard")
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "30"
+    assert "Our memory is not available" in answer.text
+    assert "token store: no such table" in caplog.text
+
+
+def test_without_the_store_the_app_lives_but_is_not_ready(visitor: Visitor, tmp_path: Path) -> None:
+    break_store(tmp_path)
+
+    assert visitor.get("/healthz").status_code == 200
+    assert visitor.get("/readyz").status_code == 503
+
+
+def test_a_store_that_forgets_at_once_is_not_ready(visitor: Visitor, app: Flask, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "tokens.sqlite3")) as database, database:
+        database.execute("CREATE TRIGGER forget AFTER INSERT ON entries BEGIN DELETE FROM entries; END")
+
+    assert visitor.get("/readyz").status_code == 503
+
+
+def test_a_mistake_of_our_own_is_a_page_and_a_line_in_the_log(
+    visitor: Visitor, app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistake() -> str:
+        raise ZeroDivisionError
+
+    app.view_functions["journey.token"] = mistake
+
+    answer = visitor.get("/signin/token")
+
+    assert answer.status_code == 500
+    assert "Something broke on our side" in answer.text
+    assert "ZeroDivisionError" not in answer.text
+    assert "journey.token failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nowhere", 404, "There is no such page"),
+        ("GET", "/signin/resume", 405, "can’t be opened like that"),
+        ("DELETE", "/", 405, "can’t be opened like that"),
+        ("GET", "/static/nowhere.css", 404, "There is no such page"),
+    ],
+)
+def test_a_request_that_leads_nowhere_is_told(
+    visitor: Visitor, method: str, path: str, status: int, words: str
+) -> None:
+    visitor.get("/")
+
+    answer = visitor.client.open(path, method=method)
+
+    assert answer.status_code == status
+    assert words in answer.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "Wait a minute"),
+        (1, "Wait 1 second,"),
+        (89, "Wait 89 seconds,"),
+        (90, "Wait 2 minutes,"),
+        (3600, "Wait 60 minutes,"),
+    ],
+)
+def test_waiting_is_told_as_people_say_it(app: Flask, seconds: int | None, words: str) -> None:
+    with app.test_request_context():
+        assert words in str(wait_words(seconds))
+
+
+def test_a_part_of_a_page_gets_a_part(visitor: Visitor) -> None:
+    answer = visitor.get("/nowhere", headers={"HX-Request": "true"})
+
+    assert answer.status_code == 404
+    assert "<html" not in answer.text
+    assert "There is no such page" in answer.text
+
+
+def test_what_was_typed_stays_where_it_is_when_a_part_is_refused(alice: Visitor) -> None:
+    alice.post("/signout")
+
+    form = {"text": "hello", "draft": str(uuid.uuid4())}
+    answer = alice.post("/notes", form, headers={"HX-Request": "true"})
+
+    assert answer.status_code == 401
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("#told", "innerHTML")
