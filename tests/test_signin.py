@@ -108,7 +108,7 @@ def test_strangers_are_not_told_of_private_servers(make_app: Callable[..., Flask
 @pytest.mark.parametrize(
     ("misbehaviour", "status", "words"),
     [
-        (Misbehaviour.MASTODON, 422, "It runs mastodon"),
+        (Misbehaviour.MASTODON, 422, "It runs Mastodon"),
         (Misbehaviour.MIAUTH_OFF, 422, "switched off"),
         (Misbehaviour.FORBIDDEN, 502, "firewall"),
         (Misbehaviour.NOT_JSON, 502, "gave an answer that makes no sense"),
@@ -380,7 +380,7 @@ def test_a_server_that_fails_at_the_token_form_is_told_there(visitor: Visitor, s
     answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": "a" * 32})
 
     assert answer.status_code == 422
-    assert "It runs mastodon" in answer.text
+    assert "It runs Mastodon" in answer.text
 
 
 def test_the_token_form_is_shown(visitor: Visitor) -> None:

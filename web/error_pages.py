@@ -88,7 +88,7 @@ def of_server(error: MisskeyError) -> Problem:
     if isinstance(error, RateLimited):
         words, retry_after = wait_words(error.retry_after), error.retry_after
     elif isinstance(error, NotMisskey) and error.software:
-        words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software)
+        words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
     elif type(error) is APIError and error.text:
         words = _("The server said: %(text)s", text=error.text)
     return Problem(status, str(title % {"host": host}), str(words), action, retry_after)
