@@ -4,9 +4,6 @@ import ipaddress
 import random
 import re
 import socket
-import sys
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -411,22 +408,15 @@ def hostile_strings(count: int) -> Iterator[str]:
         yield text[:position] + text[position : position + 1] * chance.choice((0, 1, 1, 1, 2)) + text[position + 1 :]
 
 
-socket_events: Counter[int] = Counter()  # by thread: others may be serving a test of another file
-
-
-def notice_sockets(event: str, arguments: tuple[object, ...]) -> None:
-    if event.startswith("socket."):
-        socket_events[threading.get_ident()] += 1
-
-
-sys.addaudithook(notice_sockets)
-
-
 @contextmanager
 def without_network() -> Iterator[None]:
-    before = socket_events[threading.get_ident()]
-    yield
-    assert socket_events[threading.get_ident()] == before
+    """Fail when a name is looked up or a socket is made."""
+    used: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "create_connection", "socket"):
+            patch.setattr(socket, name, lambda *_, name=name, **__: used.append(name))
+        yield
+    assert used == []
 
 
 @cache

@@ -74,24 +74,17 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
 
 
-_watching: list[list[str]] = []
+@pytest.fixture
+def connects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that somebody tried to connect to; every try is refused."""
+    tried: list[str] = []
 
-
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watching and event == "socket.connect":
-        _watching[-1].append(arguments[1][0])
+    def refuse(_: socket.socket, address: tuple[Any, ...]) -> None:
+        tried.append(address[0])
         raise ConnectionRefusedError("the tests stay on this machine")
 
-
-sys.addaudithook(_watch)  # can't be taken away again
-
-
-@pytest.fixture
-def connects() -> Iterator[list[str]]:
-    """The addresses that somebody tried to connect to; every try is refused."""
-    _watching.append([])
-    yield _watching[-1]
-    _watching.pop()
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return tried
 
 
 def private(server: Hostile | str) -> Server:
