@@ -83,7 +83,7 @@ def of_server(error: MisskeyError) -> Problem:
     """Return what a failure at the remote server means for the visitor, and note it in the log."""
     host = getattr(error, "host", "")
     current_app.logger.warning("%s at %s (%s)", type(error).__name__, host, request.endpoint)
-    status, title, words, action = next(row for kind, *row in _OF_SERVER if isinstance(error, kind))
+    kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
     retry_after = None
     if isinstance(error, RateLimited):
         words, retry_after = wait_words(error.retry_after), error.retry_after
@@ -91,97 +91,69 @@ def of_server(error: MisskeyError) -> Problem:
         words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
     elif type(error) is APIError and error.text:
         words = _("The server said: %(text)s", text=error.text)
-    return Problem(status, str(title % {"host": host}), str(words), action, retry_after)
+    action = "start" if kind in _BEGIN_ANEW else "retry"
+    return Problem(_STATUS.get(kind, 502), str(title % {"host": host}), str(words), action, retry_after)
 
 
-#: Of an error's kinds the first that fits: status, title, words, and what to do next.
-_OF_SERVER: list[tuple[type[MisskeyError], int, Any, Any, str]] = [
-    (
-        ServerTimeout,
-        504,
+#: Title and words for an error, by the first of its kinds that is here.
+_OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
+    ServerTimeout: (
         _l("%(host)s takes too long"),
         _l("The server did not answer in time. It may be busy; try again in a minute."),
-        "retry",
     ),
-    (
-        ServerNotFound,
-        502,
+    ServerNotFound: (
         _l("%(host)s can’t be found"),
         _l("No server with this name was found. Check the spelling. If it is right, this app may be offline just now."),
-        "retry",
     ),
-    (
-        ServerForbidden,
-        502,
+    ServerForbidden: (
         _l("%(host)s is not on the public internet"),
         _l("The name leads into a private network, where this app does not go. Check the spelling."),
-        "retry",
     ),
-    (
-        InsecureConnection,
-        502,
+    InsecureConnection: (
         _l("The connection to %(host)s is not secure"),
         _l("Its certificate is out of date or made for another name. Its owner can mend this."),
-        "retry",
     ),
-    (
-        AnswerTooLarge,
-        502,
+    AnswerTooLarge: (
         _l("%(host)s sends too much"),
         _l("Its answer is longer than any Misskey server’s, so it was not read to the end."),
-        "retry",
     ),
-    (
-        TransportError,
-        502,
+    TransportError: (
         _l("%(host)s can’t be reached"),
         _l("The server refused or cut the connection. It may be down; try again in a few minutes."),
-        "retry",
     ),
-    (
-        NotMisskey,
-        422,
+    NotMisskey: (
         _l("%(host)s is not a Misskey server"),
         _l("It answers, but not as Misskey does. Check the spelling of your server’s name."),
-        "start",
     ),
-    (
-        MiAuthDisabled,
-        422,
+    MiAuthDisabled: (
         _l("%(host)s does not let apps sign people in"),
         _l("This Misskey server has its sign-in for apps (MiAuth) switched off. Ask its administrators."),
-        "start",
     ),
-    (
-        InvalidAnswer,
-        502,
+    InvalidAnswer: (
         _l("%(host)s gave an answer that makes no sense"),
         _l("Perhaps a firewall or a page for maintenance answered in the server’s place. Try again later."),
-        "retry",
     ),
-    (
-        AuthenticationFailed,
-        502,
+    AuthenticationFailed: (
         _l("%(host)s no longer accepts the token"),
         _l("The token was removed at the server, or it ran out. Sign in there again to go on."),
-        "start",
     ),
-    (
-        PermissionDenied,
-        403,
+    PermissionDenied: (
         _l("The permission for this is missing"),
         _l("Your token does not cover this. To go on, sign in again and allow it."),
-        "start",
     ),
-    (RateLimited, 502, _l("%(host)s asks to slow down"), "", "retry"),
-    (
-        MisskeyError,
-        502,
+    RateLimited: (_l("%(host)s asks to slow down"), ""),
+    MisskeyError: (
         _l("%(host)s said no"),
         _l("The server refused this without giving a reason. Try again in a minute."),
-        "retry",
     ),
-]
+}
+_STATUS: dict[type[MisskeyError], int] = {
+    ServerTimeout: 504,
+    NotMisskey: 422,
+    MiAuthDisabled: 422,
+    PermissionDenied: 403,
+}
+_BEGIN_ANEW = (NotMisskey, MiAuthDisabled, AuthenticationFailed, PermissionDenied)
 
 
 def wait_words(seconds: int | None) -> Any:
