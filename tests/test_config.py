@@ -40,6 +40,13 @@ def test_nothing_needs_to_be_set_in_development(instance: Path) -> None:
     assert not chosen.production
 
 
+def test_in_development_a_short_key_and_an_http_icon_will_do() -> None:
+    chosen = settings(SECRET_KEY="short", SECRET_KEY_FALLBACKS="shorter", APP_ICON="http://localhost:8000/icon.svg")
+
+    assert (chosen.secret_key, chosen.secret_key_fallbacks) == ("short", ("shorter",))
+    assert chosen.app_icon == "http://localhost:8000/icon.svg"
+
+
 def test_the_port_is_part_of_the_address() -> None:
     assert load({"PORT": "9000"}).public_url == "http://localhost:9000"
 
@@ -89,7 +96,10 @@ def test_suggested_servers_may_be_private() -> None:
     [
         ({"PUBLIC_URL": "https://signin.example"}, "MIAUTH_SECRET_KEY must have 32 characters"),
         ({"PUBLIC_URL": "https://signin.example", "SECRET_KEY": "short"}, "MIAUTH_SECRET_KEY must have 32 characters"),
-        ({"SECRET_KEY_FALLBACKS": "short"}, "MIAUTH_SECRET_KEY_FALLBACKS must have 32 characters"),
+        (
+            {"PUBLIC_URL": "https://signin.example", "SECRET_KEY": KEY, "SECRET_KEY_FALLBACKS": "short"},
+            "MIAUTH_SECRET_KEY_FALLBACKS must have 32 characters",
+        ),
         ({"PUBLIC_URL": "http://signin.example", "SECRET_KEY": KEY}, "must begin with https://"),
         ({"PUBLIC_URL": "signin.example"}, "MIAUTH_PUBLIC_URL must be an address"),
         ({"PUBLIC_URL": "https://signin.example/app", "SECRET_KEY": KEY}, "MIAUTH_PUBLIC_URL must be an address"),
@@ -97,7 +107,10 @@ def test_suggested_servers_may_be_private() -> None:
         ({"APP_NAME": "100%25 fun"}, "the app's name has a %"),
         ({"APP_NAME": "n" * 129}, "1 to 128 characters"),
         ({"APP_ICON": "https://signin.example/" + "i" * 512}, "longer than 512"),
-        ({"APP_ICON": "http://signin.example/icon.png"}, "MIAUTH_APP_ICON must begin with https://"),
+        (
+            {"PUBLIC_URL": "https://signin.example", "SECRET_KEY": KEY, "APP_ICON": "http://signin.example/i.png"},
+            "MIAUTH_APP_ICON must begin with https://",
+        ),
         ({"APPNAME": "x"}, "MIAUTH_APPNAME is no setting. Is MIAUTH_APP_NAME meant?"),
         ({"QUITE_ANOTHER": "x"}, "MIAUTH_QUITE_ANOTHER is no setting."),
         ({"PERMISSIONS": "read:account read:minds"}, "read:minds"),

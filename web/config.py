@@ -85,11 +85,12 @@ class _Reader:
     def settings(self) -> Settings:
         port = self.environ.get("PORT") or "8000"
         public_url = self.public_url(self.text("PUBLIC_URL", f"http://localhost:{port}"))
+        production = public_url.startswith("https://")
         private_servers = self.private_servers()
         settings = Settings(
-            secret_key=self.secret_key(public_url.startswith("https://")),
+            secret_key=self.secret_key(production),
             secret_key_fallbacks=tuple(
-                self.long_enough("SECRET_KEY_FALLBACKS", key) for key in self.words("SECRET_KEY_FALLBACKS")
+                self.long_enough("SECRET_KEY_FALLBACKS", key, production) for key in self.words("SECRET_KEY_FALLBACKS")
             ),
             public_url=public_url,
             app_name=self.text("APP_NAME", "Sign in with Misskey"),
@@ -102,7 +103,7 @@ class _Reader:
             session_days=self.number("SESSION_DAYS", 30, 1, 400),  # browsers keep a cookie for 400 days at most
             signin_limit=self.limit("SIGNIN_LIMIT", "20 per minute"),
         )
-        if settings.app_icon and not settings.app_icon.startswith("https://"):
+        if settings.app_icon and production and not settings.app_icon.startswith("https://"):
             self.complain("APP_ICON", "must begin with https://, as the page that shows it does.")
         try:
             check_app(settings.app_name, settings.app_icon, f"{public_url}/callback")
@@ -158,10 +159,10 @@ class _Reader:
                 self.complain("SECRET_KEY_FILE", f"can't be read: {error.strerror}.")
         if not key and not production:
             key = development_key()
-        return self.long_enough("SECRET_KEY", key)
+        return self.long_enough("SECRET_KEY", key, production)
 
-    def long_enough(self, name: str, key: str) -> str:
-        if len(key) < 32:
+    def long_enough(self, name: str, key: str, production: bool) -> str:
+        if len(key) < (32 if production else 1):
             self.complain(
                 name,
                 "must have 32 characters or more. Make one with: "
