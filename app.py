@@ -158,7 +158,7 @@ def token() -> ResponseReturnValue:
 @journey.post("/accounts/<public_id>/switch")
 def switch(public_id: str) -> ResponseReturnValue:
     """Use another of this browser's accounts."""
-    account = next((account for account in accounts.signed_in() if account.public_id == public_id), None)
+    account = accounts.named(public_id)
     if not account:
         return error_pages.answer(_NOT_HERE)
     accounts.enter(account.key)
@@ -247,11 +247,9 @@ def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
 
 
 def _sign_in_page(form: ServerForm) -> str:
-    if not form.is_submitted():
-        form.host.data = session.get("last_server", "")
-    return render_template(
+    return _form_page(
         "signin.html",
-        form=form,
+        form,
         settings=accounts.settings(),
         under_way=[entry for entry in pending.under_way() if not entry.expired],
         in_app_browser=error_pages.in_app_browser(),
@@ -259,6 +257,10 @@ def _sign_in_page(form: ServerForm) -> str:
 
 
 def _token_page(form: ServerForm) -> str:
+    return _form_page("token.html", form)
+
+
+def _form_page(template: str, form: ServerForm, **values: object) -> str:
     if not form.is_submitted():
         form.host.data = session.get("last_server", "")
-    return render_template("token.html", form=form)
+    return render_template(template, form=form, **values)

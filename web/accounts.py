@@ -120,24 +120,27 @@ def current() -> Account | None:
     return next(iter(signed_in()), None)
 
 
+def named(public_id: str) -> Account | None:
+    """Return the account of this browser that pages call by this name."""
+    return next((account for account in signed_in() if account.public_id == public_id), None)
+
+
 def asked() -> Account | None:
     """Return the account that the page was made for from which this request comes, else the current one.
 
     Another tab may have switched accounts since; what was typed as Alice is not posted as Bob.
     """
-    named = request.values.get("account")
-    return next((account for account in signed_in() if named in (None, account.public_id)), None)
+    public_id = request.values.get("account")
+    return current() if public_id is None else named(public_id)
 
 
 def enter(key: str) -> None:
     """Make the account under ``key`` this browser's current one, in place of an older sign-in of the same person."""
     account = load(key)
     others = [other for other in signed_in() if other.key != key]
-    for other in others:
-        if account and (other.origin, other.user_id) == (account.origin, account.user_id):
-            store().delete(other.key)
-    kept = [other.key for other in others if load(other.key)]
-    for dropped in kept[MOST_ACCOUNTS - 1 :]:
+    older = [o.key for o in others if account and (o.origin, o.user_id) == (account.origin, account.user_id)]
+    kept = [other.key for other in others if other.key not in older]
+    for dropped in older + kept[MOST_ACCOUNTS - 1 :]:
         store().delete(dropped)
     session.pop("csrf_token", None)  # whoever knew the cookie from before knows nothing of this one
     _remember([key, *kept[: MOST_ACCOUNTS - 1]])

@@ -109,7 +109,6 @@ def posted(account: Account, draft: str) -> ResponseReturnValue:
         account,
         note=note,
         note_url=account.server.url(f"/notes/{note['id']}"),
-        form=NoteForm(formdata=None),
     )
 
 
