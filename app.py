@@ -30,7 +30,19 @@ from misskey import (
     new_session_id,
     who_is,
 )
-from web import accounts, config, dashboard, error_pages, languages, pending, security, servers, shown, token_store
+from web import (
+    accounts,
+    config,
+    dashboard,
+    error_pages,
+    languages,
+    media,
+    pending,
+    security,
+    servers,
+    shown,
+    token_store,
+)
 from web.error_pages import Problem
 from web.forms import ServerForm, SignInForm, TokenForm
 
@@ -55,6 +67,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     error_pages.init_app(app)
     app.register_blueprint(journey)
     app.register_blueprint(dashboard.pages)
+    app.register_blueprint(media.pages)
     return app
 
 

@@ -146,7 +146,7 @@ class World:
         kind = next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), "application/octet-stream")
         file: Json = SHAPES["file"] | {"name": name, "type": kind, "md5": md5, "size": len(content), "properties": {}}
         file |= self.stamp() | {"url": f"{self.origin}/files/{md5}"} | fields
-        if kind.startswith("image/"):
+        if kind.startswith("image/") and kind != "image/svg+xml":  # Misskey would draw those; this server can't draw
             file |= {"thumbnailUrl": file["url"], "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"}
         if kind == "image/png":
             file["properties"]["width"], file["properties"]["height"] = struct.unpack(">II", content[16:24].ljust(8))
@@ -173,4 +173,4 @@ class World:
         self.tokens[token] = Token(token, person)
         for path in sorted((FILES / username).iterdir()):
             self.upload(person, path.name, path.read_bytes())
-        self.contents[f"{username}@{host}"] = "image/svg+xml", FILES.joinpath(f"{username}.svg").read_bytes()
+        self.contents[f"{username}@{host}"] = "image/png", FILES.joinpath(f"{username}.png").read_bytes()

@@ -6,7 +6,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
   if (target.contains(document.activeElement)) held.add(target);
 });
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
-  if (!held.delete(target) || target.contains(document.activeElement)) return;
+  if (!held.delete(target) || !target.isConnected || target.contains(document.activeElement)) return;
   const heading = target.querySelector("h2");
   heading.tabIndex = -1;
   heading.focus();

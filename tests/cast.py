@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+from misskey import DEMO
 from sandbox import Running
 
 SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
@@ -54,7 +55,7 @@ class Visitor:
 
     def allow(self, session_id: str, person: str = "alice", permissions: list[str] | None = None) -> None:
         """Do what the server's page does when the person presses Allow."""
-        asked = ["read:account", "write:notes"] if permissions is None else permissions
+        asked = list(DEMO) if permissions is None else permissions
         body = {"i": NATIVE_TOKENS[person], "session": session_id, "name": "test", "permission": asked}
         requests.post(f"{self.sandbox.origin}/api/miauth/gen-token", json=body, timeout=5).raise_for_status()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from misskey import DEMO
 from sandbox import Misbehaviour, Running
 from tests.browsing import (
     Browsers,
@@ -16,6 +17,7 @@ from tests.browsing import (
     expect_title,
     open_menu,
 )
+from web.dashboard import PANELS
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_the_dashboard_is_there_while_the_server_still_thinks(alice: Page, sandb
     sandbox.world.misbehaviour = Misbehaviour.HANGING
     alice.goto("/dashboard")
     expect_title(alice, "Hello, Alice")
-    expect(alice.get_by_text("Asking 127.0.0.1")).to_have_count(2)
+    expect(alice.get_by_text("Asking 127.0.0.1")).to_have_count(len(PANELS))
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     expect_dashboard(alice)
@@ -77,20 +79,73 @@ def test_a_panel_that_failed_comes_back_with_try_again(
     expect(alice.locator("#server").get_by_role("alert")).to_be_visible()
 
 
-def test_a_missing_permission_is_asked_for_and_given(page: Page, sandbox: Running, browsers: Browsers) -> None:
+def test_a_permission_that_the_server_misses_is_asked_for_and_given(
+    page: Page, sandbox: Running, browsers: Browsers
+) -> None:
     browsers.statuses = {403}
+    by_hand = sandbox.world.approve(sandbox.world.people["alice"], ["read:account"], None, "by hand")
+    page.goto("/signin/token")
+    page.get_by_label("Your Misskey server").fill(sandbox.origin)
+    page.get_by_label("Access token").fill(by_hand.value)
+    page.get_by_role("button", name="Sign in").click()
+    drive = page.locator("#drive")
+    expect(drive.get_by_role("alert")).to_contain_text("The permission for this is missing")
+
+    drive.get_by_role("button", name="Sign in at").click()
+    expect(page.get_by_text("read:drive")).to_be_visible()
+    decide(page)
+    expect(drive).to_contain_text("evening.png")
+
+
+def test_a_permission_that_was_not_asked_for_is_asked_for_later(page: Page, sandbox: Running) -> None:
     page.goto("/")
     page.get_by_label("Your Misskey server").fill(sandbox.origin)
     page.get_by_text("What this app asks for:").click()
-    page.get_by_label("read:account").uncheck()
+    page.get_by_label("read:notifications").uncheck()
     page.get_by_role("button", name="Continue to my server").click()
     decide(page)
-    expect(page.locator("#profile").get_by_role("alert")).to_contain_text("The permission for this is missing")
+    notifications = page.locator("#notifications")
+    expect(notifications).to_contain_text("“See your notifications”")
 
-    page.locator("#profile").get_by_role("button", name="Sign in at").click()
-    expect(page.get_by_text("read:account")).to_be_visible()
+    notifications.get_by_role("button", name="Ask for this permission").click()
+    for permission in DEMO:
+        expect(page.get_by_text(permission)).to_be_visible()
     decide(page)
-    expect(page.locator("#profile").locator("p", has_text="Lives in the sandbox")).to_be_visible()
+    expect(notifications).to_contain_text("bob mentioned you")
+
+
+def test_older_notes_come_below_with_the_focus_on_them(alice: Page, sandbox: Running, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    timeline = alice.locator("#timeline")
+    notes = timeline.locator("article.note")
+    expect(notes).to_have_count(10)
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    timeline.get_by_role("button", name="Older").click()
+    expect(timeline.get_by_role("alert")).to_be_focused()
+    expect(notes).to_have_count(10)
+
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+    timeline.get_by_role("button", name="Try again").click()
+    expect(notes).to_have_count(14)
+    expect(timeline.get_by_role("list", name="Timeline").last).to_be_focused()
+    expect(timeline.get_by_role("button", name="Older")).to_have_count(0)
+
+
+def test_another_timeline_takes_the_place_of_this_one(alice: Page) -> None:
+    timeline = alice.locator("#timeline")
+    expect(timeline).to_contain_text("Only for those who follow me")
+    timeline.get_by_role("link", name="Local").click()
+    expect(timeline.get_by_role("link", name="Local")).to_have_attribute("aria-current", "true")
+    expect(timeline).not_to_contain_text("Only for those who follow me")
+    expect(timeline.get_by_role("heading", name="Timeline")).to_be_focused()
+
+
+def test_pictures_have_descriptions_and_come_from_the_app(alice: Page) -> None:
+    picture = alice.locator("#timeline").get_by_role("img", name="A picture without a description").first
+    picture.scroll_into_view_if_needed()
+
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth") > 0
 
 
 def test_a_posted_note_is_shown_with_the_focus_on_it(alice: Page, sandbox: Running) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,16 +13,31 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
-from misskey import AuthenticationFailed, Exchange, InvalidAnswer, MisskeyError, PermissionDenied, parse_permissions
+from misskey import (
+    AuthenticationFailed,
+    Client,
+    Exchange,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    parse_permissions,
+)
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
 from .forms import NoteForm
+from .media import picture
+from .notes import read_files, read_id, read_notes
+from .notifications import read_notifications
 from .once import do_once
 from .security import limiter
 from .shown import line, text
 
 pages = Blueprint("dashboard", __name__)
+pages.add_app_template_filter(read_notes, "notes")
+pages.add_app_template_filter(read_files, "files")
+pages.add_app_template_filter(read_notifications, "notifications")
+pages.add_app_template_filter(picture)
 #: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
 calls = limiter.shared_limit("300 per minute", scope="calls")
 
@@ -33,7 +49,9 @@ class Panel:
     """One part of the dashboard: what it calls, and the template ``panels/<name>.html`` that shows the answer.
 
     ``permission`` is the one that the endpoint needs, ``""`` when any token will do; ``kind`` is what it answers with,
-    an object (``dict``) or a ``list``.
+    an object (``dict``) or a ``list``, which goes on with “Older”. ``also`` are endpoints asked at the same moment, by
+    what the template calls their answers (``None`` for one that failed). ``choices`` are other endpoints to choose
+    from, by what the address calls them, with their labels; the first is the panel's own.
     """
 
     name: str
@@ -42,12 +60,51 @@ class Panel:
     permission: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     kind: type = dict
+    also: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    wide: bool = False
+
+    def url(self, account: Account, **query: str) -> str:
+        """Return the address of this panel as a page of its own."""
+        values = {key: value for key, value in query.items() if value}
+        return url_for("dashboard.panel", name=self.name, account=account.public_id, _external=False, **values)
+
+    def asked_for(self, account: Account) -> bool:
+        """Tell whether its permission was asked for, as far as anybody knows; the server has the last word."""
+        return not self.permission or account.permissions is None or self.permission in account.permissions
 
 
+TIMELINES = {
+    "home": (_l("Home"), "notes/timeline"),
+    "local": (_l("Local"), "notes/local-timeline"),
+    "social": (_l("Social"), "notes/hybrid-timeline"),
+    "global": (_l("Global"), "notes/global-timeline"),
+}
 PANELS = {
     panel.name: panel
     for panel in (
+        Panel(
+            "timeline",
+            _l("Timeline"),
+            "notes/timeline",
+            "read:account",
+            {"limit": 10},
+            list,
+            choices=TIMELINES,
+            wide=True,
+        ),
         Panel("profile", _l("Your profile"), "i", "read:account"),
+        Panel(  # looking here should not make anything read over there
+            "notifications",
+            _l("Notifications"),
+            "i/notifications",
+            "read:notifications",
+            {"limit": 10, "markAsRead": False},
+            list,
+        ),
+        Panel(
+            "drive", _l("Your drive"), "drive/files", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
+        ),
         Panel("server", _l("Your server"), "meta", params={"detail": True}),
     )
 }
@@ -64,18 +121,49 @@ def shell(account: Account) -> ResponseReturnValue:
 @calls
 @login_required
 def panel(account: Account, name: str) -> ResponseReturnValue:
-    """Show one panel, as a fragment for the dashboard or as a page of its own."""
+    """Show one panel, as a fragment for the dashboard or as a page of its own; ``until`` asks for what is older."""
     shown = PANELS.get(name) or abort(404)
-    client = accounts.client(account)
+    which, until = request.args.get("which", next(iter(shown.choices), "")), request.args.get("until", "")
+    if (shown.choices and which not in shown.choices) or until != read_id(until):
+        abort(404)
+    view: dict[str, Any] = {"panel": shown, "account": account, "which": which, "until": until}
+    endpoint = shown.choices[which][1] if shown.choices else shown.endpoint
     try:
-        answer = client.call(shown.endpoint, shown.params)
-        if not isinstance(answer, shown.kind):
-            raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
+        answer, also = _ask(account, shown, endpoint, until)
     except MisskeyError as error:
-        context = {"panel": shown, "account": account, "exchanges": accounts.exchanges()}
-        context["ask_for"] = _to_ask_for(error, account, shown.permission)
+        ask_for = _to_ask_for(error, account, shown.permission)
+        context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for}
         return error_pages.answer(replace(error_pages.of_server(error), context=context))
-    return _page_or_fragment("panels/panel.html", shown.title, account, panel=shown, answer=answer)
+    values = view | also | {"answer": answer, "older": _older(shown, answer)}
+    return _page_or_fragment("panels/panel.html", shown.title, **values)
+
+
+def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any, dict[str, Any]]:
+    """Return what the panel's endpoint answers, and what those beside it do, all asked at the same moment."""
+    client = accounts.client(account)
+    also = {} if until else panel.also
+    with ThreadPoolExecutor(max(len(also), 1)) as pool:
+        beside = {name: pool.submit(_answer_or_none, client, other) for name, other in also.items()}
+        answer = client.call(endpoint, {**panel.params, **({"untilId": until} if until else {})})
+    if not isinstance(answer, panel.kind):
+        raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
+    return answer, {name: future.result() for name, future in beside.items()}
+
+
+def _answer_or_none(client: Client, endpoint: str) -> Any:
+    try:
+        answer = client.call(endpoint)
+    except MisskeyError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _older(panel: Panel, answer: Any) -> str:
+    """Return the id that what is older comes after, ``""`` when this was all."""
+    if panel.kind is not list or len(answer) < panel.params["limit"]:
+        return ""
+    last = answer[-1]
+    return read_id(last.get("id")) if isinstance(last, dict) else ""
 
 
 @pages.post("/notes")

@@ -6,13 +6,14 @@ What a remote server sent is made fit to be shown: always the right type, never 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
-from flask_babel import format_date, format_decimal, get_locale
+from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
+from flask_babel import gettext as _
 
-from misskey import Permission, clean
+from misskey import PERMISSIONS, Permission, clean
 
 from . import accounts
 
@@ -21,12 +22,14 @@ _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2
 
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` these filters, and what every page needs."""
-    app.jinja_env.filters.update(line=line, text=text, count=count, day=day)
+    filters = (ago, count, day, file_size, full_time, line, percent_of, text)
+    app.jinja_env.filters.update({each.__name__: each for each in filters})
     app.jinja_env.globals.update(
         app_name=app.extensions["settings"].app_name,
         signed_in_accounts=accounts.signed_in,
         just_signed_out=accounts.just_signed_out,
         permission_label=permission_label,
+        permissions=PERMISSIONS,
     )
 
 
@@ -47,12 +50,50 @@ def count(value: Any) -> str:
     return "–"
 
 
+def file_size(value: Any) -> str:
+    """Return a number of bytes as people say it, a dash for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15:
+        return "–"
+    number, unit = float(value), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{format_decimal(round(number, 1) if unit != 'B' and number < 100 else round(number))} {unit}"
+
+
+def percent_of(part: Any, whole: Any) -> int:
+    """Return how much of ``whole`` a ``part`` is, from 0 to 100; 0 for what are no numbers."""
+    numbers = [value for value in (part, whole) if isinstance(value, int) and value > 0]
+    return min(round(100 * numbers[0] / numbers[1]), 100) if len(numbers) == 2 else 0
+
+
+def moment(value: Any) -> datetime | None:
+    """Return a time in ISO 8601, in UTC where it says nothing else, ``None`` for anything else."""
+    try:
+        time = datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def ago(time: datetime) -> str:
+    """Return how long ago a time was, as people say it; servers' clocks may be a little ahead."""
+    passed = datetime.now(UTC) - time
+    if passed.total_seconds() < 60:
+        return _("just now")
+    return str(format_timedelta(-passed, granularity="minute", add_direction=True))
+
+
+def full_time(time: datetime) -> str:
+    """Return a time with its day, in UTC: the app does not know where the visitor is."""
+    return str(format_datetime(time, "long"))
+
+
 def day(value: Any) -> str:
     """Return the day of a time in ISO 8601, ``""`` for anything else."""
-    try:
-        return str(format_date(datetime.fromisoformat(value), "long"))
-    except (TypeError, ValueError, OverflowError):
-        return ""
+    time = moment(value)
+    return str(format_date(time, "long")) if time else ""
 
 
 def permission_label(permission: Permission) -> str:

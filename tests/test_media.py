@@ -1,0 +1,127 @@
+"""Pictures from remote servers: only those that a page shows, only pictures, only for people signed in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from sandbox import Misbehaviour, Running
+from tests.cast import Visitor
+from tests.hostile import Behaviour, answers, says, serve
+from web.media import picture
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 20
+
+
+def address(app: Flask, url: object) -> str:
+    with app.test_request_context():
+        return picture(url)
+
+
+def test_a_page_shows_portraits_through_the_app(alice: Visitor) -> None:
+    page = alice.get("/dashboard/timeline").text
+    (first, *_) = re.findall(r'<img src="(/media/[^"]+)" alt=""', page)
+
+    answer = alice.get(first)
+
+    assert answer.status_code == 200
+    assert answer.content_type == "image/png"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"\x00\x00\x00\x1cftypavif", "image/avif"),
+    ],
+)
+def test_the_kind_is_what_the_picture_is_not_what_the_server_says(
+    alice: Visitor, app: Flask, body: bytes, kind: str
+) -> None:
+    answer = fetch(alice, app, answers(200, body, "Content-Type: text/html"))
+
+    assert (answer.status_code, answer.content_type, answer.data) == (200, kind, body)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        answers(200, b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"),
+        answers(200, b"<html>", "Content-Type: image/png"),
+        answers(200, b""),
+        answers(404, PNG),
+        says({"error": {}}),
+    ],
+    ids=["svg", "html", "nothing", "not found", "json"],
+)
+def test_what_is_no_picture_is_not_passed_on(alice: Visitor, app: Flask, behaviour: Behaviour) -> None:
+    assert fetch(alice, app, behaviour).status_code == 502
+
+
+def fetch(visitor: Visitor, app: Flask, behaviour: Behaviour) -> TestResponse:
+    """Have ``visitor`` look at a picture of a server of this kind, as its page would show it."""
+    with serve(behaviour) as hostile:
+        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(hostile.origin,))
+        (key,) = visitor.cookie()["accounts"]
+        store = app.extensions["token_store"]
+        store.put(key, store.get(key).replace(visitor.sandbox.origin, hostile.origin), 60)
+        return visitor.get(address(app, f"{hostile.origin}/files/a%20b.png?x=1#y"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        5,
+        "",
+        "javascript:alert(1)",
+        "data:image/png;base64,AA",
+        "http://misskey.example/a.png",
+        "https://127.0.0.1/a.png",
+        "https://misskey.example:8443/a.png",
+        "https://user@misskey.example/a.png",
+        "https://misskey.example",
+        "https://misskey.example/a b.png",
+        "https://misskey.example/é.png",
+        "https://misskey.example/" + "a" * 2000,
+        "//misskey.example/a.png",
+        "https://[/a.png",
+    ],
+)
+def test_addresses_that_the_app_would_not_go_to_are_no_pictures(app: Flask, url: object) -> None:
+    assert address(app, url) == ""
+
+
+def test_only_addresses_that_a_page_signed_are_fetched(alice: Visitor, sandbox: Running) -> None:
+    before = len(sandbox.requests)
+
+    assert alice.get("/media/made-up").status_code == 404
+    assert alice.get("/media/Imh0dHBzOi8vYS5leGFtcGxlL3gi.AAAA").status_code == 404
+    assert len(sandbox.requests) == before
+
+
+def test_a_picture_needs_an_account(visitor: Visitor, app: Flask) -> None:
+    assert visitor.get(address(app, "https://misskey.example/a.png")).status_code == 303
+
+
+def test_another_private_server_is_not_looked_at(alice: Visitor, app: Flask) -> None:
+    with serve(answers(200, PNG)) as inner:
+        both = (inner.origin, alice.sandbox.origin)
+        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=both)
+
+        assert alice.get(address(app, f"{inner.origin}/x.png")).status_code == 404
+        assert inner.connections == 0
+
+
+def test_a_server_in_trouble_is_told(alice: Visitor, app: Flask, sandbox: Running) -> None:
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+    assert alice.get(address(app, f"{sandbox.origin}/files/none")).status_code == 502

@@ -1,0 +1,261 @@
+"""A note as pages show it: whatever a server sends, a page has something fit to show, and nothing is interpreted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, render_template
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from markupsafe import escape
+
+from misskey import Server
+from web.notes import Note, read_author, read_files, read_note, read_notes
+from web.notifications import read_notifications
+
+SERVER = Server("https://misskey.example")
+BOB = {"id": "9bob", "username": "bob", "name": None, "host": None, "avatarUrl": "https://misskey.example/bob.png"}
+EVERY_SCRIPT = "Привет γειά שלום مرحبا नमस्ते 안녕하세요 สวัสดี こんにちは 𠮷野家 👩‍👩‍👧 ẗ̈́"
+SENT: dict[str, Any] = {
+    "id": "9note",
+    "createdAt": "2026-01-02T03:04:05.678Z",
+    "user": BOB,
+    "text": "Hello",
+    "cw": None,
+    "visibility": "public",
+    "localOnly": False,
+    "files": [],
+    "reactions": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def request_of_a_visitor(app: Flask) -> Iterator[None]:
+    """Pictures' addresses are signed by the app that answers."""
+    with app.test_request_context():
+        yield
+
+
+def read(**fields: Any) -> Note:
+    note = read_note(SENT | fields, SERVER)
+    assert note
+    return note
+
+
+def shown(note: Note) -> str:
+    return render_template("notes/note.html", note=note)
+
+
+def test_a_note_has_its_author_and_its_time() -> None:
+    note = read()
+
+    assert (note.author.name, note.author.address) == ("bob", "@bob@misskey.example")
+    assert note.at is not None
+    assert note.at.isoformat() == "2026-01-02T03:04:05.678000+00:00"
+    assert 'href="https://misskey.example/notes/9note"' in shown(note)
+    assert '<time datetime="2026-01-02T03:04:05.678000+00:00"' in shown(note)
+
+
+def test_somebody_of_another_server_is_told_from_a_namesake_here() -> None:
+    author = read_author(BOB | {"name": "Bob\u202e", "host": "elsewhere.example"}, SERVER)
+
+    assert author
+    assert (author.name, author.address) == ("Bob", "@bob@elsewhere.example")
+
+
+def test_every_script_and_three_thousand_characters_are_shown_whole() -> None:
+    long = (EVERY_SCRIPT * 60)[:3000]
+
+    assert long.rstrip() in shown(read(text=long))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "**bold** $[tada text] <center>x</center> `code`",
+        '<img src=x onerror="alert(1)">',
+        "javascript:alert(1) [link](javascript:alert(1))",
+        "{{ 7 * 7 }} {% raw %}",
+    ],
+)
+def test_markup_of_any_kind_is_text(text: str) -> None:
+    page = shown(read(text=text, cw=None))
+
+    assert str(escape(text)) in page
+    assert "<script" not in page
+    assert "onerror=" not in page.replace("onerror=&#34;", "")
+
+
+def test_a_content_warning_folds_the_note() -> None:
+    page = shown(read(cw="The end of the film", text="Everyone dances"))
+
+    summary, _, rest = page.partition("</summary>")
+    assert "The end of the film" in summary
+    assert "Everyone dances" in rest
+    assert "<details class" in page
+    assert "open" not in page
+
+
+def test_files_are_shown_with_their_descriptions() -> None:
+    sent = {"id": "9f", "name": "cat.png", "type": "image/png", "size": 1500, "comment": "A cat on a wall"}
+    url = {"url": "https://misskey.example/cat.png", "thumbnailUrl": "https://misskey.example/small.webp"}
+    page = shown(read(text=None, files=[sent | url]))
+
+    assert 'alt="A cat on a wall"' in page
+    assert 'src="/media/' in page
+    assert "1.5 kB" in page
+    assert 'href="https://misskey.example/cat.png"' in page
+
+
+def test_a_sensitive_file_is_folded() -> None:
+    page = shown(
+        read(files=[{"id": "9f", "name": "a.png", "isSensitive": True, "thumbnailUrl": "https://x.example/a"}])
+    )
+
+    assert page.index("Marked as sensitive") < page.index('<img src="/media/', page.index("<figure"))
+    assert "<details>" in page
+
+
+def test_a_file_with_an_address_of_another_kind_is_no_link() -> None:
+    for url in ("javascript:alert(1)", "data:text/html,x", "https://x.example/\nx", 5, None, "//x.example"):
+        page = shown(read(files=[{"id": "9f", "name": "a.txt", "url": url, "thumbnailUrl": url}]))
+        assert "a.txt</a>" not in page
+        assert "<img" not in page.partition("</header>")[2]
+
+
+def test_a_renote_shows_the_note_and_who_passed_it_on() -> None:
+    inner = SENT | {"id": "9inner", "text": "From Alice", "user": BOB | {"username": "alice", "name": "Alice"}}
+    note = read(text=None, renoteId="9inner", renote=inner)
+
+    assert note.passes_on
+    assert "bob</bdi> renoted" in shown(note)
+    assert "From Alice" in shown(note)
+
+
+def test_a_quote_shows_both() -> None:
+    page = shown(read(text="Look at this", renoteId="9inner", renote=SENT | {"id": "9inner", "text": "This"}))
+
+    assert page.index("Look at this") < page.index("<blockquote")
+    assert ">This<" in page
+
+
+@pytest.mark.parametrize("renote", [None, {}, "gone", {"id": "9x"}])
+def test_a_renote_of_a_deleted_note_says_so(renote: Any) -> None:
+    note = read(text=None, renoteId="9gone", renote=renote)
+
+    assert not note.passes_on
+    assert "was deleted" in shown(note)
+
+
+def test_renotes_within_renotes_end() -> None:
+    note: dict[str, Any] = dict(SENT)
+    for number in range(500):
+        note = SENT | {"id": f"9n{number}", "renoteId": note["id"], "renote": note}
+
+    found = read_note(note, SERVER)
+    assert found
+    assert found.renote
+    assert found.renote.renote is None
+    assert not found.renote.renote_gone
+
+
+def test_a_poll_shows_choices_and_votes() -> None:
+    choices = [{"text": "Soup", "votes": 3}, {"text": "Cake", "votes": 1}, "odd", {"votes": -4}, {"text": 5}]
+    note = read(poll={"choices": choices})
+
+    assert [(choice.text, choice.votes, choice.share) for choice in note.poll] == [
+        ("Soup", 3, 75),
+        ("Cake", 1, 25),
+        ("", 0, 0),
+        ("", 0, 0),
+    ]
+    assert "3 votes" in shown(note)
+    assert "1 vote<" in shown(note)
+
+
+def test_reactions_are_counted_the_most_frequent_first() -> None:
+    note = read(reactions={"👍": 1, ":blob@.:": 5, ":far@other.example:": 2, "x": "many", "y": -1, "z": True})
+
+    assert note.reactions == [(":blob:", 5), (":far@other.example:", 2), ("👍", 1)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"visibility": "home"}, "Home timelines only"),
+        ({"visibility": "followers"}, "Followers only"),
+        ({"visibility": "specified"}, "Only for those it names"),
+        ({"localOnly": True}, "This server only"),
+        ({"replyId": "9other"}, "A reply"),
+        ({"createdAt": None}, "This note"),
+        ({"createdAt": "2999-01-01T00:00:00Z"}, "just now"),
+    ],
+)
+def test_what_is_special_about_a_note_is_told(fields: dict[str, Any], words: str) -> None:
+    assert words in shown(read(**fields))
+    assert words not in shown(read())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        5,
+        "text",
+        [],
+        {},
+        SENT | {"id": "../x"},
+        SENT | {"user": None},
+        SENT | {"user": {"id": 1}},
+        SENT | {"id": 7},
+    ],
+)
+def test_what_is_no_note_is_left_out(value: Any) -> None:
+    assert read_notes([value, SENT], SERVER) == [read()]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(st.dictionaries(st.sampled_from([*SENT, "poll", "renote", "renoteId", "replyId"]), json_values, max_size=8))
+def test_no_value_of_a_wrong_kind_breaks_a_page(fields: dict[str, Any]) -> None:
+    note = read_note(SENT | {"poll": {"choices": [fields]}, "files": [{"id": "9f"} | fields]} | fields, SERVER)
+    if note:
+        assert "<script" not in shown(note)
+    read_notifications([fields, {"type": "reaction", "user": BOB, "note": fields} | fields], SERVER)
+    read_files([fields, {"id": "9f"} | fields])
+    json.dumps([fields])
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"type": "follow", "user": BOB}, "bob follows you"),
+        ({"type": "reaction", "user": BOB, "reaction": ":blob@.:"}, "bob reacted with :blob:"),
+        ({"type": "createToken"}, "An app was allowed to use your account"),
+        ({"type": "app", "header": "Backup", "body": "Done"}, "Backup"),
+        ({"type": "app"}, "An app has something to say"),
+        ({"type": "mention"}, "Somebody mentioned you"),
+        ({"type": "brandNew"}, "Something new: brandNew"),
+        ({}, "Something new: "),
+    ],
+)
+def test_a_notification_says_what_happened(sent: dict[str, Any], words: str) -> None:
+    (notification,) = read_notifications([sent, "odd"], SERVER)
+
+    assert notification.words == words
+
+
+def test_a_name_with_percent_signs_breaks_no_words() -> None:
+    (notification,) = read_notifications([{"type": "follow", "user": BOB | {"name": "100%(who)s %s"}}], SERVER)
+
+    assert notification.words == "100%(who)s %s follows you"
