@@ -38,6 +38,7 @@ from web import (
     languages,
     media,
     pending,
+    posting,
     security,
     servers,
     shown,
@@ -68,6 +69,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(journey)
     app.register_blueprint(dashboard.pages)
     app.register_blueprint(media.pages)
+    app.register_blueprint(posting.pages)
     return app
 
 
