@@ -31,6 +31,7 @@ from .errors import AnswerTooLarge, ServerForbidden, ServerNotFound, ServerTimeo
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
+SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has may take no more for a while
 HEADER_BYTES = 64 * 1024  # with what else is not body: chunk sizes, trailers, answers before the answer
 POOLED_SERVERS = 256
 POOLED_PER_SERVER = 64  # urllib3 writes a warning for each connection beyond, at the moment it is given back
@@ -190,6 +191,7 @@ class _Guarded(HTTPConnection):
 
     response_class = _Response
     idle_since = 0.0
+    unfinished = False  # in the middle of a body, of which the next request would seem to be a part
 
     def _new_conn(self) -> socket.socket:
         exchange = _current.get()
@@ -224,6 +226,18 @@ class _Guarded(HTTPConnection):
             _current.get().hold(self.sock)
         super().request(*args, **kwargs)
 
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(SEND_SECONDS)
+        try:
+            super().send(data)
+        except OSError:
+            # After this one, urllib3 reads the answer: a server that refuses a file need not take it to its end.
+            self.unfinished = True
+            raise BrokenPipeError from None
+        time.sleep(0)  # as in reading
+
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
     pass
@@ -235,6 +249,9 @@ class _Pool(HTTPConnectionPool):
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
             conn.idle_since = time.monotonic()
+            if conn.unfinished:
+                conn.close()
+                conn.unfinished = False
         super()._put_conn(conn)
 
     def close_idle(self, seconds: float) -> int:

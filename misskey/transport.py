@@ -22,10 +22,13 @@ from urllib3.exceptions import DecodeError, HTTPError
 
 from .connections import CONNECT_SECONDS, Adapter, Exchange, NameService, Resolver
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
+from .multipart import MultipartBody
 from .server import Server
 
 STEP_SECONDS = 10.0  # the longest silence in the middle of an answer
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
+UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
+UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
 BODY_BYTES = 4 * 1024 * 1024  # the largest ``meta`` seen is under 1 MiB
 CHUNK_BYTES = 16 * 1024
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
@@ -55,6 +58,7 @@ class Transport:
         connect_seconds: float = CONNECT_SECONDS,
         step_seconds: float = STEP_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
+        upload_seconds: float = UPLOAD_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
         body_bytes: int = BODY_BYTES,
         resolve: Resolver = socket.getaddrinfo,
@@ -63,6 +67,7 @@ class Transport:
         self.body_bytes = body_bytes
         self._connect_seconds = connect_seconds
         self._step_seconds = step_seconds
+        self._upload_seconds = upload_seconds
         self._verify = _ca_bundle()
         self.adapter = Adapter(idle_seconds)
         self._session = _Session(user_agent, self.adapter)
@@ -74,7 +79,7 @@ class Transport:
         server: Server,
         path: str,
         *,
-        body: bytes | None = None,
+        body: bytes | MultipartBody | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
@@ -84,15 +89,18 @@ class Transport:
         """
         started = time.monotonic()
         url = server.url(path)
+        step, total = self._step_seconds, self.total_seconds
+        if isinstance(body, MultipartBody):
+            step, total = self._upload_seconds, self.longest_upload(len(body))
         try:
-            with Exchange(server, self._names, self.total_seconds, self.body_bytes) as exchange, _translated(exchange):
+            with Exchange(server, self._names, total, self.body_bytes) as exchange, _translated(exchange):
                 response = self._session.request(
                     method,
                     url,
                     data=body,
                     headers=headers,
                     stream=True,
-                    timeout=(self._connect_seconds, self._step_seconds),
+                    timeout=(self._connect_seconds, step),
                     verify=self._verify,
                     proxies=requests.utils.get_environ_proxies(url),
                 )
@@ -102,6 +110,10 @@ class Transport:
                 return Answer(response.status_code, response.headers, content, milliseconds)
         finally:  # not sooner: a connection in use is in no pool and would be overlooked
             self.adapter.sweep_later()
+
+    def longest_upload(self, size: int) -> float:
+        """Return how many seconds an upload of ``size`` bytes may take in all."""
+        return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
     def close(self) -> None:
         """Close every connection that is kept."""

@@ -79,6 +79,20 @@ class Caller:
         self.server.requests.append(Request(method, path, headers, body))
         return self.server.requests[-1]
 
+    def drain(self) -> Mapping[str, str]:
+        """Read one request, whose body is only counted, in ``server.drained``; return its headers."""
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self.sock.recv(65536)
+        head, _, body = received.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")[1:]
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        left = int(headers.get("content-length", "0")) - len(body)
+        while left and (piece := self.sock.recv(min(left, MEBIBYTE))):
+            left -= len(piece)
+        self.server.drained += int(headers.get("content-length", "0")) - left
+        return headers
+
 
 Behaviour = Callable[[Caller], object]
 
@@ -94,6 +108,8 @@ class Hostile:
     requests: list[Request] = field(default_factory=list)
     open: set[socket.socket] = field(default_factory=set)
     name: str = "127.0.0.1"
+    drained: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.port: int = self.listening.getsockname()[1]
@@ -123,6 +139,7 @@ class Hostile:
                 threading.Thread(target=self._answer, args=(sock,), daemon=True).start()
 
     def close(self) -> None:
+        self.stopped.set()
         self._end_listening()
         for sock in list(self.open):
             with suppress(OSError):
@@ -275,6 +292,28 @@ def then(first: bytes, how: Callable[[Caller, bytes], object], content: bytes) -
         caller.request()
         caller.send(first)
         how(caller, content)
+
+    return behaviour
+
+
+def drains(value: object) -> Behaviour:
+    """Take a request of any size, and answer with JSON."""
+
+    def behaviour(caller: Caller) -> None:
+        caller.drain()
+        caller.send(http(200, json.dumps(value).encode()))
+
+    return behaviour
+
+
+def refuses_early(status: int, body: bytes = b"", *, hold: bool = False) -> Behaviour:
+    """Answer as soon as the headers are there, and take no more; then hang up, or keep the connection open."""
+
+    def behaviour(caller: Caller) -> None:
+        caller.sock.recv(65536)
+        caller.send(http(status, body))
+        if hold:
+            caller.server.stopped.wait()
 
     return behaviour
 
