@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -60,7 +63,77 @@ class TestSqliteBackend:
     def test_what_has_expired_is_gone_and_makes_room(self, backend: Backend) -> None:
         backend.put("id", b"value", 0)
         assert backend.get("id") is None
+        assert not backend.replace("id", b"value")
         assert backend.put("id", b"new", 60, only_if_new=True)
+
+    def test_only_what_is_there_can_be_replaced(self, backend: Backend) -> None:
+        backend.put("id", b"old", 60)
+        assert backend.replace("id", b"new")
+        assert backend.get("id") == b"new"
+        backend.delete("id")
+        assert not backend.replace("id", b"back again")
+        assert backend.get("id") is None
+
+    def test_replacing_keeps_the_owner_unless_another_is_given(self, backend: Backend) -> None:
+        backend.put("id", b"old", 60, owner="alice")
+        backend.replace("id", b"new")
+        assert backend.owned_by("alice") == [b"new"]
+        backend.replace("id", b"newer", owner="bob")
+        assert (backend.owned_by("alice"), backend.owned_by("bob")) == ([], [b"newer"])
+
+    def test_replacing_keeps_the_expiry(self, backend: Backend) -> None:
+        backend.put("id", b"old", 1, owner="alice")
+        backend.replace("id", b"new", owner="alice")
+        deadline = time.monotonic() + 5
+        while backend.get("id") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert backend.get("id") is None
+
+    def test_an_owners_values_are_found_and_deleted_together(self, backend: Backend) -> None:
+        for number in range(3):
+            backend.put(f"alice's {number}", b"%d" % number, 60, owner="alice")
+        backend.put("bob's", b"his", 60, owner="bob")
+        backend.put("nobody's", b"its own", 60)
+        assert sorted(backend.owned_by("alice")) == [b"0", b"1", b"2"]
+        assert len(backend.owned_by("alice", "bob")) == 4
+
+        backend.delete_owned_by("alice")
+
+        assert backend.owned_by("alice") == []
+        assert backend.get("alice's 0") is None
+        assert (backend.get("bob's"), backend.get("nobody's")) == (b"his", b"its own")
+
+    def test_all_owners_named_are_deleted_at_once(self, backend: Backend) -> None:
+        backend.put("one", b"1", 60, owner="alice by one key")
+        backend.put("two", b"2", 60, owner="alice by another key")
+        backend.delete_owned_by("alice by one key", "alice by another key")
+        assert (backend.get("one"), backend.get("two")) == (None, None)
+
+    def test_an_owner_has_nothing_that_was_deleted_or_has_expired(self, backend: Backend) -> None:
+        backend.put("deleted", b"value", 60, owner="alice")
+        backend.put("expired", b"value", 0, owner="alice")
+        backend.delete("deleted")
+        assert backend.owned_by("alice") == []
+
+    def test_putting_again_changes_the_owner(self, backend: Backend) -> None:
+        backend.put("id", b"value", 60, owner="alice")
+        backend.put("id", b"value", 60, owner="bob")
+        backend.delete_owned_by("alice")
+        assert backend.owned_by("bob") == [b"value"]
+        backend.put("id", b"value", 60)
+        assert backend.owned_by("bob") == []
+
+    def test_what_is_put_while_its_owner_is_deleted_is_there_and_found_or_gone(self, backend: Backend) -> None:
+        def put(number: int) -> bool:
+            return backend.put(f"id {number}", b"value", 60, owner="alice")
+
+        with ThreadPoolExecutor(4) as pool:
+            puts = [pool.submit(put, number) for number in range(40)]
+            backend.delete_owned_by("alice")
+            assert all(done.result() for done in puts)
+
+        there = [value for number in range(40) if (value := backend.get(f"id {number}"))]
+        assert backend.owned_by("alice") == there
 
 
 @pytest.fixture
@@ -140,7 +213,62 @@ def test_a_value_moved_under_another_id_is_not_taken_for_that_ones(
     assert store.get("thief") is None
 
 
-@pytest.mark.parametrize("act", ["get", "put", "delete"])
+def test_the_file_does_not_tell_whose_a_value_is(open_at: Callable[..., TokenStore], file: Path) -> None:
+    open_at().put("key", "value", 60, owner="https://misskey.example alice")
+
+    with closing(sqlite3.connect(file)) as database:
+        (owner,) = database.execute("SELECT owner FROM entries").fetchone()
+    assert re.fullmatch("[0-9a-f]{64}", owner)
+    assert owner != hashlib.sha256(b"https://misskey.example alice").hexdigest()
+    open_at("another secret key").put("key", "value", 60, owner="https://misskey.example alice")
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT owner FROM entries").fetchone() != (owner,)
+
+
+def test_an_owner_is_found_by_earlier_secret_keys_too(open_at: Callable[..., TokenStore]) -> None:
+    open_at().put("before", "1", 60, owner="alice")
+    rotated = open_at("the secret key of tomorrow", SECRET)
+    rotated.put("after", "2", 60, owner="alice")
+    assert sorted(rotated.owned_by("alice")) == ["1", "2"]
+
+    rotated.delete_owned_by("alice")
+
+    assert rotated.get("before") is None
+    assert rotated.get("after") is None
+
+
+def test_replacing_takes_an_entry_over_to_the_key_of_today(open_at: Callable[..., TokenStore]) -> None:
+    open_at().put("key", "old", 60, owner="alice")
+    open_at("the secret key of tomorrow", SECRET).replace("key", "new", owner="alice")
+
+    assert open_at("the secret key of tomorrow").owned_by("alice") == ["new"]
+
+
+def test_an_owners_values_that_no_key_opens_are_left_out(open_at: Callable[..., TokenStore], file: Path) -> None:
+    open_at().put("key", "value", 60, owner="alice")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE entries SET value = x'00'")
+
+    assert open_at().owned_by("alice") == []
+    assert open_at().get("key") is None
+
+
+def test_a_file_from_before_there_were_owners_is_upgraded(open_at: Callable[..., TokenStore], file: Path) -> None:
+    store = open_at()
+    store.put("key", "value", 60)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DROP INDEX entries_owner")
+        database.execute("ALTER TABLE entries DROP COLUMN owner")
+
+    upgraded = open_at()
+
+    assert upgraded.get("key") == "value"
+    assert upgraded.replace("key", "value of alice", owner="alice")
+    assert upgraded.owned_by("alice") == ["value of alice"]
+    assert open_at().owned_by("alice") == ["value of alice"]
+
+
+@pytest.mark.parametrize("act", ["get", "put", "replace", "delete", "owned_by", "delete_owned_by"])
 def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: Path, act: str) -> None:
     store = open_at()
     with closing(sqlite3.connect(file)) as database, database:
@@ -149,7 +277,10 @@ def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: 
     acts: dict[str, Callable[[], object]] = {
         "get": lambda: store.get("key"),
         "put": lambda: store.put("key", "value", 60),
+        "replace": lambda: store.replace("key", "value"),
         "delete": lambda: store.delete("key"),
+        "owned_by": lambda: store.owned_by("alice"),
+        "delete_owned_by": lambda: store.delete_owned_by("alice"),
     }
     with pytest.raises(StoreUnavailable):
         acts[act]()

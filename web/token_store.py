@@ -1,13 +1,15 @@
 """Where tokens rest: encrypted, under a key that is not beside them, until they expire.
 
 A :class:`Backend` keeps bytes under an id; :class:`TokenStore` turns a random key into that id and encrypts the value,
-so whoever reads or writes the backend's files can neither make a cookie of them nor read a token.
+so whoever reads or writes the backend's files can neither make a cookie of them nor read a token. All that belongs to a
+person, the *owner*, can be found and forgotten at once; the files don't tell who that is.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import sqlite3
 import time
@@ -28,50 +30,93 @@ class StoreUnavailable(Exception):
 
 
 class Backend(Protocol):
-    """Three verbs and expiry. Each raises :class:`StoreUnavailable`."""
+    """Bytes under ids, each with an expiry and, where it has one, an owner. Everything is done in one step.
 
-    def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False) -> bool:
-        """Keep ``value`` for ``seconds``; with ``only_if_new`` tell whether nothing was there, in one step."""
+    Each verb raises :class:`StoreUnavailable`.
+    """
+
+    def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
+        """Keep ``value`` for ``seconds``; with ``only_if_new`` tell whether nothing was there."""
 
     def get(self, entry: str) -> bytes | None:
         """Return the value, ``None`` when there is none or its time is over."""
 
+    def replace(self, entry: str, value: bytes, *, owner: str = "") -> bool:
+        """Change the value, and the owner where one is given, but not the expiry; tell whether there was a value."""
+
     def delete(self, entry: str) -> None:
         """Forget the value, if there is one."""
 
+    def owned_by(self, *owners: str) -> list[bytes]:
+        """Return all values of these owners."""
+
+    def delete_owned_by(self, *owners: str) -> None:
+        """Forget all values of these owners."""
+
 
 class TokenStore:
-    """Keeps texts under secret keys in a backend that learns neither.
+    """Keeps texts under secret keys in a backend that learns neither, nor who owns them.
 
-    ``secret_keys`` are the current one and, after it, those before; values written under any of them can be read.
+    ``secret_keys`` are the current one and, after it, those before; values written under any of them can be read, and
+    their owners found.
     """
 
     def __init__(self, backend: Backend, secret_keys: Sequence[str]) -> None:
         self._backend = backend
-        self._box = MultiFernet([Fernet(_encryption_key(secret)) for secret in secret_keys])
+        self._box = MultiFernet([Fernet(base64.urlsafe_b64encode(_derive(key, b"token store"))) for key in secret_keys])
+        self._owner_keys = [_derive(key, b"token store owners") for key in secret_keys]
 
-    def put(self, key: str, value: str, seconds: int, *, only_if_new: bool = False) -> bool:
+    def put(self, key: str, value: str, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         """Keep ``value`` for ``seconds``; with ``only_if_new`` tell whether nothing was there, in one step."""
         entry = _entry(key)
-        # The entry's id goes inside, so that a value moved under another id is not taken for that one's.
-        sealed = self._box.encrypt(json.dumps([entry, value]).encode())
-        return self._backend.put(entry, sealed, seconds, only_if_new=only_if_new)
+        sealed = self._seal(entry, value)
+        return self._backend.put(entry, sealed, seconds, only_if_new=only_if_new, owner=self._owner(owner))
 
     def get(self, key: str) -> str | None:
         """Return the value, ``None`` when there is none, its time is over, or no key opens it."""
         entry = _entry(key)
         sealed = self._backend.get(entry)
-        if sealed is None:
-            return None
-        try:
-            written_for, value = json.loads(self._box.decrypt(sealed))
-        except InvalidToken:
-            return None
-        return str(value) if written_for == entry else None
+        written_for, value = self._open(sealed) if sealed is not None else (None, None)
+        return value if written_for == entry else None
+
+    def replace(self, key: str, value: str, *, owner: str = "") -> bool:
+        """Change a value, and its owner where one is given, but not its expiry; tell whether there was one.
+
+        What was deleted meanwhile does not come back.
+        """
+        entry = _entry(key)
+        return self._backend.replace(entry, self._seal(entry, value), owner=self._owner(owner))
 
     def delete(self, key: str) -> None:
         """Forget the value, if there is one."""
         self._backend.delete(_entry(key))
+
+    def owned_by(self, owner: str) -> list[str]:
+        """Return all values of ``owner`` that a key opens, in no particular order."""
+        found = map(self._open, self._backend.owned_by(*self._owners(owner)))
+        return [value for _, value in found if value is not None]
+
+    def delete_owned_by(self, owner: str) -> None:
+        """Forget all values of ``owner``, in one step."""
+        self._backend.delete_owned_by(*self._owners(owner))
+
+    def _seal(self, entry: str, value: str) -> bytes:
+        # The entry's id goes inside, so that a value moved under another id is not taken for that one's.
+        return self._box.encrypt(json.dumps([entry, value]).encode())
+
+    def _open(self, sealed: bytes) -> tuple[str | None, str | None]:
+        try:
+            entry, value = json.loads(self._box.decrypt(sealed))
+        except InvalidToken:
+            return None, None
+        return entry, value
+
+    def _owners(self, owner: str) -> list[str]:
+        """Return what the backend calls ``owner``, by the current secret key and by those before."""
+        return [hmac.digest(key, owner.encode(), "sha256").hex() for key in self._owner_keys]
+
+    def _owner(self, owner: str) -> str:
+        return self._owners(owner)[0] if owner else ""
 
 
 class SqliteBackend:
@@ -88,19 +133,26 @@ class SqliteBackend:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")  # all that WAL needs to survive a killed process
             database.execute("PRAGMA secure_delete = ON")  # overwrite what is deleted
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS entries (id TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL)"
-            )
-            database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
+            with database:
+                database.execute("BEGIN IMMEDIATE")  # workers start side by side
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS entries "
+                    "(id TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL, owner TEXT NOT NULL DEFAULT '')"
+                )
+                if "owner" not in {row[1] for row in database.execute("PRAGMA table_info (entries)")}:  # before 0.2.0
+                    database.execute("ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+                database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
+                database.execute("CREATE INDEX IF NOT EXISTS entries_owner ON entries (owner)")
 
-    def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False) -> bool:
-        conflict = "NOTHING" if only_if_new else "UPDATE SET value = excluded.value, expires = excluded.expires"
+    def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
+        replace = "UPDATE SET value = excluded.value, expires = excluded.expires, owner = excluded.owner"
+        conflict = "NOTHING" if only_if_new else replace
         with self._use() as database, database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM entries WHERE expires <= ?", (time.time(),))
             cursor = database.execute(
-                f"INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two texts
-                (entry, value, time.time() + seconds),
+                f"INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two
+                (entry, value, time.time() + seconds, owner),
             )
         return cursor.rowcount == 1
 
@@ -110,9 +162,26 @@ class SqliteBackend:
             row = database.execute(query, (entry, time.time())).fetchone()
         return row[0] if row else None
 
+    def replace(self, entry: str, value: bytes, *, owner: str = "") -> bool:
+        with self._use() as database:
+            cursor = database.execute(
+                "UPDATE entries SET value = ?, owner = coalesce(nullif(?, ''), owner) WHERE id = ? AND expires > ?",
+                (value, owner, entry, time.time()),
+            )
+        return cursor.rowcount == 1
+
     def delete(self, entry: str) -> None:
         with self._use() as database:
             database.execute("DELETE FROM entries WHERE id = ?", (entry,))
+
+    def owned_by(self, *owners: str) -> list[bytes]:
+        with self._use() as database:
+            query = f"SELECT value FROM entries WHERE owner IN ({_places(owners)}) AND expires > ?"  # noqa: S608
+            return [value for (value,) in database.execute(query, (*owners, time.time()))]
+
+    def delete_owned_by(self, *owners: str) -> None:
+        with self._use() as database:
+            database.execute(f"DELETE FROM entries WHERE owner IN ({_places(owners)})", owners)  # noqa: S608
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
@@ -132,7 +201,10 @@ def _entry(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _encryption_key(secret: str) -> bytes:
-    """Derive a key of its own from the secret key, which also signs cookies."""
-    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"token store")
-    return base64.urlsafe_b64encode(derive.derive(secret.encode()))
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _derive(secret: str, purpose: bytes) -> bytes:
+    """Derive a key of its own for ``purpose`` from a secret key, which also signs cookies."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
