@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask, session
+from flask import Flask, g, session
 
 from misskey import Grant, Server, User
 from sandbox import Running
@@ -19,6 +22,19 @@ def keys(visitor: Visitor) -> list[str]:
     found = visitor.cookie().get("accounts", [])
     assert isinstance(found, list)
     return found
+
+
+def account_of(visitor: Visitor) -> accounts.Account:
+    """The current account of a visitor, as the store has it."""
+    with visitor.app.app_context():
+        account = accounts.load(keys(visitor)[0])
+    assert account
+    return account
+
+
+def is_current(visitor: Visitor, account: accounts.Account, since: float) -> bool:
+    with visitor.app.app_context():
+        return accounts.still_current(account, since)
 
 
 def test_signing_out_forgets_the_token_at_once_and_tells_where_it_lives_on(
@@ -138,3 +154,133 @@ def test_keys_rotate_without_signing_anyone_out(
 
 def test_a_person_is_who_the_asked_server_says(alice: Visitor, sandbox: Running) -> None:
     assert f"alice@{urlsplit(sandbox.origin).netloc}" in alice.get("/dashboard").text
+
+
+def test_an_account_is_current_until_it_is_signed_out(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+    assert is_current(alice, account, since)
+
+    alice.post("/signout")
+
+    assert not is_current(alice, account, since)
+
+
+def test_signing_in_again_ends_what_the_older_sign_in_began(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+
+    alice.sign_in("alice")
+
+    assert not is_current(alice, account, since)
+
+
+def test_an_account_is_current_until_its_browser_goes_over_to_another(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+
+    alice.sign_in("bob")
+
+    assert not is_current(alice, account, since)
+    assert is_current(alice, account_of(alice), since)
+    assert is_current(alice, account, time.time())
+
+
+def test_coming_back_does_not_bring_back_what_was_left(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+    alice.sign_in("bob")
+
+    alice.post(f"/accounts/{account.public_id}/switch")
+
+    assert not is_current(alice, account, since)
+    assert is_current(alice, account, time.time())
+
+
+def test_staying_is_not_leaving(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+
+    alice.post(f"/accounts/{account.public_id}/switch")
+
+    assert is_current(alice, account, since)
+
+
+def test_another_browser_leaves_nothing_here(alice: Visitor, app: Flask, sandbox: Running) -> None:
+    account, since = account_of(alice), time.time()
+    elsewhere = Visitor(app, sandbox)
+    elsewhere.sign_in("alice")
+    elsewhere.sign_in("bob")
+
+    assert is_current(alice, account, since)
+
+
+def test_using_an_account_is_noted_every_ten_minutes(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed_in = account_of(alice)
+    assert signed_in.last_used == signed_in.signed_in
+    moment = time.time()
+    monkeypatch.setattr("web.accounts.time.time", lambda: moment)
+    for minutes, noted in ((9, 0), (11, 11), (20, 11), (22, 22)):
+        moment = signed_in.signed_in + minutes * 60
+        alice.get("/dashboard")
+        assert account_of(alice).last_used == signed_in.signed_in + noted * 60
+
+
+def test_noting_a_use_does_not_bring_back_who_was_signed_out_meanwhile(
+    alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key,) = keys(alice)
+    account = account_of(alice)
+    alice.post("/signout")
+    later = time.time() + 3600
+    monkeypatch.setattr("web.accounts.time.time", lambda: later)
+
+    with app.test_request_context():
+        g.accounts = [account]  # as when the request began
+        view: Any = accounts.login_required(lambda used: used)
+        assert view() == account
+        assert accounts.load(key) is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0", ("Firefox", "Windows")),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+            "Version/17.5 Mobile/15E148 Safari/604.1",
+            ("Mobile Safari", "iOS"),
+        ),
+        ("", ("", "")),
+        ("something\x07nobody knows", ("", "")),
+        ("x" * 500 + " Firefox/128.0", ("", "")),
+        ("Mozilla/5.0 " + "(" * 4000, ("", "")),
+    ],
+)
+def test_a_sign_in_tells_its_browser(visitor: Visitor, agent: str, expected: tuple[str, str]) -> None:
+    visitor.client.environ_base["HTTP_USER_AGENT"] = agent
+    visitor.sign_in()
+
+    account = account_of(visitor)
+    assert (account.browser, account.system) == expected
+
+
+def test_a_sign_in_by_version_0_1_0_is_taken_over_with_its_first_use(alice: Visitor, app: Flask) -> None:
+    (key,) = keys(alice)
+    with app.app_context():
+        store = accounts.store()
+        entry = json.loads(store.get(key) or "")
+        for name in ("last_used", "browser", "system"):
+            del entry[name]
+        store.put(key, json.dumps(entry | {"key": ""}), 60)
+        assert accounts.sign_ins(account_of(alice)) == []
+
+    assert alice.get("/dashboard").status_code == 200
+
+    account = account_of(alice)
+    assert account.last_used
+    with app.app_context():
+        assert accounts.sign_ins(account) == [account]
+
+
+def test_a_notice_in_a_cookie_of_version_0_1_0_is_still_told(alice: Visitor) -> None:
+    with alice.client.session_transaction() as session:
+        session["signed_out"] = {"address": "bob@misskey.example", "origin": "https://misskey.example"}
+
+    assert "bob@misskey.example is signed out" in alice.get("/dashboard").text
+    assert "bob@misskey.example" not in alice.get("/dashboard").text

@@ -10,18 +10,23 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from flask import abort, current_app, g, redirect, request, session, url_for
+from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Exchange, Grant, Server, ServerNameError, Transport
+from misskey import Client, Exchange, Grant, Server, ServerNameError, Transport, clean
 
 from .config import Settings
 from .token_store import TokenStore
 
 MOST_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
+USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
+LEFT_SECONDS = 3600  # longer than anybody goes without asking `still_current`
+AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
+_BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -29,8 +34,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 class Account:
     """A person signed in at a server, with the token and the permissions that were asked for.
 
-    ``permissions`` is ``None`` for a token made by hand: nobody knows what it may do. ``signed_in`` is in seconds
-    since 1970.
+    ``permissions`` is ``None`` for a token made by hand: nobody knows what it may do. ``signed_in`` and ``last_used``
+    are in seconds since 1970. ``browser`` and ``system`` are where this was, such as Firefox and Windows, or ``""``.
     """
 
     user_id: str
@@ -40,6 +45,9 @@ class Account:
     token: str = field(repr=False)
     permissions: list[str] | None
     signed_in: int
+    last_used: int = 0  # sign-ins by version 0.1.0 have none of these
+    browser: str = ""
+    system: str = ""
     key: str = field(default="", repr=False)
 
     @property
@@ -49,6 +57,11 @@ class Account:
     @property
     def address(self) -> str:
         return f"{self.username}@{self.server.host}"
+
+    @property
+    def owner(self) -> str:
+        """The person, as the token store knows all that belongs to them, in whichever browser."""
+        return f"{self.origin} {self.user_id}"
 
     @property
     def public_id(self) -> str:
@@ -86,10 +99,11 @@ def exchanges() -> list[Exchange]:
 
 def save(grant: Grant, permissions: list[str] | None) -> str:
     """Put a new account into the token store and return its fresh key."""
-    user = grant.user
-    account = Account(user.id, user.username, user.name, user.server.origin, grant.token, permissions, int(time.time()))
-    key = secrets.token_urlsafe(32)
-    store().put(key, json.dumps(asdict(account)), settings().session_days * 86400)
+    user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
+    account = Account(
+        user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
+    )
+    store().put(key, json.dumps(asdict(account)), settings().session_days * 86400, owner=account.owner)
     return key
 
 
@@ -134,28 +148,75 @@ def asked() -> Account | None:
     return current() if public_id is None else named(public_id)
 
 
+def sign_ins(account: Account) -> list[Account]:
+    """Return the sign-ins of this person in every browser: this one first, then the last used."""
+    values = store().owned_by(account.owner)
+    found = [Account(**json.loads(value)) for value in values if value.startswith(_BEGINNING)]
+    return sorted(found, key=lambda other: (other.key != account.key, -other.last_used))
+
+
 def enter(key: str) -> None:
     """Make the account under ``key`` this browser's current one, in place of an older sign-in of the same person."""
-    account = load(key)
+    account, former = load(key), current()
     others = [other for other in signed_in() if other.key != key]
-    older = [o.key for o in others if account and (o.origin, o.user_id) == (account.origin, account.user_id)]
+    older = [other.key for other in others if account and other.owner == account.owner]
     kept = [other.key for other in others if other.key not in older]
+    if former and former.key != key:
+        store().put(f"left {former.key}", str(time.time()), LEFT_SECONDS, owner=former.owner)
     for dropped in older + kept[MOST_ACCOUNTS - 1 :]:
-        store().delete(dropped)
+        _forget(dropped)
     session.pop("csrf_token", None)  # whoever knew the cookie from before knows nothing of this one
     _remember([key, *kept[: MOST_ACCOUNTS - 1]])
 
 
-def leave(account: Account) -> None:
-    """Sign ``account`` out: its token is gone from the store when this returns."""
-    store().delete(account.key)
-    session["signed_out"] = {"address": account.address, "origin": account.origin}
+def still_current(account: Account, since: float) -> bool:
+    """Tell whether what began at ``since`` may go on, in seconds since 1970.
+
+    Not when ``account`` was signed out, wherever, or its browser went over to another one after that.
+    """
+    if store().get(account.key) is None:
+        return False
+    left = store().get(f"left {account.key}")
+    return left is None or float(left) <= since
+
+
+def leave(account: Account, *, everywhere: bool = False) -> None:
+    """Sign ``account`` out, here or in every browser: its tokens are gone from the store when this returns."""
+    if everywhere:
+        store().delete_owned_by(account.owner)
+    _forget(account.key)
+    session["signed_out"] = [
+        *just_signed_out(),
+        {"address": account.address, "origin": account.origin, "everywhere": everywhere},
+    ]
     _remember([key for key in session.get("accounts", []) if key != account.key])
 
 
-def just_signed_out() -> list[dict[str, str]]:
+def just_signed_out() -> list[dict[str, Any]]:
     """Return whom the last answer signed out, once, for the next page to tell."""
-    return [session.pop("signed_out")] if "signed_out" in session else []
+    told = session.pop("signed_out", [])
+    return [told] if isinstance(told, dict) else told  # version 0.1.0 told of one
+
+
+def _forget(key: str) -> None:
+    """Remove an account, the token first, and what is kept beside it."""
+    for entry in (key, f"left {key}"):
+        store().delete(entry)
+
+
+def _note_use(account: Account) -> None:
+    """Write down that an account is used; one that was signed out meanwhile stays so."""
+    now = int(time.time())
+    if now - account.last_used >= USED_SECONDS:
+        used = json.dumps(asdict(replace(account, last_used=now)))
+        store().replace(account.key, used, owner=account.owner)
+
+
+def _browser() -> tuple[str, str]:
+    """Return the browser that asks and the system that it runs on, as people call them."""
+    agent = request.user_agent.string[:AGENT_CHARACTERS]
+    browser, system = parse_user_agent(agent), parse_os(agent)
+    return clean(browser.family, 40) if browser else "", clean(system.family, 40) if system else ""
 
 
 def _remember(keys: list[str]) -> None:
@@ -171,6 +232,7 @@ def login_required(view: View) -> View:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         account = asked()
         if account:
+            _note_use(account)
             return view(account, *args, **kwargs)
         if "HX-Request" in request.headers or signed_in():
             abort(401)
