@@ -31,6 +31,7 @@ from misskey import (
     who_is,
 )
 from web import (
+    account_page,
     accounts,
     config,
     dashboard,
@@ -70,6 +71,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(dashboard.pages)
     app.register_blueprint(media.pages)
     app.register_blueprint(posting.pages)
+    app.register_blueprint(account_page.pages)
     return app
 
 
@@ -182,9 +184,21 @@ def switch(public_id: str) -> ResponseReturnValue:
 
 @journey.post("/signout")
 def signout() -> ResponseReturnValue:
-    """Sign an account out, and tell that its token still lives at the server."""
-    if account := accounts.asked():
+    """Sign an account out, or with ``all`` all of this browser, and tell that the tokens live on at the server."""
+    if "all" in request.form:
+        accounts.leave_all()
+    elif account := accounts.asked():
         accounts.leave(account)
+    return redirect(url_for("journey.home"), 303)
+
+
+@journey.post("/signout/everywhere")
+def signout_everywhere() -> ResponseReturnValue:
+    """Sign an account out in every browser at once."""
+    account = accounts.asked()
+    if not account:
+        return error_pages.answer(_NOT_HERE)
+    accounts.leave(account, everywhere=True)
     return redirect(url_for("journey.home"), 303)
 
 

@@ -117,7 +117,7 @@ def test_the_dashboard_until_signing_out(alice: Page, sandbox: Running) -> None:
     expect(menu.get_by_role("button", name="Switch to")).to_be_visible()
     check(alice)
 
-    menu.get_by_role("button", name="Sign out").click()
+    menu.get_by_role("button", name="Sign out", exact=True).click()
     expect(alice.get_by_role("heading", name="is signed out")).to_be_visible()
     check(alice)
 

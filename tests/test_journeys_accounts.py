@@ -59,7 +59,9 @@ def test_two_tabs_sign_in_at_two_servers(browsers: Browsers, sandbox: Running, m
         expect_dashboard(first, "alice")
 
         menu = open_menu(first)
-        expect(menu.get_by_role("button")).to_have_text([f"Switch to bob@{other.origin[7:]}", "Sign out"])
+        expect(menu.get_by_role("button")).to_have_text(
+            [f"Switch to bob@{other.origin[7:]}", "Sign out", "Sign out all accounts"]
+        )
 
 
 def test_two_accounts_in_one_browser(alice: Page, sandbox: Running) -> None:
@@ -70,7 +72,7 @@ def test_two_accounts_in_one_browser(alice: Page, sandbox: Running) -> None:
 
     open_menu(alice).get_by_role("button", name="Switch to alice@").click()
     expect_dashboard(alice, "alice")
-    open_menu(alice).get_by_role("button", name="Sign out").click()
+    open_menu(alice).get_by_role("button", name="Sign out", exact=True).click()
     expect_dashboard(alice, "bob")
     expect(alice.get_by_role("heading", name="is signed out")).to_contain_text("alice@127.0.0.1")
 

@@ -20,6 +20,7 @@ EVERY_POST = [
     "/signin/cancel",
     "/signin/token",
     "/signout",
+    "/signout/everywhere",
     "/notes",
     "/accounts/0123456789abcdef/switch",
 ]

@@ -192,6 +192,13 @@ def leave(account: Account, *, everywhere: bool = False) -> None:
     _remember([key for key in session.get("accounts", []) if key != account.key])
 
 
+def leave_all() -> None:
+    """Sign out every account of this browser, also at servers that the settings no longer allow."""
+    for key in session.get("accounts", []):
+        if account := load(key):
+            leave(account)
+
+
 def just_signed_out() -> list[dict[str, Any]]:
     """Return whom the last answer signed out, once, for the next page to tell."""
     told = session.pop("signed_out", [])

@@ -22,7 +22,7 @@ _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2
 
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` these filters, and what every page needs."""
-    filters = (ago, count, day, file_size, full_time, line, percent_of, text)
+    filters = (ago, count, day, epoch, file_size, full_time, line, percent_of, text)
     app.jinja_env.filters.update({each.__name__: each for each in filters})
     app.jinja_env.globals.update(
         app_name=app.extensions["settings"].app_name,
@@ -94,6 +94,11 @@ def day(value: Any) -> str:
     """Return the day of a time in ISO 8601, ``""`` for anything else."""
     time = moment(value)
     return str(format_date(time, "long")) if time else ""
+
+
+def epoch(seconds: float) -> datetime:
+    """Return a time of our own, in seconds since 1970, as a date with its time."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def permission_label(permission: Permission) -> str:
