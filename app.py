@@ -9,6 +9,7 @@ https://misskey-hub.net/docs/for-developers/api/token/
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
@@ -47,6 +48,7 @@ from web import (
 )
 from web.error_pages import Problem
 from web.forms import ServerForm, SignInForm, TokenForm
+from web.trace import Trace
 
 VERSION = "0.1.0"
 
@@ -104,20 +106,9 @@ def signin() -> ResponseReturnValue:
     except MisskeyError as error:
         return _refused(form, error)
     session_id = new_session_id()
-    pending.begin(session_id, server, form.permission.data)
+    begun = pending.begin(session_id, server, form.permission.data)
     session["last_server"] = server.host
-    settings = accounts.settings()
-    return redirect(
-        authorize_url(
-            server,
-            session_id,
-            name=settings.app_name,
-            icon=settings.app_icon,
-            callback=f"{settings.public_url}/callback",
-            permissions=form.permission.data,
-        ),
-        303,
-    )
+    return redirect(_page_at_server(begun), 303)
 
 
 @journey.get("/callback")
@@ -142,7 +133,7 @@ def callback() -> ResponseReturnValue:
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending.find(request.form.get("session", ""))
-    return _finish(begun) if begun else error_pages.answer(_USED)
+    return _finish(begun, resumed=True) if begun else error_pages.answer(_USED)
 
 
 @journey.post("/signin/cancel")
@@ -161,13 +152,13 @@ def token() -> ResponseReturnValue:
         return _token_page(form), 422 if form.is_submitted() else 200
     try:
         server = servers.find(form.server)
-        user = who_is(Client(server, accounts.transport(), form.token.data))
+        user = who_is(Client(server, accounts.transport(), form.token.data, accounts.exchanges().append))
     except (AuthenticationFailed, PermissionDenied) as error:
         form.token.errors = [_TOKEN_WORDS[type(error)]]
         return _token_page(form), 422
     except MisskeyError as error:
         return _refused(form, error)
-    accounts.enter(accounts.save(Grant(user, form.token.data), None))
+    accounts.enter(accounts.save(Grant(user, form.token.data), None, Trace(accounts.exchanges()[-1])))
     session["last_server"] = server.host
     return redirect(url_for("dashboard.shell"), 303)
 
@@ -244,12 +235,24 @@ _TOKEN_WORDS = {
 }
 
 
-def _finish(begun: pending.Pending) -> ResponseReturnValue:
+def _page_at_server(begun: pending.Pending) -> str:
+    settings = accounts.settings()
+    return authorize_url(
+        begun.server,
+        begun.session_id,
+        name=settings.app_name,
+        icon=settings.app_icon,
+        callback=f"{settings.public_url}/callback",
+        permissions=begun.permissions,
+    )
+
+
+def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnValue:
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
     if begun.expired:
         pending.drop(begun.session_id)
         return error_pages.answer(_EXPIRED)
-    key = pending.finish_once(begun.session_id, lambda: _fetch(begun))
+    key = pending.finish_once(begun.session_id, lambda: _fetch(begun, resumed))
     if key is None:
         title = _("%(host)s says: not allowed yet", host=begun.server.host)
         words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
@@ -261,9 +264,16 @@ def _finish(begun: pending.Pending) -> ResponseReturnValue:
     return redirect(url_for("dashboard.shell"), 303)
 
 
-def _fetch(begun: pending.Pending) -> str | None:
-    grant = check(Client(begun.server, accounts.transport()), begun.session_id)
-    return accounts.save(grant, begun.permissions) if grant else None
+def _fetch(begun: pending.Pending, resumed: bool) -> str | None:
+    came_back = accounts.settings().public_url + (
+        url_for("journey.resume") if resumed else url_for("journey.callback", session=begun.session_id)
+    )
+    now = int(time.time())
+    grant = check(Client(begun.server, accounts.transport(), None, accounts.exchanges().append), begun.session_id)
+    if not grant:
+        return None
+    trace = Trace(accounts.exchanges()[-1], _page_at_server(begun), begun.started, came_back, now, resumed)
+    return accounts.save(grant, begun.permissions, trace)
 
 
 def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:

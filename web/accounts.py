@@ -21,6 +21,7 @@ from misskey import Client, Exchange, Grant, Server, ServerNameError, Transport,
 
 from .config import Settings
 from .token_store import TokenStore
+from .trace import Trace
 
 MOST_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
@@ -97,13 +98,16 @@ def exchanges() -> list[Exchange]:
     return cast(list[Exchange], g.exchanges)
 
 
-def save(grant: Grant, permissions: list[str] | None) -> str:
-    """Put a new account into the token store and return its fresh key."""
+def save(grant: Grant, permissions: list[str] | None, trace: Trace | None = None) -> str:
+    """Put a new account, and how it was signed in, into the token store and return its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
     account = Account(
         user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
     )
-    store().put(key, json.dumps(asdict(account)), settings().session_days * 86400, owner=account.owner)
+    seconds = settings().session_days * 86400
+    if trace:  # first, so that signing out leaves none behind
+        store().put(f"trace {key}", trace.dump(), seconds, owner=account.owner)
+    store().put(key, json.dumps(asdict(account)), seconds, owner=account.owner)
     return key
 
 
@@ -111,6 +115,12 @@ def load(key: str) -> Account | None:
     """Return the account under ``key``, ``None`` when it was signed out or its time is over."""
     value = store().get(key)
     return Account(**json.loads(value) | {"key": key}) if value else None
+
+
+def trace(account: Account) -> Trace | None:
+    """Return how ``account`` was signed in, ``None`` when that was by version 0.1.0, which did not keep it."""
+    value = store().get(f"trace {account.key}")
+    return Trace.load(value) if value else None
 
 
 def is_allowed(origin: str) -> bool:
@@ -207,7 +217,7 @@ def just_signed_out() -> list[dict[str, Any]]:
 
 def _forget(key: str) -> None:
     """Remove an account, the token first, and what is kept beside it."""
-    for entry in (key, f"left {key}"):
+    for entry in (key, f"trace {key}", f"left {key}"):
         store().delete(entry)
 
 

@@ -39,11 +39,12 @@ class Pending:
         return time.time() - self.started > VALID_SECONDS
 
 
-def begin(session_id: str, server: Server, permissions: list[str]) -> None:
+def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
     """Remember a fresh session id in the cookie, in place of the oldest when there are too many."""
     entries = {entry.session_id: entry for entry in under_way()[: MOST_PENDING - 1]}
-    entries[session_id] = Pending(session_id, server.origin, permissions, int(time.time()))
+    entries[session_id] = begun = Pending(session_id, server.origin, permissions, int(time.time()))
     _remember(entries.values())
+    return begun
 
 
 def under_way() -> list[Pending]:

@@ -28,6 +28,7 @@ def init_app(app: Flask) -> None:
         app_name=app.extensions["settings"].app_name,
         signed_in_accounts=accounts.signed_in,
         just_signed_out=accounts.just_signed_out,
+        sign_in_trace=accounts.trace,
         permission_label=permission_label,
         permissions=PERMISSIONS,
     )
