@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from flask import Flask
 
-from misskey import MASK
+from misskey import DEMO, MASK
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor, query
 from web import accounts
@@ -33,7 +33,7 @@ def test_the_three_steps_are_told_with_their_real_addresses(alice: Visitor, sand
     page = sent.partition("GET ")[2].split()[0]
     assert page.startswith(f"{sandbox.origin}/miauth/{session_id}?")
     assert query(page)["callback"] == "http://localhost/callback"
-    assert query(page)["permission"] == "read:account,write:notes"
+    assert query(page)["permission"] == ",".join(DEMO)
     assert f"GET http://localhost/callback?session={session_id} " in came_back
     assert f"POST {sandbox.origin}/api/miauth/{session_id}/check {{}} Answer: status 200 after" in fetched
     assert f'"token": "{MASK}"' in fetched
