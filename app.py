@@ -106,7 +106,7 @@ def signin() -> ResponseReturnValue:
     except MisskeyError as error:
         return _refused(form, error)
     session_id = new_session_id()
-    begun = pending.begin(session_id, server, form.permission.data)
+    begun = pending.begin(session_id, server, form.permissions())
     session["last_server"] = server.host
     return redirect(_page_at_server(begun), 303)
 
@@ -301,5 +301,5 @@ def _token_page(form: ServerForm) -> str:
 
 def _form_page(template: str, form: ServerForm, **values: object) -> str:
     if not form.is_submitted():
-        form.host.data = session.get("last_server", "")
+        form.prefill()
     return render_template(template, form=form, **values)

@@ -31,6 +31,7 @@ class Visitor:
     app: Flask
     sandbox: Running
     client: FlaskClient = field(init=False)
+    asked: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client = self.app.test_client()
@@ -51,11 +52,13 @@ class Visitor:
         """Begin a sign-in and return its session id."""
         answer = self.post("/signin", {"host": host or self.sandbox.origin, **form})
         assert answer.status_code == 303, answer.text
-        return urlsplit(answer.location).path.rpartition("/")[2]
+        session_id = urlsplit(answer.location).path.rpartition("/")[2]
+        self.asked[session_id] = [name for name in query(answer.location).get("permission", "").split(",") if name]
+        return session_id
 
     def allow(self, session_id: str, person: str = "alice", permissions: list[str] | None = None) -> None:
-        """Do what the server's page does when the person presses Allow."""
-        asked = list(DEMO) if permissions is None else permissions
+        """Do what the server's page does when the person presses Allow: all that was asked for, or these."""
+        asked = self.asked.get(session_id, list(DEMO)) if permissions is None else permissions
         body = {"i": NATIVE_TOKENS[person], "session": session_id, "name": "test", "permission": asked}
         requests.post(f"{self.sandbox.origin}/api/miauth/gen-token", json=body, timeout=5).raise_for_status()
 

@@ -29,7 +29,7 @@ def test_the_first_page(page: Page, browsers: Browsers) -> None:
     page.goto("/")
     check(page)
 
-    page.get_by_text("What this app asks for:").click()
+    page.get_by_label("My own choice").check()
     expect(page.get_by_label("read:account")).to_be_visible()
     check(page)
 

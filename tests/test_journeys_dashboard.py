@@ -100,7 +100,7 @@ def test_a_permission_that_the_server_misses_is_asked_for_and_given(
 def test_a_permission_that_was_not_asked_for_is_asked_for_later(page: Page, sandbox: Running) -> None:
     page.goto("/")
     page.get_by_label("Your Misskey server").fill(sandbox.origin)
-    page.get_by_text("What this app asks for:").click()
+    page.get_by_label("My own choice").check()
     page.get_by_label("read:notifications").uncheck()
     page.get_by_role("button", name="Continue to my server").click()
     decide(page)

@@ -277,7 +277,7 @@ def test_two_tabs_sign_in_at_two_servers(make_app: Callable[..., Flask], sandbox
         here = Visitor(app, sandbox)
         first, second = here.begin(sandbox.origin), here.begin(other.origin)
         here.allow(first, "alice")
-        Visitor.allow(Visitor(app, other), second, "bob")
+        Visitor(app, other).allow(second, "bob", permissions=["read:account"])
 
         assert here.get(f"/callback?session={second}").location == "/dashboard"
         assert here.get(f"/callback?session={first}").location == "/dashboard"

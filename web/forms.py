@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
-from flask import request
+from flask import request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -20,9 +20,9 @@ from wtforms import (
     TextAreaField,
     ValidationError,
 )
-from wtforms.validators import UUID, InputRequired, Length
+from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
 
-from misskey import PERMISSIONS, Permission, Server, ServerNameError, parse_permissions
+from misskey import IDENTITY_ONLY, PERMISSIONS, Permission, Server, ServerNameError, parse_permissions
 
 from . import accounts
 
@@ -60,6 +60,10 @@ class ServerForm(Form):
     host = StringField(_l("Your Misskey server"))
     server: Server
 
+    def prefill(self) -> None:
+        """Fill in what a link says, else the last server; the visitor sees it before anything is sent."""
+        self.host.data = request.args.get("host", session.get("last_server", ""))
+
     def validate_host(self, field: Field) -> None:
         try:
             self.server = Server.parse(field.data or "", accounts.settings().private_servers)
@@ -90,15 +94,79 @@ class Permissions(Field):
         self.data = list(accounts.settings().permissions)
 
 
-class SignInForm(ServerForm):
-    """Which server to sign in at, and what for."""
+class Preset(NamedTuple):
+    """Permissions to ask for at once, with words for people."""
 
+    title: Any
+    words: Any
+    permissions: tuple[str, ...]
+
+    @property
+    def allowed(self) -> list[Permission]:
+        return [PERMISSIONS[name] for name in self.permissions]
+
+
+def presets() -> dict[str, Preset]:
+    """Return what may be asked for at once; the settings decide what the whole dashboard is."""
+    whole = accounts.settings().permissions
+    reading = tuple(name for name in whole if name.startswith("read:"))
+    return {
+        "dashboard": Preset(_l("All that the dashboard shows"), _l("To try everything: it may read and write."), whole),
+        "read": Preset(_l("Only look"), _l("It may read, and change nothing."), reading),
+        "identity": Preset(_l("Only learn who I am"), _l("It learns your name, and may do nothing."), IDENTITY_ONLY),
+    }
+
+
+#: All permissions as people look for them, by what comes after the colon in their names.
+GROUPS = (
+    (_l("Everyday things"), ("account", "notes", "reactions", "votes", "favorites", "notifications", "drive")),
+    (_l("Other people"), ("following", "mutes", "blocks", "report-abuse")),
+    (_l("Chats"), ("chat", "messaging", "user-groups")),
+    (
+        _l("Things that people make"),
+        ("channels", "clip-favorite", "pages", "page-likes", "gallery", "gallery-likes", "flash", "flash-likes"),
+    ),
+    (_l("The server"), ("invite-codes", "federation")),
+)
+
+
+class SignInForm(ServerForm):
+    """Which server to sign in at, and what for: a preset, or permissions one by one."""
+
+    preset = StringField(
+        _l("What may this app do?"),
+        [Optional(), AnyOf(["dashboard", "read", "identity", "own"], message=_l("Choose one of these."))],
+    )
     permission = Permissions()
 
-    def choices(self) -> list[tuple[Permission, bool]]:
-        """The permissions to offer, those of the settings and those asked for, each with whether it is chosen."""
-        offered = {*accounts.settings().permissions, *self.permission.data}
-        return [(PERMISSIONS[name], name in self.permission.data) for name in PERMISSIONS if name in offered]
+    def prefill(self) -> None:
+        super().prefill()
+        if "permission" in request.args:
+            self.permission.data = [name for name in PERMISSIONS if name in request.args.getlist("permission")]
+
+    def permissions(self) -> list[str]:
+        """Return what to ask for: the preset's, else those that were chosen one by one."""
+        preset = presets().get(self.preset.data or "own")
+        return list(preset.permissions) if preset else self.permission.data
+
+    def offered(self) -> dict[str, Preset]:
+        """Return the presets to offer: where some ask for the same, the one that says it most plainly."""
+        different = {preset.permissions: name for name, preset in presets().items()}
+        return {name: presets()[name] for name in different.values()}
+
+    def chosen(self) -> str:
+        """Return what is chosen on the page: the preset's name, or ``own``."""
+        asked = tuple(self.permission.data)
+        alike = (name for name, preset in self.offered().items() if preset.permissions == asked)
+        return self.preset.data or next(alike, "own")
+
+    def groups(self) -> list[tuple[Any, list[list[Permission]]]]:
+        """Return every permission in its group, reading and writing the same thing side by side."""
+        return [(title, [_pair(thing) for thing in things]) for title, things in GROUPS]
+
+
+def _pair(thing: str) -> list[Permission]:
+    return [PERMISSIONS[name] for name in (f"read:{thing}", f"write:{thing}") if name in PERMISSIONS]
 
 
 class TokenForm(ServerForm):
