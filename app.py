@@ -34,6 +34,7 @@ from misskey import (
 from web import (
     account_page,
     accounts,
+    compression,
     config,
     dashboard,
     error_pages,
@@ -44,6 +45,7 @@ from web import (
     security,
     servers,
     shown,
+    static_files,
     token_store,
 )
 from web.error_pages import Problem
@@ -65,6 +67,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
     )
     app.extensions["transport"] = Transport(f"sign-in-with-misskey/{VERSION} (+{settings.public_url})")
+    static_files.init_app(app)
+    compression.init_app(app)
     security.init_app(app, settings)
     languages.init_app(app)
     shown.init_app(app)

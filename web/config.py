@@ -27,6 +27,8 @@ from misskey.server import Server
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 PREFIX = "MIAUTH_"
+#: The app's picture, as :mod:`web.static_files` serves it under its plain name.
+ICON_PATH = "/static/icon.png"
 #: Large, open to everyone, and Misskey itself; only suggestions.
 SUGGESTED = "misskey.io nijimiss.moe misskey.design"
 
@@ -94,7 +96,8 @@ class _Reader:
             ),
             public_url=public_url,
             app_name=self.text("APP_NAME", "Sign in with Misskey"),
-            app_icon=self.text("APP_ICON", ""),
+            # On plain http it would be on this machine, where the page of a Misskey server on https can't show it.
+            app_icon=self.text("APP_ICON", public_url + ICON_PATH if production else ""),
             permissions=self.permissions(),
             token_store=self.token_store(),
             private_servers=private_servers,

@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
-from .config import Settings
+from .config import ICON_PATH, Settings
 from .error_pages import FROM_ELSEWHERE
 
 
@@ -108,12 +108,11 @@ def _add_headers(response: Response, policy: str, production: bool) -> Response:
     response.headers["X-Frame-Options"] = "DENY"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    # Misskey's page shows the app's picture to whoever allows the app.
+    shown_elsewhere = request.path == ICON_PATH
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shown_elsewhere else "same-origin"
     response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
     if production:
         response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
-    if request.endpoint != "static":
-        response.headers["Cache-Control"] = "no-store"
-    elif request.path.startswith("/static/vendor/"):  # their names hold their versions
-        response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+    response.headers["Cache-Control"] = "no-store"  # except static files, see web/static_files.py
     return response
