@@ -16,6 +16,7 @@ from flask import Blueprint, Flask, redirect, render_template, request, session,
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_limiter import RateLimitExceeded
 
 from misskey import (
     AuthenticationFailed,
@@ -32,6 +33,7 @@ from misskey import (
     who_is,
 )
 from web import (
+    about,
     account_page,
     accounts,
     compression,
@@ -74,6 +76,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     shown.init_app(app)
     error_pages.init_app(app)
     app.register_blueprint(journey)
+    app.register_blueprint(about.pages)
+    app.register_blueprint(languages.pages)
     app.register_blueprint(dashboard.pages)
     app.register_blueprint(media.pages)
     app.register_blueprint(posting.pages)
@@ -165,6 +169,19 @@ def token() -> ResponseReturnValue:
     accounts.enter(accounts.save(Grant(user, form.token.data), None, Trace(accounts.exchanges()[-1])))
     session["last_server"] = server.host
     return redirect(url_for("dashboard.shell"), 303)
+
+
+@journey.errorhandler(RateLimitExceeded)
+def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
+    """Ask a visitor to wait; what was typed stays in its form."""
+    problem = error_pages.too_many(error)
+    if request.endpoint == "journey.signin":
+        page = _sign_in_page(SignInForm(), problem)
+    elif request.endpoint == "journey.token":
+        page = _token_page(TokenForm(), problem)
+    else:
+        return error_pages.answer(problem)
+    return page, problem.status, {"Retry-After": str(problem.retry_after)}
 
 
 @journey.post("/accounts/<public_id>/switch")
@@ -289,18 +306,19 @@ def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     return page, 422 if mistyped else problem.status
 
 
-def _sign_in_page(form: ServerForm) -> str:
+def _sign_in_page(form: ServerForm, problem: Problem | None = None) -> str:
     return _form_page(
         "signin.html",
         form,
+        problem=problem,
         settings=accounts.settings(),
         under_way=[entry for entry in pending.under_way() if not entry.expired],
         in_app_browser=error_pages.in_app_browser(),
     )
 
 
-def _token_page(form: ServerForm) -> str:
-    return _form_page("token.html", form)
+def _token_page(form: ServerForm, problem: Problem | None = None) -> str:
+    return _form_page("token.html", form, problem=problem)
 
 
 def _form_page(template: str, form: ServerForm, **values: object) -> str:

@@ -13,11 +13,16 @@ import misskey
 from sandbox import Running
 
 
+def example() -> str:
+    """The lines that the package shows."""
+    assert misskey.__doc__
+    return textwrap.dedent(re.findall(r"::\n\n((?:    .*\n|\n)+)", misskey.__doc__)[0])
+
+
 def test_the_example_of_the_package_posts_a_note(
     sandbox: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert misskey.__doc__
-    code = textwrap.dedent(re.findall(r"::\n\n((?:    .*\n|\n)+)", misskey.__doc__)[0])
+    code = example()
     here = f'Server.parse("{urlsplit(sandbox.origin).netloc}", ["{sandbox.origin}"])'
     assert 'Server.parse("@alice@misskey.io")' in code
 

@@ -19,6 +19,7 @@ EVERY_POST = [
     "/signin/resume",
     "/signin/cancel",
     "/signin/token",
+    "/language",
     "/signout",
     "/signout/everywhere",
     "/notes",

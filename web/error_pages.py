@@ -58,7 +58,7 @@ def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
     app.register_error_handler(MisskeyError, lambda error: answer(of_server(error)))
     app.register_error_handler(CSRFError, _not_our_page)
-    app.register_error_handler(RateLimitExceeded, lambda error: answer(_too_many(error)))
+    app.register_error_handler(RateLimitExceeded, lambda error: answer(too_many(error)))
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(HTTPException, lambda error: answer(_of_http(error)))
     app.register_error_handler(Exception, _broken)
@@ -93,6 +93,12 @@ def of_server(error: MisskeyError) -> Problem:
         words = _("The server said: %(text)s", text=error.text)
     action = "start" if kind in _BEGIN_ANEW else "retry"
     return Problem(_STATUS.get(kind, 502), str(title % {"host": host}), str(words), action, retry_after)
+
+
+def too_many(error: RateLimitExceeded) -> Problem:
+    """Return how long a visitor has to wait who asked too often."""
+    seconds = error.limit.limit.get_expiry()
+    return Problem(429, _l("That was a bit too often"), wait_words(seconds), "back", seconds)
 
 
 #: Title and words for an error, by the first of its kinds that is here.
@@ -187,14 +193,9 @@ def _not_our_page(error: CSRFError) -> ResponseReturnValue:
         try:
             return make_response(current_app.view_functions[request.endpoint]())
         except RateLimitExceeded as too_often:
-            return answer(_too_many(too_often))
+            return make_response(current_app.handle_user_exception(too_often))
     words = _l("Nothing was changed. Go back, reload the page and send it again.")
     return answer(Problem(400, _l("This page was too old"), words, "back"))
-
-
-def _too_many(error: RateLimitExceeded) -> Problem:
-    seconds = error.limit.limit.get_expiry()
-    return Problem(429, _l("That was a bit too often"), wait_words(seconds), "back", seconds)
 
 
 def _of_http(error: HTTPException) -> Problem:

@@ -1,16 +1,24 @@
-"""Which language a page is in: the browser's, where there is a translation."""
+"""Which language a page is in: the one chosen at its foot, else the browser's, where there is a translation."""
 
 from __future__ import annotations
 
-from babel import negotiate_locale
-from flask import Flask, request
+from urllib.parse import urlsplit
+
+from babel import Locale, negotiate_locale
+from flask import Blueprint, Flask, abort, current_app, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_babel.speaklater import LazyString
+from werkzeug.exceptions import HTTPException
 
 from .config import ROOT
 
 #: English is what the texts are written in.
 LANGUAGES = ["en", *sorted(path.parent.name for path in ROOT.glob("translations/*/LC_MESSAGES"))]
+#: Each in its own words, for people who look for theirs.
+NAMES = {language: str(Locale.parse(language).display_name) for language in LANGUAGES}
+
+pages = Blueprint("languages", __name__)
 
 
 def init_app(app: Flask) -> None:
@@ -20,8 +28,34 @@ def init_app(app: Flask) -> None:
         app,
         default_translation_directories=str(ROOT / "translations"),
         default_locale="en",
-        locale_selector=lambda: negotiate_locale(list(request.accept_languages.values()), LANGUAGES, sep="-"),
+        locale_selector=_choose,
     )
     # Jinja takes a lazy text for markup that is safe, whatever was put into it.
     app.jinja_env.finalize = lambda value: str(value) if isinstance(value, LazyString) else value
-    app.jinja_env.globals["language"] = lambda: str(get_locale() or "en")
+    app.jinja_env.globals.update(language=lambda: str(get_locale() or "en"), language_names=NAMES)
+
+
+@pages.post("/language")
+def choose() -> ResponseReturnValue:
+    """Remember a language for this browser, and go back to the page where it was chosen."""
+    language = request.form.get("language", "")
+    if language not in LANGUAGES:
+        abort(400)
+    session["language"] = language
+    session.permanent = True
+    return redirect(_page_before(), 303)
+
+
+def _choose() -> str | None:
+    chosen = session.get("language")
+    return chosen if chosen in LANGUAGES else negotiate_locale(list(request.accept_languages.values()), LANGUAGES, "-")
+
+
+def _page_before() -> str:
+    """Return the page of this app that the request comes from, the first one when that is not known."""
+    try:
+        before = urlsplit(request.referrer or "")
+        endpoint, values = current_app.url_map.bind("").match(before.path, "GET")
+    except (HTTPException, ValueError):  # not one of ours, or only for forms
+        return url_for("journey.home")
+    return url_for(endpoint, **values) + (f"?{before.query}" if before.query else "")

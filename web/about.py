@@ -1,0 +1,62 @@
+"""Pages that tell how a sign-in works and what is kept of it; and what robots may read."""
+
+from __future__ import annotations
+
+import textwrap
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+import misskey
+from misskey import Server, authorize_url
+
+from . import accounts
+
+EXAMPLE_SERVER = Server.parse("misskey.io")
+EXAMPLE_SESSION_ID = "c1f6d42b-468b-4fd2-8274-e58abdedef6f"
+EXAMPLE_CODE = textwrap.dedent((misskey.__doc__ or "").partition("::\n\n")[2].partition("\n\nA web app")[0])
+ROBOTS = """\
+User-agent: *
+Allow: /$
+Allow: /how-it-works
+Allow: /privacy
+Allow: /static/
+Disallow: /
+"""
+
+pages = Blueprint("about", __name__)
+
+
+@pages.get("/how-it-works")
+def how_it_works() -> ResponseReturnValue:
+    """Show the sign-in step by step, with its real requests."""
+    settings = accounts.settings()
+    callback = f"{settings.public_url}/callback"
+    return render_template(
+        "how_it_works.html",
+        server=EXAMPLE_SERVER,
+        session_id=EXAMPLE_SESSION_ID,
+        callback=callback,
+        authorize=authorize_url(
+            EXAMPLE_SERVER,
+            EXAMPLE_SESSION_ID,
+            name=settings.app_name,
+            icon=settings.app_icon,
+            callback=callback,
+            permissions=settings.permissions,
+        ),
+        code=EXAMPLE_CODE,
+        mask=misskey.MASK,
+    )
+
+
+@pages.get("/privacy")
+def privacy() -> ResponseReturnValue:
+    """Tell what is kept, where, and for how long."""
+    return render_template("privacy.html", settings=accounts.settings())
+
+
+@pages.get("/robots.txt")
+def robots() -> ResponseReturnValue:
+    """Let search engines read the pages that are the same for everybody."""
+    return ROBOTS, {"Content-Type": "text/plain; charset=utf-8"}
