@@ -31,7 +31,7 @@ BABEL = .venv/bin/pybabel --quiet
 translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGES/messages.po, and compile these
 	@$(BABEL) extract -F translations/babel.cfg -k _l -k _ln:1,2 --no-location --sort-output \
 		-o translations/messages.pot .
-	@$(BABEL) update -i translations/messages.pot -d translations --no-fuzzy-matching --ignore-pot-creation-date \
+	@$(BABEL) update -i translations/messages.pot -d translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date \
 		--width 120
 	@rm translations/messages.pot
 	@$(BABEL) compile -d translations
