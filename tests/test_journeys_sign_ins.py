@@ -1,0 +1,99 @@
+"""Sign-ins in several browsers: listing them, ending them everywhere, and how one of them went."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from sandbox import Running
+from tests.browsing import Browsers, arrive, begin, decide, expect_dashboard, expect_title, open_menu
+from tests.test_access import check
+
+
+@pytest.fixture
+def alice(page: Page, sandbox: Running) -> Page:
+    """The dashboard of Alice."""
+    arrive(page, sandbox)
+    return page
+
+
+def open_account(page: Page) -> None:
+    open_menu(page).get_by_role("link", name="Account and sign-ins").click()
+    expect_title(page, "Account and sign-ins")
+
+
+def test_signing_out_everywhere_in_one_browser_is_told_in_the_other(
+    alice: Page, sandbox: Running, browsers: Browsers
+) -> None:
+    browsers.statuses = {401}
+    other = browsers.open()
+    arrive(other, sandbox)
+    open_account(alice)
+    expect(alice.locator(".sign-ins li")).to_have_count(2)
+    expect(alice.locator(".sign-ins li").first).to_contain_text("this one")
+
+    alice.get_by_role("button", name="Sign out everywhere").click()
+
+    expect(alice.get_by_role("status")).to_contain_text("in every browser")
+    other.get_by_label("Your note").fill("Still here?")
+    other.get_by_role("button", name="Post").click()
+    expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
+    other.goto("/dashboard")
+    expect_title(other, "Sign in with your own Misskey server")
+
+
+def test_signing_out_here_leaves_the_other_browser(alice: Page, sandbox: Running, browsers: Browsers) -> None:
+    other = browsers.open()
+    arrive(other, sandbox)
+    open_account(alice)
+    alice.get_by_role("button", name="Sign out here").click()
+    expect(alice.get_by_role("heading", name="You are signed out")).to_be_visible()
+
+    open_account(other)
+
+    expect(other.locator(".sign-ins li")).to_have_count(1)
+
+
+def test_all_accounts_are_signed_out_at_once(alice: Page, sandbox: Running) -> None:
+    arrive(alice, sandbox, "bob")
+
+    open_menu(alice).get_by_role("button", name="Sign out all accounts").click()
+
+    notice = alice.get_by_role("status")
+    expect(notice.get_by_role("heading", name="You are signed out")).to_be_visible()
+    expect(notice.get_by_role("link", name="Remove the token at")).to_have_count(2)
+    expect(notice).to_contain_text("alice@")
+    expect(notice).to_contain_text("bob@")
+    alice.goto("/dashboard")
+    expect_title(alice, "Sign in with your own Misskey server")
+
+
+def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running) -> None:
+    begin(page, sandbox.origin)
+    decide(page)
+    expect_dashboard(page)
+
+    steps = page.get_by_role("region", name="How you signed in").get_by_role("list").get_by_role("listitem")
+
+    expect(steps).to_have_count(3)
+    expect(steps.nth(0)).to_contain_text(f"{sandbox.origin}/miauth/")
+    expect(steps.nth(1)).to_contain_text("/callback?session=")
+    steps.nth(2).get_by_text("What was sent").click()
+    expect(steps.nth(2)).to_contain_text('"token": "•••"')
+
+
+def test_the_pages_are_fit_for_everybody(alice: Page, sandbox: Running, browsers: Browsers) -> None:
+    arrive(browsers.open(user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"), sandbox)
+    alice.locator("#trace summary").click()
+    check(alice)
+
+    open_account(alice)
+    check(alice)
+
+    arrive(alice, sandbox, "bob")
+    expect(open_menu(alice).get_by_role("button", name="Sign out all accounts")).to_be_visible()
+    check(alice)
+
+    alice.get_by_role("button", name="Sign out all accounts").click()
+    expect(alice.get_by_role("status")).to_be_visible()
+    check(alice)
