@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 from flask import request
 
-from sandbox.world import NOBODY, SHAPES, Json, Misbehaviour, Person, Refusal, Token, read_json, world
+from sandbox.world import NOBODY, SHAPES, Json, Misbehaviour, Person, Refusal, Token, digest, read_json, world
 
 ENDPOINTS: dict[str, Json] = read_json("endpoints.json")
 MEGABYTE = 1024 * 1024
+LONGEST_FILE_NAME = 200
 
 
 class Call:
@@ -126,6 +127,11 @@ class Call:
         content, name = sent.read(), self.params.get("name") or sent.filename or "untitled"
         if len(content) > SHAPES["policies"]["maxFileSizeMb"] * MEGABYTE:
             raise Refusal("MAX_FILE_SIZE_EXCEEDED")
+        if len(name) > LONGEST_FILE_NAME or any(part in name for part in ("/", "\\", "..")):
+            raise Refusal("INVALID_FILE_NAME")
+        room = self.drive()
+        if digest(content) not in self.me.files and room["usage"] + len(content) > room["capacity"]:
+            raise Refusal("NO_FREE_SPACE")
         return world.upload(self.me, name, content, comment=self.params.get("comment"), isSensitive=sensitive)
 
     def meta(self) -> Json:

@@ -34,6 +34,10 @@ LONGEST_NAME = 128  # in Misskey's database
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"<svg": "image/svg+xml"}
 
 
+def digest(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 class Refusal(Exception):
     """Misskey says no: the code of the error and, for some, its `info`."""
 
@@ -140,7 +144,7 @@ class World:
 
     def upload(self, owner: Person, name: str, content: bytes, **fields: Any) -> Json:
         """Put a file into a person's drive; the same content again is the same file."""
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        md5 = digest(content)
         if md5 in owner.files:
             return owner.files[md5]
         kind = next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), "application/octet-stream")

@@ -25,6 +25,7 @@ from websocket import WebSocket, WebSocketBadStatusException, WebSocketTimeoutEx
 
 from sandbox import Misbehaviour, Running, create_app, serve
 from sandbox.endpoints import ENDPOINTS, Call
+from sandbox.world import SHAPES
 
 ALICE, BOB = "aliceNativeToken", "bobbyNativeToken"
 ROOT = Path(__file__).parent.parent
@@ -593,6 +594,20 @@ def test_a_file_may_be_empty_and_come_in_pieces_but_not_be_too_large(sandbox: Ru
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     url = f"{sandbox.origin}/api/drive/files/create"
     assert requests.post(url, data=iter(pieces), headers=headers, timeout=5).json()["size"] == 3
+
+
+def test_a_full_drive_takes_nothing_new(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = upload(sandbox, b"here already").json()
+    monkeypatch.setitem(SHAPES["policies"], "driveCapacityMb", 0)
+
+    refused = upload(sandbox, b"new")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "NO_FREE_SPACE")
+    assert upload(sandbox, b"here already").json() == file
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "a..b", "x" * 201])
+def test_a_file_can_not_have_any_name(sandbox: Running, name: str) -> None:
+    assert upload(sandbox, b"x", name=name).json()["error"]["code"] == "INVALID_FILE_NAME"
 
 
 def test_an_upload_is_refused_for_the_same_reasons_as_other_calls(sandbox: Running) -> None:
