@@ -1,0 +1,167 @@
+"""The pages for everybody, and the choice of what to allow, in a real browser."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from misskey import DEMO, PERMISSIONS
+from sandbox import Running
+from tests.browsing import Browsers, arrive, decide, expect_dashboard, expect_description, expect_title, tab_to
+from tests.test_access import check
+
+LOCALES = {"en": "en-GB", "ja": "ja-JP"}
+
+
+def asked(page: Page) -> list[str]:
+    """What the server's page, which is open, is asked for."""
+    return parse_qs(urlsplit(page.url).query).get("permission", [""])[0].split(",")
+
+
+def go_on(page: Page, sandbox: Running) -> None:
+    page.get_by_label("Your Misskey server").fill(sandbox.origin)
+    page.get_by_role("button", name="Continue to my server").click()
+    expect(page.get_by_role("button", name="Allow")).to_be_visible()
+
+
+def test_what_a_choice_allows_is_told_with_it(page: Page) -> None:
+    page.goto("/")
+    posting = page.get_by_text("Post and delete notes", exact=True)
+    expect(posting).to_be_visible()
+
+    page.get_by_label("Only look").check()
+    expect_description(page.get_by_label("Only look"), "It may read, and change nothing. See your account")
+    expect(posting).to_be_hidden()
+
+
+def test_whoever_only_looks_is_asked_for_reading(page: Page, sandbox: Running) -> None:
+    page.goto("/")
+    page.get_by_label("Only look").check()
+    go_on(page, sandbox)
+
+    assert asked(page) == [name for name in DEMO if name.startswith("read:")]
+    decide(page)
+    expect_dashboard(page)
+
+
+def test_who_one_is_can_be_all_that_is_told(page: Page, sandbox: Running) -> None:
+    page.goto("/")
+    page.get_by_label("Only learn who I am").check()
+    go_on(page, sandbox)
+
+    expect(page.get_by_text("It asks for no permission")).to_be_visible()
+
+
+def test_the_list_of_everything_is_there_for_those_who_choose_it(page: Page, sandbox: Running) -> None:
+    page.goto("/")
+    expect(page.get_by_role("checkbox")).to_have_count(0)
+
+    page.get_by_label("My own choice").check()
+    expect(page.get_by_role("checkbox")).to_have_count(len(PERMISSIONS))
+    for name in ("write:notes", "read:drive", "write:drive"):
+        page.get_by_label(name).uncheck()
+    page.get_by_label("read:reactions").check()
+    go_on(page, sandbox)
+
+    assert asked(page) == ["read:account", "read:reactions", "read:notifications"]
+
+
+def test_the_keyboard_alone_chooses_what_to_allow(page: Page, sandbox: Running) -> None:
+    page.goto("/")
+    tab_to(page, page.get_by_label("Your Misskey server"))
+    page.keyboard.type(sandbox.origin)
+    tab_to(page, page.get_by_label("All that the dashboard shows"))
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Only look")).to_be_checked()
+    tab_to(page, page.get_by_role("button", name="Continue to my server"))
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("button", name="Allow")).to_be_visible()
+    assert "write:notes" not in asked(page)
+
+
+def test_a_suggested_server_fills_the_field(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="misskey.io", exact=True).click()
+
+    field = page.get_by_label("Your Misskey server")
+    expect(field).to_have_value("misskey.io")
+    expect(field).to_be_focused()
+
+
+def test_a_language_can_be_chosen_on_any_page(page: Page, sandbox: Running) -> None:
+    page.goto("/how-it-works")
+    page.get_by_role("button", name="日本語").click()
+    expect_title(page, "サインインのしくみ")
+    expect(page).to_have_url("/how-it-works")
+
+    page.goto("/privacy")
+    expect_title(page, "プライバシー")
+    page.get_by_role("button", name="English").click()
+    expect_title(page, "Privacy")
+
+
+def test_a_language_can_be_chosen_at_the_dashboard(page: Page, sandbox: Running) -> None:
+    arrive(page, sandbox)
+    page.get_by_role("button", name="日本語").click()
+
+    expect_title(page, "こんにちは")
+    expect(page).to_have_url("/dashboard")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("path", ["/", "/signin/token", "/how-it-works", "/privacy", "/nowhere"])
+def test_every_page_is_fit_for_everybody_in_every_language(browsers: Browsers, path: str, language: str) -> None:
+    browsers.statuses = {404} if path == "/nowhere" else set()
+    page = browsers.open(locale=LOCALES[language])
+    page.goto(path)
+    if path == "/":
+        page.locator('input[value="own"]').check()
+
+    check(page, language)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_dashboard_is_fit_for_everybody_in_every_language(
+    browsers: Browsers, sandbox: Running, language: str
+) -> None:
+    page = browsers.open()
+    arrive(page, sandbox)
+    if language != "en":
+        page.get_by_role("button", name="日本語").click()
+        expect_title(page, "こんにちは")
+        expect(page.locator(".waiting")).to_have_count(0)
+
+    check(page, language)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_picture_can_be_read_on_a_small_screen(browsers: Browsers, language: str) -> None:
+    page = browsers.open(locale=LOCALES[language], viewport={"width": 360, "height": 740})
+    page.goto("/how-it-works")
+
+    for text in page.locator(".flow text").all():
+        box = text.evaluate("text => { const {x, width} = text.getBBox(); return {left: x, right: x + width} }")
+        assert 0 <= box["left"] < box["right"] <= 340
+        assert text.evaluate("text => text.getBoundingClientRect().height") >= 11
+
+
+def test_a_page_and_all_it_needs_take_six_requests(browsers: Browsers) -> None:
+    page = browsers.open()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto("/", wait_until="networkidle")
+
+    assert len(requests) <= 6, requests
+
+
+def test_what_a_browser_has_it_does_not_ask_for_again(browsers: Browsers) -> None:
+    page = browsers.open()
+    page.goto("/", wait_until="networkidle")
+    page.goto("/privacy", wait_until="networkidle")
+    sizes = page.evaluate("() => performance.getEntriesByType('resource').map(entry => entry.transferSize)")
+
+    assert sizes
+    assert set(sizes) == {0}
