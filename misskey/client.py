@@ -116,7 +116,7 @@ class Client:
         answer = parsed = None
         try:
             answer = self.transport.request(method, self.server, path, body=content, headers=headers)
-            parsed = self._parsed(answer)
+            parsed = parse(answer.body, self.token)
         finally:
             if self.on_exchange:
                 self.on_exchange(self._exchange(method, path, body, answer, parsed))
@@ -139,40 +139,42 @@ class Client:
         if answer.status == 204:
             return None
         if not 200 <= answer.status < 300:
-            raise self._error(answer, content)
+            raise error_of(self.server, answer, content)
         if isinstance(content, str):
             raise InvalidAnswer(self.server.host, "answered with something that is not JSON", status=answer.status)
         return content
 
-    def _parsed(self, answer: Answer) -> Any:
-        """Return the JSON of an answer, or its text; without the token, should the server repeat it."""
-        text = answer.body.decode("utf-8", "replace")
-        try:
-            if sum(map(text.count, "[{,")) > MOST_VALUES:
-                return masked(text, self.token)
-            content = json.loads(text, parse_constant=_refuse_constant)
-            # Without an escape or the token itself in the text, there is nothing to take out.
-            return masked(content, self.token) if "\\" in text or (self.token and self.token in text) else content
-        except (ValueError, RecursionError):
-            return masked(text, self.token)
 
-    def _error(self, answer: Answer, content: Any) -> MisskeyError:
-        """Make an error of every shape: an endpoint's, the layer's below it, HTML, nothing at all."""
-        if answer.status < 400 or not (isinstance(content, dict) or content == "" or answer.status == 429):
-            return InvalidAnswer(self.server.host, "did not answer as Misskey does", status=answer.status)
-        fields: dict[str, Any] = content if isinstance(content, dict) else {}
-        if isinstance(fields.get("error"), dict):  # else the layer below: {"statusCode", "code"?, "error", "message"}
-            fields = fields["error"]
-        code, words = (clean(value) if isinstance(value := fields.get(key), str) else "" for key in ("code", "message"))
-        wait = answer.headers.get("Retry-After", "")
-        return _kind_of(answer.status, code)(
-            self.server.host,
-            answer.status,
-            code,
-            words,
-            info=fields.get("info"),
-            retry_after=int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
-        )
+def parse(body: bytes, token: str | None) -> Any:
+    """Return the JSON that a server sent, or its text; without the token, should the server repeat it."""
+    text = body.decode("utf-8", "replace")
+    try:
+        if sum(map(text.count, "[{,")) > MOST_VALUES:
+            return masked(text, token)
+        content = json.loads(text, parse_constant=_refuse_constant)
+        # Without an escape or the token itself in the text, there is nothing to take out.
+        return masked(content, token) if "\\" in text or (token and token in text) else content
+    except (ValueError, RecursionError):
+        return masked(text, token)
+
+
+def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
+    """Return the error that an answer means, whatever its shape: an endpoint's, the layer's below it, HTML, nothing."""
+    if answer.status < 400 or not (isinstance(content, dict) or content == "" or answer.status == 429):
+        return InvalidAnswer(server.host, "did not answer as Misskey does", status=answer.status)
+    fields: dict[str, Any] = content if isinstance(content, dict) else {}
+    if isinstance(fields.get("error"), dict):  # else the layer below: {"statusCode", "code"?, "error", "message"}
+        fields = fields["error"]
+    code, words = (clean(value) if isinstance(value := fields.get(key), str) else "" for key in ("code", "message"))
+    wait = answer.headers.get("Retry-After", "")
+    return _kind_of(answer.status, code)(
+        server.host,
+        answer.status,
+        code,
+        words,
+        info=fields.get("info"),
+        retry_after=int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
+    )
 
 
 def _kind_of(status: int, code: str) -> type[APIError]:
