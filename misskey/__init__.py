@@ -42,6 +42,7 @@ from .errors import (
 from .miauth import Grant, User, authorize_url, check, check_app, new_session_id, who_is
 from .permissions import DEMO, IDENTITY_ONLY, PERMISSIONS, Permission, parse_permissions
 from .server import Server
+from .streaming import Stream
 from .transport import Answer, Transport
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "ServerTimeout",
     "ServerUnreachable",
     "ServerUnsuitable",
+    "Stream",
     "Transport",
     "TransportError",
     "User",

@@ -23,9 +23,11 @@ from http.client import HTTPException, HTTPResponse
 from queue import Empty
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection, port_by_scheme
+from urllib3.util import parse_url
 
 from .errors import AnswerTooLarge, ServerForbidden, ServerNotFound, ServerTimeout
 from .server import Server
@@ -285,6 +287,18 @@ class Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **proxy_kwargs)
         _use_guarded_pools(manager)
         return manager
+
+    def connection(self, url: str, verify: str | bool, proxies: dict[str, str], seconds: float) -> Any:
+        """Return a connection to the server of ``url`` that is in no pool and not open yet."""
+        pool: Any = self.get_connection_with_tls_context(requests.Request("GET", url).prepare(), verify, proxies)
+        self.cert_verify(pool, url, verify, None)  # type: ignore[no-untyped-call]
+        connection = pool._new_conn()
+        connection.timeout = seconds
+        if pool.proxy:
+            place = parse_url(url)
+            port = place.port or port_by_scheme[str(place.scheme)]
+            connection.set_tunnel(place.host, port, pool.proxy_headers, pool.proxy.scheme)
+        return connection
 
     def sweep_later(self) -> None:
         with self._lock:

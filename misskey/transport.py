@@ -11,8 +11,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class Transport:
         body_bytes: int = BODY_BYTES,
         resolve: Resolver = socket.getaddrinfo,
     ) -> None:
+        self.user_agent = user_agent
         self.total_seconds = total_seconds
         self.body_bytes = body_bytes
         self._connect_seconds = connect_seconds
@@ -115,6 +117,24 @@ class Transport:
         """Return how many seconds an upload of ``size`` bytes may take in all."""
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
+    @contextlib.contextmanager
+    def connect(self, server: Server, greet: Callable[[socket.socket], None]) -> Iterator[socket.socket]:
+        """Open a connection to ``server`` for something else than requests, and close it on leaving.
+
+        ``greet`` does what has to be done first; together with connecting it is bounded in time, and it raises what
+        :meth:`request` raises. Nothing bounds what comes after it.
+        """
+        url = server.url("/")
+        with contextlib.ExitStack() as stack:
+            with Exchange(server, self._names, self.total_seconds, self.body_bytes) as exchange, _translated(exchange):
+                proxies = requests.utils.get_environ_proxies(url)
+                connection = self.adapter.connection(url, self._verify, proxies, self._connect_seconds)
+                stack.callback(connection.close)
+                connection.connect()
+                connection.sock.settimeout(self._step_seconds)
+                greet(connection.sock)
+            yield connection.sock
+
     def close(self) -> None:
         """Close every connection that is kept."""
         self._session.close()
@@ -148,7 +168,7 @@ def _translated(exchange: Exchange) -> Iterator[None]:
         yield
         if exchange.late:  # what was cut off can look like an answer without length that came to its end
             raise TimeoutError
-    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+    except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
         if exchange.late or isinstance(error, (requests.Timeout, TimeoutError)) or "timed out" in str(error):
             raise ServerTimeout(host, "took too long to answer") from None
         if "CERTIFICATE_VERIFY_FAILED" in str(error):

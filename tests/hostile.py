@@ -21,6 +21,8 @@ from functools import cache
 from typing import Any
 
 import trustme
+from websockets.frames import Frame, Opcode
+from websockets.utils import accept_key
 
 TOKEN = "t0kenOfAliceThatNobodyElseMaySee"  # as long as a real one
 ALICE = {"id": "9alice", "username": "alice", "name": "Alice", "avatarUrl": None, "host": None}
@@ -474,3 +476,30 @@ REFUSALS: dict[str, Behaviour] = {
     "the token again, escaped": echoes(500, escaped=True),
     "cookies": says({"error": "no"}, 500, "Set-Cookie: a=b; Max-Age=99999999", "Set-Cookie: c=d; Domain=127.0.0.1"),
 }
+
+
+# WebSockets.
+
+
+def opens(talk: Callable[[Caller], object], *lines: str, accept: str = "") -> Behaviour:
+    """Open a WebSocket, with ``lines`` as further headers; when the client has connected its channel, ``talk``."""
+
+    def behaviour(caller: Caller) -> None:
+        if request := caller.request():
+            accepted = accept or accept_key(request.headers["sec-websocket-key"])
+            head = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", *lines]
+            caller.send("\r\n".join([*head, f"Sec-WebSocket-Accept: {accepted}", "", ""]).encode())
+            caller.sock.recv(65536)
+            talk(caller)
+
+    return behaviour
+
+
+def frame(data: bytes, opcode: int = 1, **options: Any) -> bytes:
+    """Return a frame as a server sends it: text, unless ``opcode`` says something else."""
+    return Frame(Opcode(opcode), data, **options).serialize(mask=False)
+
+
+def event(body: object, kind: str = "note", channel: object = "1") -> bytes:
+    """Return the text of an event on a channel."""
+    return json.dumps({"type": "channel", "body": {"id": channel, "type": kind, "body": body}}).encode()

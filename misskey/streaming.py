@@ -1,0 +1,199 @@
+"""The live channel: new notes of the home timeline, at the moment they are written.
+
+The protocol is spoken by the library websockets; the connection stays the transport's own, guarded as every other.
+https://misskey-hub.net/docs/for-developers/api/streaming/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from requests.structures import CaseInsensitiveDict
+from urllib3.util import wait_for_read
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus, PayloadTooBig
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from .client import Client, error_of, parse
+from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
+from .transport import CHUNK_BYTES, Answer
+
+TICK_SECONDS = 5.0
+SILENCE_SECONDS = 60.0  # pinged after half of it, a server that lives has long answered
+SEND_SECONDS = 5.0  # what is sent is short: it waits only for a server that has stopped reading
+MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their reactions has less than 100 KiB
+TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
+FRAME_BYTES = 256  # what a frame counts for, however small: handling it takes as much time
+
+_HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
+
+# websockets would log the address, which holds the token, wherever a program logs everything.
+_SILENT = logging.Logger("misskey.streaming", logging.CRITICAL)  # noqa: LOG001 - out of reach of any configuration
+
+
+class Stream:
+    """The home timeline of the person whose token ``client`` holds, as it grows; needs ``read:account``.
+
+    ::
+
+        with Stream(client) as stream:
+            for note in stream:
+                if note:
+                    print(note["text"])
+
+    Iterating yields each new note, the ``dict`` that Misskey sends, and ``None`` at least every ``tick_seconds``, so
+    that the program can look around. It ends with an error only, also when nothing at all came for
+    ``silence_seconds``. Leaving the block ends the stream at the server; there it would outlive its token.
+    """
+
+    def __init__(
+        self, client: Client, *, tick_seconds: float = TICK_SECONDS, silence_seconds: float = SILENCE_SECONDS
+    ) -> None:
+        self._client = client
+        self._server = client.server
+        self._tick_seconds = tick_seconds
+        self._silence_seconds = silence_seconds
+
+    def __enter__(self) -> Self:
+        """Open the stream; raises what :meth:`~misskey.client.Client.call` raises."""
+        address = self._server.url("/streaming").replace("http", "ws", 1)
+        query = urlencode({"i": self._client.token or ""})
+        self._protocol = ClientProtocol(parse_uri(f"{address}?{query}"), max_size=MESSAGE_BYTES, logger=_SILENT)
+        self._text: bytearray | None = None
+        with contextlib.ExitStack() as stack:
+            self._socket = stack.enter_context(self._client.transport.connect(self._server, self._shake_hands))
+            if error := self._protocol.handshake_exc:
+                raise self._refusal(error) from None
+            stack.callback(self._say_goodbye)
+            self._protocol.send_text(json.dumps({"type": "connect", "body": _HOME_TIMELINE}).encode())
+            self._send()
+            self._heard = time.monotonic()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def __iter__(self) -> Iterator[dict[str, Any] | None]:
+        """Yield notes and ``None``.
+
+        Raises a :class:`~misskey.errors.TransportError` when the stream ends, and
+        :class:`~misskey.errors.InvalidAnswer` when it turns out to be none.
+        """
+        yield from self._notes()  # what came along with the handshake
+        while True:
+            ends, left = time.monotonic() + self._tick_seconds, TICK_BYTES
+            for received in self._pieces(ends):
+                self._feed(received)
+                left -= len(received) + FRAME_BYTES * len(self._protocol.events)
+                if left < 0:
+                    raise AnswerTooLarge(self._server.host, "sends without end")
+                yield from self._notes()
+            self._check_silence()
+            yield None
+
+    def _shake_hands(self, sock: socket.socket) -> None:
+        request = self._protocol.connect()
+        request.headers["User-Agent"] = self._client.transport.user_agent
+        self._protocol.send_request(request)
+        sock.sendall(b"".join(self._protocol.data_to_send()))
+        while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
+            self._feed(sock.recv(CHUNK_BYTES))
+
+    def _refusal(self, error: Exception) -> MisskeyError:
+        if isinstance(error, InvalidStatus):
+            status, headers = error.response.status_code, CaseInsensitiveDict(error.response.headers.raw_items())
+            if status == 401:  # to a wrong token and to one without the permission alike; this tells them apart
+                self._client.call("i")
+            answer = Answer(status, headers, bytes(error.response.body), 0)
+            return error_of(self._server, answer, parse(answer.body, self._client.token))
+        if isinstance(error.__cause__, EOFError):
+            return ServerUnreachable(self._server.host, "cut the connection off")
+        return InvalidAnswer(self._server.host, "did not open a stream")
+
+    def _pieces(self, ends: float) -> Iterator[bytes]:
+        """Yield what comes until ``ends``, and what is there already."""
+        while True:
+            time.sleep(0)  # under gevent, reading from a server that never pauses would let nobody else run
+            try:
+                self._socket.settimeout(0)  # under gevent, another one would start anew with every byte of a TLS record
+                received = self._socket.recv(CHUNK_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                wait_for_read(self._socket, max(ends - time.monotonic(), 0))
+            except OSError:
+                raise ServerUnreachable(self._server.host, "cut the stream off") from None
+            else:
+                yield received
+            if time.monotonic() >= ends:
+                return
+
+    def _feed(self, received: bytes) -> None:
+        if received:
+            self._protocol.receive_data(received)
+        else:
+            self._protocol.receive_eof()
+
+    def _notes(self) -> Iterator[dict[str, Any]]:
+        """Yield the notes in what was fed, answer its pings, and raise when the stream is over."""
+        events = self._protocol.events_received()
+        self._send()
+        for text in self._texts(events):
+            match parse(text, self._client.token):  # Misskey tells more than was asked for, and forks more than that
+                case {"type": "channel", "body": {"id": "1", "type": "note", "body": dict() as note}}:
+                    yield note
+        if self._protocol.state is not State.OPEN:
+            raise self._end()
+
+    def _texts(self, events: list[Any]) -> Iterator[bytes]:
+        for frame in (event for event in events if isinstance(event, Frame)):
+            self._heard = time.monotonic()
+            if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+                self._text = bytearray() if frame.opcode is Opcode.TEXT else None
+            elif frame.opcode is not Opcode.CONT:
+                continue
+            if self._text is not None:
+                self._text += frame.data
+                if frame.fin:
+                    yield bytes(self._text)
+
+    def _end(self) -> MisskeyError:
+        error = self._protocol.parser_exc
+        if isinstance(error, PayloadTooBig):
+            return AnswerTooLarge(self._server.host, f"sent a message of more than {MESSAGE_BYTES} bytes")
+        if error is None or isinstance(error, EOFError):
+            return ServerUnreachable(self._server.host, "ended the stream")
+        return InvalidAnswer(self._server.host, "sent something that is not a WebSocket's")
+
+    def _check_silence(self) -> None:
+        silence = time.monotonic() - self._heard
+        if silence > self._silence_seconds:
+            raise ServerTimeout(self._server.host, "has fallen silent")
+        if silence > self._silence_seconds / 2:
+            self._protocol.send_ping(b"")
+            self._send()
+
+    def _send(self, seconds: float = SEND_SECONDS) -> None:
+        if to_send := b"".join(self._protocol.data_to_send()):
+            self._socket.settimeout(seconds)
+            try:
+                self._socket.sendall(to_send)
+            except TimeoutError:
+                raise ServerTimeout(self._server.host, "no longer reads") from None
+            except OSError:
+                raise ServerUnreachable(self._server.host, "cut the stream off") from None
+
+    def _say_goodbye(self) -> None:
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close()
+        with contextlib.suppress(MisskeyError):
+            self._send(0)
