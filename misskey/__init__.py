@@ -20,6 +20,7 @@ https://misskey-hub.net/docs/for-developers/api/token/
 
 from .client import MASK, Client, Exchange, clean
 from .discovery import find_misskey
+from .endpoints import NATIVE_ONLY, UPLOAD
 from .errors import (
     AnswerTooLarge,
     APIError,
@@ -49,7 +50,9 @@ __all__ = [
     "DEMO",
     "IDENTITY_ONLY",
     "MASK",
+    "NATIVE_ONLY",
     "PERMISSIONS",
+    "UPLOAD",
     "APIError",
     "Answer",
     "AnswerTooLarge",

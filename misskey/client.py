@@ -43,7 +43,8 @@ class Exchange:
     """One call as it went over the wire, for showing, with tokens masked.
 
     ``body`` and ``answer`` are indented JSON, or text where the server sent none, at most ``SHOWN_CHARACTERS`` long;
-    ``status``, ``milliseconds`` and ``answer`` are ``None`` when no answer came.
+    ``size`` is the whole answer's in bytes, unpacked; ``status``, ``milliseconds``, ``answer`` and ``size`` are ``None``
+    when no answer came.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Exchange:
     status: int | None
     milliseconds: int | None
     answer: str | None
+    size: int | None = None
 
 
 @dataclass
@@ -133,7 +135,7 @@ class Client:
         if isinstance(parsed, dict) and "token" in parsed:
             fresh, parsed = parsed["token"], parsed | {"token": MASK}
         shown = _shown(parsed, fresh if isinstance(fresh, str) else None)
-        return Exchange(method, url, sent, answer.status, answer.milliseconds, shown)
+        return Exchange(method, url, sent, answer.status, answer.milliseconds, shown, len(answer.body))
 
     def _content(self, answer: Answer, content: Any) -> Any:
         if answer.status == 204:
