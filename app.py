@@ -38,6 +38,7 @@ from web import (
     accounts,
     compression,
     config,
+    console,
     dashboard,
     error_pages,
     languages,
@@ -82,6 +83,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(media.pages)
     app.register_blueprint(posting.pages)
     app.register_blueprint(account_page.pages)
+    app.register_blueprint(console.pages)
     return app
 
 

@@ -25,7 +25,7 @@ from websocket import WebSocket, WebSocketBadStatusException, WebSocketTimeoutEx
 
 from sandbox import Misbehaviour, Running, create_app, serve
 from sandbox.endpoints import ENDPOINTS, Call
-from sandbox.world import SHAPES
+from sandbox.world import SHAPES as DEFAULTS
 
 ALICE, BOB = "aliceNativeToken", "bobbyNativeToken"
 ROOT = Path(__file__).parent.parent
@@ -598,7 +598,7 @@ def test_a_file_may_be_empty_and_come_in_pieces_but_not_be_too_large(sandbox: Ru
 
 def test_a_full_drive_takes_nothing_new(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     file = upload(sandbox, b"here already").json()
-    monkeypatch.setitem(SHAPES["policies"], "driveCapacityMb", 0)
+    monkeypatch.setitem(DEFAULTS["policies"], "driveCapacityMb", 0)
 
     refused = upload(sandbox, b"new")
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "NO_FREE_SPACE")

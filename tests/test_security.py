@@ -23,6 +23,8 @@ EVERY_POST = [
     "/signout",
     "/signout/everywhere",
     "/notes",
+    "/console",
+    "/console/clear",
     "/accounts/0123456789abcdef/switch",
 ]
 
@@ -73,13 +75,15 @@ def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:
 def test_a_change_needs_the_token_of_a_page(alice: Visitor, path: str) -> None:
     answer = alice.client.post(path, data={"host": "misskey.io", "text": "hello", "csrf_token": "made up"})
 
-    shown_again = path in ("/signin", "/signin/token", "/notes")
+    shown_again = path in ("/signin", "/signin/token", "/notes", "/console")
     assert answer.status_code == (422 if shown_again else 400)
     assert ("open for a long time" if shown_again else "This page was too old") in answer.text
     assert alice.get("/dashboard").status_code == 200
 
 
-@pytest.mark.parametrize(("path", "name"), [("/signin", "host"), ("/signin/token", "host"), ("/notes", "text")])
+@pytest.mark.parametrize(
+    ("path", "name"), [("/signin", "host"), ("/signin/token", "host"), ("/notes", "text"), ("/console", "params")]
+)
 def test_a_form_that_was_left_open_keeps_what_was_typed(alice: Visitor, path: str, name: str) -> None:
     answer = alice.client.post(path, data={name: "typed with care", "csrf_token": "from long ago"})
 
@@ -245,7 +249,7 @@ def test_a_port_beside_the_apps_own_is_another_site(alice: Visitor) -> None:
     assert alice.post("/signout", headers={"Origin": "http://localhost:3000"}).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/signin", "/signin/token", "/notes"])
+@pytest.mark.parametrize("path", ["/signin", "/signin/token", "/notes", "/console"])
 def test_a_form_reads_only_what_a_form_sends(alice: Visitor, path: str) -> None:
     headers = {"X-CSRFToken": alice.csrf_token()}
 

@@ -35,7 +35,7 @@ from .token_store import StoreUnavailable
 
 FROM_ELSEWHERE = "The request came from another site."
 #: These check the page's token once more, as their forms do, and show the form again with what was typed.
-_FORMS = ("journey.signin", "journey.token", "posting.post_note")
+_FORMS = ("journey.signin", "journey.token", "posting.post_note", "console.send")
 
 
 @dataclass(frozen=True, slots=True)

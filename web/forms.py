@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any, NamedTuple
 
@@ -22,11 +23,14 @@ from wtforms import (
 )
 from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
 
-from misskey import IDENTITY_ONLY, PERMISSIONS, Permission, Server, ServerNameError, parse_permissions
+from misskey import IDENTITY_ONLY, PERMISSIONS, UPLOAD, Permission, Server, ServerNameError, parse_permissions
 
-from . import accounts
+from . import accounts, typed_json
 
 NOTE_CHARACTERS = 3000  # Misskey's own limit unless the server's ``maxNoteTextLength`` says otherwise
+PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``LARGEST_FORM_BYTES``
+ENDPOINT = re.compile("[a-z0-9-]+(/[a-z0-9-]+)*")
+ENDPOINT_CHARACTERS = 128
 #: Keys are ``ServerNameError.reason``.
 SERVER_NAME_WORDS = {
     "empty": _l("Type the name of your server, such as misskey.io."),
@@ -219,3 +223,36 @@ class NoteForm(Form):
             "localOnly": self.local_only.data,
         }
         return params | ({"cw": self.cw.data} if self.cw.data else {})
+
+
+class ConsoleForm(Form):
+    """A call to make by hand; ``draft`` names it, so that it is sent once; ``values`` are its parameters."""
+
+    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+    endpoint = StringField(
+        _l("Endpoint"), filters=[lambda text: text.strip().removeprefix("/").removeprefix("api/") if text else text]
+    )
+    params = TextAreaField(
+        _l("Parameters, as JSON"),
+        [Length(max=PARAMS_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
+        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
+    )
+    values: dict[str, Any]
+
+    def validate_endpoint(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError(_("Type an endpoint, such as notes/create."))
+        if not is_endpoint(field.data):
+            raise ValidationError(_("An endpoint has small letters, digits, hyphens and slashes only: notes/create."))
+        if field.data == UPLOAD:
+            raise ValidationError(_("This endpoint takes a file, so it is not sent from here. See below."))
+
+    def validate_params(self, field: Field) -> None:
+        self.values = typed_json.read(field.data if (field.data or "").strip() else "{}")
+        if "i" in self.values:
+            raise ValidationError(_("Leave out “i”: this app adds the token itself."))
+
+
+def is_endpoint(name: str) -> bool:
+    """Tell whether an endpoint can have this name."""
+    return len(name) <= ENDPOINT_CHARACTERS and bool(ENDPOINT.fullmatch(name))

@@ -1,0 +1,277 @@
+"""The console: any endpoint by hand, what came back, what was called before, and each call as code to copy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import timedelta
+from threading import Lock
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from babel.units import format_unit
+from cachetools import TTLCache
+from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import format_timedelta, get_locale
+from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import JsonLexer
+
+from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, Client, Exchange, InvalidAnswer, MisskeyError
+from misskey.client import masked
+
+from . import accounts, error_pages, snippets
+from .accounts import Account, login_required
+from .dashboard import RESULT_SECONDS, calls
+from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
+from .once import do_once
+from .shown import line
+
+pages = Blueprint("console", __name__)
+#: Calls to begin with, and their parameters; the first one is filled in.
+EXAMPLES = {
+    "i": "{}",
+    "meta": '{\n  "detail": false\n}',
+    "notes/local-timeline": '{\n  "limit": 3\n}',
+    "notes/create": '{\n  "text": "Hello from the console",\n  "visibility": "specified"\n}',
+}
+#: What to insert for a parameter, by the type that the server tells.
+EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
+
+MOST_CALLS = 20  # in the history
+HISTORY_CHARACTERS = 250_000
+HISTORY_SECONDS = 86_400
+MOST_ENDPOINTS = 2000  # Misskey has some 400
+MOST_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
+REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
+REMEMBERED_SECONDS = 600
+_lock = Lock()
+Told = TypeVar("Told")
+
+
+@pages.get("/console")
+@login_required
+def page(account: Account) -> ResponseReturnValue:
+    """Show the form at once, filled with an endpoint, an example, or a call of before."""
+    endpoint = line(request.args.get("endpoint", next(iter(EXAMPLES))), ENDPOINT_CHARACTERS)
+    example = {"endpoint": endpoint, "params": EXAMPLES.get(endpoint, "{}")}
+    again = (call for call in _history(account) if call["draft"] == request.args.get("again"))
+    return _console(account, _filled(next(again, example)))
+
+
+@pages.post("/console")
+@calls
+@login_required
+def send(account: Account) -> ResponseReturnValue:
+    """Make a call and show what came of it; a form that is sent twice makes one call."""
+    form = ConsoleForm()
+    if "show" in request.form or "insert" in request.form:
+        return _show_parameters(account, form)
+    if not form.validate_on_submit():
+        return _console(account, form), 422
+    if do_once(accounts.store(), _kept(account, form.draft.data), lambda: _call(account, form), RESULT_SECONDS) is None:
+        return _console(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
+    return redirect(url_for("console.answer", draft=form.draft.data, account=account.public_id), 303)
+
+
+@pages.get("/console/<uuid:draft>")
+@login_required
+def answer(account: Account, draft: UUID) -> ResponseReturnValue:
+    """Show what came of a call that was made a moment ago.
+
+    A server that says no was asked and has answered, which is what the console is for: 200. Without an answer, 502 or
+    504.
+    """
+    call = json.loads(accounts.store().get(_kept(account, str(draft))) or abort(404))
+    exchange = Exchange(**call["exchange"])
+    codes = snippets.of_call(exchange.url, call["values"])
+    shown = _console(account, _filled(call), call=call, exchange=exchange, codes=codes)
+    return shown, 200 if exchange.status else call["failure"]["status"]
+
+
+@pages.post("/console/clear")
+@login_required
+def clear(account: Account) -> ResponseReturnValue:
+    """Forget which calls were made."""
+    accounts.store().delete(_history_of(account))
+    return redirect(url_for("console.page", account=account.public_id), 303)
+
+
+@pages.get("/console/endpoints")
+@calls
+@login_required
+def endpoints(account: Account) -> ResponseReturnValue:
+    """Show the server's endpoints, as a fragment for completion or as a page of links."""
+    template = "console/names.html" if "HX-Request" in request.headers else "console/endpoints.html"
+    return render_template(template, account=account, names=_endpoints(account), native_only=NATIVE_ONLY)
+
+
+@pages.get("/console/parameters")
+@calls
+@login_required
+def parameters(account: Account) -> ResponseReturnValue:
+    """Show an endpoint's parameters, as a fragment for completion or within the console."""
+    form = _filled({"endpoint": line(request.args.get("endpoint"), ENDPOINT_CHARACTERS), "params": "{}"})
+    if "HX-Request" not in request.headers:
+        return _show_parameters(account, form)
+    known = _parameters(account, form.endpoint.data)
+    return render_template("console/parameters.html", account=account, form=form, parameters=known, **_FACTS)
+
+
+@pages.errorhandler(MisskeyError)
+def failed(error: MisskeyError) -> ResponseReturnValue:
+    """Tell what went wrong when the server was asked for endpoints or parameters, and what was sent."""
+    return error_pages.answer(replace(error_pages.of_server(error), context={"exchanges": accounts.exchanges()}))
+
+
+@pages.app_template_filter()
+def coloured(text: str) -> Markup:
+    """Return JSON as markup with a class for each kind of value; other text comes out as text too."""
+    lexer = JsonLexer(stripnl=False, ensurenl=False)
+    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))  # noqa: S704 - Pygments escapes what it is given
+
+
+@pages.app_template_filter()
+def size(count: int) -> str:
+    """Return a number of bytes as people write it."""
+    unit, divisor = ("kilobyte", 1000) if count < 1_000_000 else ("megabyte", 1_000_000)
+    if count < 1000:
+        return str(format_unit(count, "byte", locale=get_locale()))
+    return str(format_unit(round(count / divisor, 1), unit, "short", locale=get_locale()))
+
+
+@pages.app_template_filter()
+def ago(moment: float) -> str:
+    """Return how long ago something was, by its time in seconds since 1970."""
+    return str(format_timedelta(timedelta(seconds=moment - time.time()), add_direction=True))
+
+
+_NOT_KNOWN = error_pages.Problem(
+    502,
+    _l("What came of this call is not known"),
+    _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),
+)
+_FACTS = {"native_only": NATIVE_ONLY, "upload": UPLOAD, "empty": EMPTY}
+
+
+def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
+    if form.endpoint.data == UPLOAD:
+        url = account.server.url(f"/api/{UPLOAD}")
+        values["codes"] = snippets.of_upload(url, masked(getattr(form, "values", {}), account.token))
+    granted = accounts.settings().permissions if account.permissions is None else account.permissions
+    return render_template(
+        "console/part.html" if "HX-Request" in request.headers else "console/console.html",
+        account=account,
+        form=form,
+        history=_history(account),
+        examples=EXAMPLES,
+        granted=granted,
+        missing=[permission for name, permission in PERMISSIONS.items() if name not in granted],
+        **_FACTS,
+        **values,
+    )
+
+
+def _filled(call: dict[str, Any]) -> ConsoleForm:
+    """Return a fresh form with what was sent before."""
+    return ConsoleForm(formdata=None, endpoint=call["endpoint"], params=call["params"])
+
+
+def _show_parameters(account: Account, form: ConsoleForm) -> ResponseReturnValue:
+    """Show the parameters without scripts, and insert the one that was pressed."""
+    known = _parameters(account, form.endpoint.data)
+    name = request.form.get("insert")
+    if name is not None:
+        if not form.validate_on_submit():
+            return _console(account, form, parameters=known), 422
+        empty = EMPTY.get(dict(known or ()).get(name, ""), "null")
+        form.params.data = snippets.as_json({name: json.loads(empty)} | form.values)
+    return _console(account, form, parameters=known)
+
+
+def _call(account: Account, form: ConsoleForm) -> str:
+    """Make a call; return all that its page will show, as JSON."""
+    failure = None
+    try:
+        accounts.client(account).call(form.endpoint.data, form.values)
+    except MisskeyError as error:
+        told = error_pages.of_server(error)
+        failure = {"kind": type(error).__name__, "title": told.title, "words": told.words, "status": told.status}
+    exchange = accounts.exchanges()[-1]
+    typed = masked(form.params.data or "{}", account.token)
+    call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
+    _remember_call(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
+    values = masked(form.values, account.token)
+    return json.dumps(call | {"values": values, "exchange": asdict(exchange), "failure": failure})
+
+
+def _kept(account: Account, draft: str) -> str:
+    return f"console {account.key} {draft}"
+
+
+def _history_of(account: Account) -> str:
+    return f"console {account.key}"
+
+
+def _history(account: Account) -> list[dict[str, Any]]:
+    """Return the last calls, the newest first."""
+    return list(json.loads(accounts.store().get(_history_of(account)) or "[]"))
+
+
+def _remember_call(account: Account, call: dict[str, Any]) -> None:
+    history = [call, *_history(account)][:MOST_CALLS]
+    while len(text := json.dumps(history)) > HISTORY_CHARACTERS:
+        history.pop()
+    accounts.store().put(_history_of(account), text, HISTORY_SECONDS)
+
+
+def _endpoints(account: Account) -> list[str]:
+    def ask() -> list[str]:
+        answer = _client(account).call("endpoints")
+        if not isinstance(answer, list):
+            raise InvalidAnswer(account.server.host, "did not list its endpoints")
+        return sorted({name for name in answer if isinstance(name, str) and is_endpoint(name)})[:MOST_ENDPOINTS]
+
+    return _remembered(account.origin, ask)
+
+
+def _parameters(account: Account, endpoint: str) -> list[tuple[str, str]] | None:
+    """Return the names and types of an endpoint's parameters, ``None`` when the server has no such endpoint."""
+
+    def ask() -> list[tuple[str, str]] | None:
+        answer = _client(account).call("endpoint", {"endpoint": endpoint})
+        if answer is None:
+            return None
+        found = answer.get("params") if isinstance(answer, dict) else None
+        if not isinstance(found, list):
+            raise InvalidAnswer(account.server.host, "did not list the parameters")
+        told = [(line(entry.get("name")), line(entry.get("type"), 20)) for entry in found if isinstance(entry, dict)]
+        return [(name, kind) for name, kind in told if name][:MOST_PARAMETERS]
+
+    return _remembered((account.origin, endpoint), ask) if is_endpoint(endpoint or "") else None
+
+
+def _client(account: Account) -> Client:
+    """Return a client without a token: what a server can do it tells everybody, so everybody shares the answer."""
+    client = accounts.client(account)
+    client.token = None
+    return client
+
+
+def _remembered(key: object, ask: Callable[[], Told]) -> Told:
+    """Return what ``ask`` returned in the last ten minutes."""
+    known = current_app.extensions.setdefault(
+        "console", TTLCache(REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda value: len(str(value)))
+    )
+    with suppress(KeyError), _lock:
+        return cast(Told, known[key])
+    answer = ask()
+    with _lock:
+        known[key] = answer
+    return answer
