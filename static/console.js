@@ -20,6 +20,8 @@ const nameAtEnd = (text) => {
   return { start: last.start, name: last.piece.replace(/^"/, "") };
 };
 
+const MOST_OFFERED = 8; // the list does not scroll; whoever types on sees the rest
+
 const field = () => document.querySelector("#params");
 const list = () => document.querySelector("#completions");
 const offers = () => [...document.querySelectorAll("#parameters [name=insert]")];
@@ -76,7 +78,7 @@ const offer = () => {
   );
   if (!fitting.length) return;
   list().append(
-    ...fitting.map((button, at) => {
+    ...fitting.slice(0, MOST_OFFERED).map((button, at) => {
       const option = document.createElement("li");
       option.id = `completion-${at}`;
       option.role = "option";
@@ -94,7 +96,6 @@ const offer = () => {
 const choose = (option) => {
   if (chosen()) chosen().ariaSelected = "false";
   option.ariaSelected = "true";
-  option.scrollIntoView({ block: "nearest" });
   field().setAttribute("aria-activedescendant", option.id);
 };
 

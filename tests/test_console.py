@@ -509,8 +509,7 @@ def test_a_call_without_an_answer_is_listed_as_such(alice: Visitor, app: Flask) 
 
 
 def test_the_history_is_short(alice: Visitor) -> None:
-    for number in range(22):
-        page = send(alice, f"no/such-{number}").text
+    page = [send(alice, f"no/such-{number}").text for number in range(22)][-1]
 
     assert page.count("again=") == 20
     assert "no/such-21" in page
@@ -518,8 +517,8 @@ def test_the_history_is_short(alice: Visitor) -> None:
 
 
 def test_the_history_of_great_calls_is_shorter(alice: Visitor) -> None:
-    for _ in range(4):
-        page = send(alice, "ping", json.dumps({"a": "愛" * 19_000}, ensure_ascii=False)).text
+    params = json.dumps({"a": "愛" * 19_000}, ensure_ascii=False)
+    page = [send(alice, "ping", params).text for _ in range(4)][-1]
 
     assert page.count("again=") == 2
 
