@@ -43,8 +43,8 @@ class Exchange:
     """One call as it went over the wire, for showing, with tokens masked.
 
     ``body`` and ``answer`` are indented JSON, or text where the server sent none, at most ``SHOWN_CHARACTERS`` long;
-    ``size`` is the whole answer's in bytes, unpacked; ``status``, ``milliseconds``, ``answer`` and ``size`` are ``None``
-    when no answer came.
+    ``size`` is the whole answer's in bytes, unpacked. ``status``, ``milliseconds``, ``answer`` and ``size`` are
+    ``None`` when no answer came.
     """
 
     method: str
