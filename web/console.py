@@ -28,9 +28,9 @@ from misskey.client import masked
 
 from . import accounts, error_pages, snippets
 from .accounts import Account, login_required
-from .dashboard import RESULT_SECONDS, calls
+from .dashboard import calls
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
-from .once import do_once
+from .once import RESULT_SECONDS, do_once
 from .shown import line
 
 pages = Blueprint("console", __name__)

@@ -17,12 +17,10 @@ from . import accounts, error_pages
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, to_ask_for
 from .forms import NoteForm
-from .once import do_once
+from .once import RESULT_SECONDS, do_once
 from .shown import line, text
 
 pages = Blueprint("posting", __name__)
-
-RESULT_SECONDS = 600
 
 
 @pages.post("/notes")
