@@ -221,7 +221,7 @@ def test_no_parameters_at_all_are_an_empty_object(alice: Visitor) -> None:
     [
         ("no/such", "{}", 404, "not found"),
         ("notes/show", "{}", 400, "Invalid param."),
-        ("i/notifications", "{}", 403, "The permission for this is missing"),
+        ("notes/reactions/create", "{}", 403, "The permission for this is missing"),
         ("i/revoke-token", "{}", 403, "Access denied."),
     ],
 )
@@ -235,9 +235,9 @@ def test_a_no_is_an_answer_too(alice: Visitor, endpoint: str, params: str, statu
 
 
 def test_a_missing_permission_can_be_asked_for(alice: Visitor) -> None:
-    answer = send(alice, "i/notifications")
+    answer = send(alice, "notes/reactions/create")
 
-    assert '<option value="read:notifications">' in answer.text
+    assert '<option value="write:reactions">' in answer.text
     assert '<option value="read:account">' not in answer.text
     assert 'type="hidden" name="permission" value="read:account"' in answer.text
 

@@ -7,16 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
-from datetime import timedelta
 from threading import Lock
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from babel.units import format_unit
 from cachetools import TTLCache
 from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import format_timedelta, get_locale
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from pygments import highlight
@@ -135,21 +132,6 @@ def coloured(text: str) -> Markup:
     """Return JSON as markup with a class for each kind of value; other text comes out as text too."""
     lexer = JsonLexer(stripnl=False, ensurenl=False)
     return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))  # noqa: S704 - Pygments escapes what it is given
-
-
-@pages.app_template_filter()
-def size(count: int) -> str:
-    """Return a number of bytes as people write it."""
-    unit, divisor = ("kilobyte", 1000) if count < 1_000_000 else ("megabyte", 1_000_000)
-    if count < 1000:
-        return str(format_unit(count, "byte", locale=get_locale()))
-    return str(format_unit(round(count / divisor, 1), unit, "short", locale=get_locale()))
-
-
-@pages.app_template_filter()
-def ago(moment: float) -> str:
-    """Return how long ago something was, by its time in seconds since 1970."""
-    return str(format_timedelta(timedelta(seconds=moment - time.time()), add_direction=True))
 
 
 _NOT_KNOWN = error_pages.Problem(

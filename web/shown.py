@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from babel.units import format_unit
 from flask import Flask
 from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
 from flask_babel import gettext as _
@@ -55,12 +56,10 @@ def file_size(value: Any) -> str:
     """Return a number of bytes as people say it, a dash for anything else."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15:
         return "–"
-    number, unit = float(value), "B"
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
+    for unit, divisor in (("byte", 1), ("kilobyte", 10**3), ("megabyte", 10**6), ("gigabyte", 10**9)):
+        if value < divisor * 1000 or unit == "gigabyte":
             break
-        number /= 1000
-    return f"{format_decimal(round(number, 1) if unit != 'B' and number < 100 else round(number))} {unit}"
+    return str(format_unit(round(value / divisor, 1), unit, "long" if unit == "byte" else "short", locale=get_locale()))
 
 
 def percent_of(part: Any, whole: Any) -> int:
