@@ -30,7 +30,7 @@ def calls(sandbox: Running) -> list[str]:
     [
         ("timeline", ["did you water the plants?", "How the film ends", "ラーメン", "3 votes", "bob</bdi> renoted"]),
         ("notifications", ["bob mentioned you", "An app was allowed to use your account"]),
-        ("drive", ["evening.png", "384 B", "500 B of 105 MB used", "<meter"]),
+        ("drive", ["evening.png", "384 bytes", "500 bytes of 104.9 MB used", "<meter"]),
     ],
 )
 def test_a_panel_shows_what_the_server_has(alice: Visitor, panel: str, words: list[str]) -> None:
