@@ -84,8 +84,8 @@ def test_other_people_are_not_listed(alice: Visitor, app: Flask, sandbox: Runnin
 
 
 def test_what_else_a_person_has_in_the_store_is_not_listed(alice: Visitor) -> None:
-    alice.sign_in("bob")
-    alice.sign_in("alice")
+    draft = "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"
+    assert alice.post("/notes", {"text": "hello", "draft": draft}).status_code == 303
 
     assert len(sign_ins(alice.get("/account").text)) == 1
 
@@ -146,14 +146,17 @@ def test_signing_out_everywhere_ends_every_sign_in(alice: Visitor, elsewhere: Vi
 
 
 def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, app: Flask) -> None:
+    draft = "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"
+    assert alice.post("/notes", {"text": "hello", "draft": draft}).status_code == 303
     with app.app_context():
         account = accounts.load(alice.cookie()["accounts"][0])
         assert account
-        accounts.store().put("what a note became", "[]", 60, owner=account.owner)
+        assert len(accounts.store().owned_by(account.owner)) == 3  # the account, how it signed in, its note
 
         alice.post("/signout/everywhere")
 
         assert accounts.store().owned_by(account.owner) == []
+        assert accounts.store().get(f"note {account.key} {draft}") is None
 
 
 def test_signing_out_everywhere_leaves_others_alone(alice: Visitor, app: Flask, sandbox: Running) -> None:

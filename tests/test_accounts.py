@@ -278,6 +278,28 @@ def test_a_sign_in_by_version_0_1_0_is_taken_over_with_its_first_use(alice: Visi
         assert accounts.sign_ins(account) == [account]
 
 
+def test_of_two_sign_ins_that_finish_at_the_same_moment_none_is_lost(
+    visitor: Visitor, app: Flask, sandbox: Running
+) -> None:
+    first, second = visitor.begin(), visitor.begin()
+    visitor.allow(first, "alice")
+    visitor.allow(second, "bob")
+    other_tab = Visitor(app, sandbox)
+    cookie = visitor.client.get_cookie("session")
+    assert cookie
+    other_tab.client.set_cookie("session", cookie.value)
+    assert visitor.get(f"/callback?session={first}").location == "/dashboard"
+    assert other_tab.get(f"/callback?session={second}").location == "/dashboard"
+
+    # The browser keeps the cookie that came later, without Alice; but there her sign-in is still under way.
+    assert other_tab.get(f"/callback?session={first}").location == "/dashboard"
+
+    page = other_tab.get("/dashboard").text
+    assert "Hello, Alice" in page
+    assert "Switch to" in page
+    assert [path for _, path in sandbox.requests].count(f"/api/miauth/{first}/check") == 1
+
+
 def test_a_notice_in_a_cookie_of_version_0_1_0_is_still_told(alice: Visitor) -> None:
     with alice.client.session_transaction() as session:
         session["signed_out"] = {"address": "bob@misskey.example", "origin": "https://misskey.example"}

@@ -22,6 +22,13 @@ def test_the_second_gets_what_the_first_did(store: TokenStore) -> None:
     assert do_once(store, "name", lambda: "second", 60) == "first"
 
 
+def test_the_result_is_its_owners(store: TokenStore) -> None:
+    do_once(store, "name", lambda: "first", 60, owner="alice")
+    store.delete_owned_by("alice")
+
+    assert do_once(store, "name", lambda: "second", 60, owner="alice") == "second"
+
+
 def test_who_comes_in_the_middle_waits_for_the_result(store: TokenStore) -> None:
     at_it, go_on = threading.Event(), threading.Event()
 

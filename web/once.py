@@ -14,11 +14,13 @@ LOOK_AGAIN_SECONDS = 0.1
 RESULT_SECONDS = 600  # how long what was done can be looked at, and is not done again
 
 
-def do_once(store: TokenStore, name: str, work: Callable[[], str | None], seconds: int) -> str | None:
+def do_once(
+    store: TokenStore, name: str, work: Callable[[], str | None], seconds: int, *, owner: str = ""
+) -> str | None:
     """Return what ``work`` returns, or what it returned when somebody did ``name`` in the last ``seconds``.
 
     While somebody else is at it, this waits. When ``work`` raises or returns ``None``, nothing was done and the next
-    one tries again.
+    one tries again. The result is forgotten sooner when all of ``owner`` is.
     """
     if not store.put(name, "", WORKING_SECONDS, only_if_new=True):
         return _result_of_other(store, name)
@@ -29,7 +31,7 @@ def do_once(store: TokenStore, name: str, work: Callable[[], str | None], second
         if result is None:
             store.delete(name)
         else:
-            store.put(name, result, seconds)
+            store.put(name, result, seconds, owner=owner)
     return result
 
 
