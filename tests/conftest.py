@@ -15,6 +15,7 @@ from sandbox import Running, serve
 from tests import find_browser
 from tests.browsing import Browsers, watched
 from tests.cast import SECRET_KEY, Visitor, served
+from tests.redis_server import RedisServer, running
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,21 @@ def alice(app: Flask, sandbox: Running) -> Visitor:
     person = Visitor(app, sandbox)
     assert person.sign_in("alice").location == "/dashboard"
     return person
+
+
+@pytest.fixture(scope="session")
+def redis_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis; without one the tests fail."""
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_of_all: RedisServer) -> RedisServer:
+    """A Redis with nothing in it."""
+    with redis_of_all.client() as client:
+        client.flushall()
+    return redis_of_all
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,33 @@ from web.config import SettingsError, load
 
 ROOT = Path(__file__).parent.parent
 KEY = "k" * 32
+
+
+REDIS_URLS = [
+    "redis://localhost",
+    "redis://localhost:6379/",
+    "redis://:pass%2Fword@redis.example:6380/15",
+    "rediss://app:password@redis.example/0?ssl_ca_certs=/etc/ssl/redis.pem",
+    "unix:///run/redis.sock",
+    "unix://:password@/run/redis.sock?db=3",
+]
+BAD_REDIS_URLS = [
+    "redis://",
+    "redis:///0",
+    "redis://:pass/word@localhost",
+    "redis://localhost:port",
+    "redis://localhost:99999",
+    "redis://localhost/tokens",
+    "redis://localhost/0/1",
+    "redis://localhost?db=first",
+    "redis://localhost?decode_responses=true",
+    "redis://localhost?ssl_ca_certs=/etc/ssl/redis.pem",
+    "rediss://localhost?ssl_anything=1",
+    "rediss://localhost?ssl_cert_reqs=perhaps",
+    "redis://localhost/0#fragment",
+    "unix://run/redis.sock",
+    "unix://",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +145,8 @@ def test_suggested_servers_may_be_private() -> None:
         ({"TOKEN_STORE": "sqlite:////proc/nowhere/tokens"}, "MIAUTH_TOKEN_STORE is in a folder that can't be written"),
         ({"TOKEN_STORE": "sqlite:////proc/tokens"}, "MIAUTH_TOKEN_STORE is in a folder that can't be written"),
         ({"TOKEN_STORE": "postgres://db"}, "MIAUTH_TOKEN_STORE must be a file"),
+        ({"TOKEN_STORE": "sqlite://tokens"}, "MIAUTH_TOKEN_STORE must be a file"),
+        *(({"TOKEN_STORE": url}, "MIAUTH_TOKEN_STORE must read like redis://") for url in BAD_REDIS_URLS),
         ({"PRIVATE_SERVERS": "127.0.0.1:3000"}, "MIAUTH_PRIVATE_SERVERS has 127.0.0.1:3000"),
         ({"SUGGESTED_SERVERS": "10.0.0.1"}, "MIAUTH_SUGGESTED_SERVERS has 10.0.0.1"),
         ({"TRUSTED_PROXIES": "one"}, "MIAUTH_TRUSTED_PROXIES must be a whole number from 0 to 10"),
@@ -129,6 +159,21 @@ def test_a_wrong_setting_stops_the_start_in_words(values: dict[str, str], words:
         settings(**values)
 
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("url", REDIS_URLS)
+def test_the_token_store_can_be_a_redis_which_need_not_answer_yet(url: str) -> None:
+    assert settings(TOKEN_STORE=url).token_store == url
+
+
+@pytest.mark.parametrize("url", ["redis://:s3/cret@localhost", "redis://:s3cret@localhost:s3cret", "redis://s3cret"])
+def test_the_password_of_a_redis_is_not_told(url: str) -> None:
+    try:
+        words = repr(settings(TOKEN_STORE=url))
+    except SettingsError as error:
+        words = "".join(traceback.format_exception(error))
+
+    assert "s3" not in words
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

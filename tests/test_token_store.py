@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.redis_server import RedisServer
+from web.redis_backend import RedisBackend
 from web.token_store import Backend, SqliteBackend, StoreUnavailable, TokenStore, open_store
 
 SECRET = "the secret key of today"
@@ -134,6 +136,18 @@ class TestSqliteBackend:
 
         there = [value for number in range(40) if (value := backend.get(f"id {number}"))]
         assert backend.owned_by("alice") == there
+
+
+class TestRedisBackend(TestSqliteBackend):
+    @pytest.fixture
+    def backend(self, redis_server: RedisServer) -> Backend:
+        return RedisBackend(redis_server.url)
+
+
+class TestRedisBackendAtASocket(TestSqliteBackend):
+    @pytest.fixture
+    def backend(self, redis_server: RedisServer) -> Backend:
+        return RedisBackend(redis_server.unix_url)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ class Settings:
     app_name: str
     app_icon: str
     permissions: tuple[str, ...]
-    token_store: str
+    token_store: str = field(repr=False)  # a Redis has its password in it
     private_servers: tuple[str, ...]
     suggested_servers: tuple[str, ...]
     trusted_proxies: int
@@ -185,16 +185,37 @@ class _Reader:
 
     def token_store(self) -> str:
         url = self.text("TOKEN_STORE", f"sqlite:///{INSTANCE / 'tokens.sqlite3'}")
-        if not re.fullmatch("sqlite:///.+", url):
-            self.complain("TOKEN_STORE", "must be a file, such as sqlite:////data/tokens.sqlite3.")
-            return url
+        if url.startswith(("redis://", "rediss://", "unix://")):
+            # Whether it answers is for /readyz to tell: unlike a folder, a Redis may start after the app, or restart.
+            self.redis(url)
+        elif re.fullmatch("sqlite:///.+", url):
+            self.folder_of(url)
+        else:
+            self.complain(
+                "TOKEN_STORE",
+                "must be a file, such as sqlite:////data/tokens.sqlite3, or a Redis, such as redis://localhost:6379/0.",
+            )
+        return url
+
+    def redis(self, url: str) -> None:
+        from .redis_backend import check_url  # a large library, which few need
+
+        try:
+            check_url(url)
+        except ValueError:  # whose words may hold a part of the password
+            self.complain(
+                "TOKEN_STORE",
+                "must read like redis://:password@host:6379/0, rediss://:password@host:6379/0 or "
+                "unix:///run/redis.sock?db=0, with %-escapes for signs such as / and @ in the password.",
+            )
+
+    def folder_of(self, url: str) -> None:
         folder = Path(url.removeprefix("sqlite:///")).parent
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
         except OSError as error:
             self.complain("TOKEN_STORE", f"is in a folder that can't be written, {folder}: {error.strerror}.")
-        return url
 
     def private_servers(self) -> tuple[str, ...]:
         origins = []

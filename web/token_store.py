@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class StoreUnavailable(Exception):
-    """The store can't be read or written now: a full disk, a missing folder, a lock that nobody gives back."""
+    """The store can't be read or written now: a full disk, a lock that nobody gives back, a Redis that is down."""
 
 
 class Backend(Protocol):
@@ -139,7 +139,7 @@ class SqliteBackend:
                     "CREATE TABLE IF NOT EXISTS entries "
                     "(id TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL, owner TEXT NOT NULL DEFAULT '')"
                 )
-                if "owner" not in {row[1] for row in database.execute("PRAGMA table_info (entries)")}:  # before 0.2.0
+                if "owner" not in {row[1] for row in database.execute("PRAGMA table_info (entries)")}:  # 0.1.0
                     database.execute("ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
                 database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
                 database.execute("CREATE INDEX IF NOT EXISTS entries_owner ON entries (owner)")
@@ -193,8 +193,12 @@ class SqliteBackend:
 
 
 def open_store(url: str, secret_keys: Sequence[str]) -> TokenStore:
-    """Return the store at ``url`` (``sqlite:///path``)."""
-    return TokenStore(SqliteBackend(url.removeprefix("sqlite:///")), secret_keys)
+    """Return the store at ``url``: ``sqlite:///path``, or that of a Redis."""
+    if url.startswith("sqlite:"):
+        return TokenStore(SqliteBackend(url.removeprefix("sqlite:///")), secret_keys)
+    from .redis_backend import RedisBackend  # a large library, which few need
+
+    return TokenStore(RedisBackend(url), secret_keys)
 
 
 def _entry(key: str) -> str:
