@@ -50,6 +50,7 @@ from web import (
     shown,
     static_files,
     token_store,
+    uploads,
 )
 from web.error_pages import Problem
 from web.forms import ServerForm, SignInForm, TokenForm
@@ -84,6 +85,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(posting.pages)
     app.register_blueprint(account_page.pages)
     app.register_blueprint(console.pages)
+    app.register_blueprint(uploads.pages)
     return app
 
 

@@ -75,7 +75,7 @@ def upload(transport: Transport, behaviour: Behaviour, file: Any = None, **optio
 
 
 @pytest.mark.parametrize(
-    "name", ["red.png", 'a "quote".txt', "two\r\nlines: here", "青い空.png", "🌍🌱.txt", "a\\b;c=d.txt", "%22.txt"]
+    "name", ["red.png", 'a "quote".txt', "two\r\nlines: here", "青い空.png", "🌍🌱.txt", "a;b=c.txt", "%22.txt"]
 )
 def test_a_file_arrives_under_its_name(alice: Client, sandbox: Running, name: str) -> None:
     file = alice.upload(io.BytesIO(b"what is in " + name.encode()), name)

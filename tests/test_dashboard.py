@@ -120,7 +120,7 @@ def test_a_tab_of_one_account_does_not_act_as_another(alice: Visitor, sandbox: R
     assert "Hello, bob" in alice.get("/dashboard").text
     refused = alice.post("/notes", {"text": "mine", "draft": draft(), "account": page}, headers=FRAGMENT)
     assert refused.status_code == 401
-    assert refused.headers["HX-Retarget"] == "#told"
+    assert refused.headers["HX-Retarget"] == "previous .told"
 
 
 def test_what_a_server_says_in_an_error_is_shown_as_text(alice: Visitor, app: Flask) -> None:

@@ -110,4 +110,4 @@ def test_what_was_typed_stays_where_it_is_when_a_part_is_refused(alice: Visitor)
     answer = alice.post("/notes", form, headers={"HX-Request": "true"})
 
     assert answer.status_code == 401
-    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("#told", "innerHTML")
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import io
 import json
+import re
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
+from urllib3 import encode_multipart_formdata
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
@@ -20,6 +26,13 @@ FRAGMENT = {"HX-Request": "true"}
 
 def draft() -> str:
     return str(uuid.uuid4())
+
+
+@pytest.fixture
+def alice(visitor: Visitor) -> Visitor:
+    """Alice, signed in, who lets the app post and write to her drive."""
+    visitor.sign_in(permissions=["read:account", "write:notes", "write:drive"])
+    return visitor
 
 
 def posted(sandbox: Running) -> list[str]:
@@ -155,3 +168,206 @@ def test_a_great_answer_to_a_note_is_not_kept_whole(alice: Visitor, app: Flask, 
     alice.post("/notes", form)
 
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) - before < 300_000
+
+
+# Notes with files.
+
+
+def files(*names: str) -> list[tuple[io.BytesIO, str]]:
+    return [(io.BytesIO(f"what is in {name}".encode()), name) for name in names]
+
+
+def newest(sandbox: Running) -> dict[str, Any]:
+    return list(sandbox.world.notes.values())[-1]
+
+
+def uploads(sandbox: Running) -> int:
+    return sandbox.requests.count(("POST", "/api/drive/files/create"))
+
+
+def kept(page: str) -> list[str]:
+    """The files that a form says are uploaded already, as it sends them back."""
+    return [html.unescape(value) for value in re.findall('name="file_id" value="(.*?)"', page)]
+
+
+def test_a_note_is_posted_with_its_files(alice: Visitor, sandbox: Running) -> None:
+    answer = alice.post("/notes", {"text": "two pictures", "draft": draft(), "files": files("a.png", "空.png")})
+
+    assert [file["name"] for file in newest(sandbox)["files"]] == ["a.png", "空.png"]
+    page = alice.get(answer.location).text
+    for words in ("two pictures", "<bdi>空.png</bdi>", "(a.png, image/png, 16 bytes)", "&#34;fileIds&#34;"):
+        assert words in page
+
+
+def test_a_note_with_files_needs_no_text(alice: Visitor, sandbox: Running) -> None:
+    assert alice.post("/notes", {"text": " ", "draft": draft(), "files": files("a.txt")}).status_code == 303
+    assert (newest(sandbox)["text"], len(newest(sandbox)["files"])) == (None, 1)
+
+
+def test_a_note_with_files_that_is_sent_twice_is_one(alice: Visitor, sandbox: Running) -> None:
+    name = draft()
+    for _ in range(2):
+        assert alice.post("/notes", {"draft": name, "files": files("a.txt")}).status_code == 303
+
+    assert (len(posted(sandbox)), uploads(sandbox)) == (1, 1)
+
+
+def test_more_than_four_files_are_too_many(alice: Visitor, sandbox: Running) -> None:
+    form = {"text": "kept", "draft": draft(), "files": files(*"abcd"), "file_id": "f1 e.txt"}
+
+    answer = alice.post("/notes", form)
+
+    assert answer.status_code == 422
+    assert "up to 4 files here" in answer.text
+    assert "choose again:" in answer.text
+    assert kept(answer.text) == ["f1 e.txt"]
+    assert not uploads(sandbox)
+
+
+def test_after_a_failure_the_files_that_were_uploaded_are_kept(alice: Visitor, sandbox: Running) -> None:
+    too_large = (io.BytesIO(bytes(10 * 1024 * 1024 + 1)), "film.mp4")
+    form: dict[str, object] = {"text": "do not lose me", "draft": draft()}
+    chosen = encode_multipart_formdata(
+        [("csrf_token", alice.csrf_token()), *((name, str(value)) for name, value in form.items())]
+        + [("files", (name, stream.read())) for stream, name in [*files('a "b".txt'), too_large, *files("c.txt")]]
+    )
+
+    answer = alice.client.post("/notes", data=chosen[0], content_type=chosen[1])
+
+    assert answer.status_code == 422
+    assert "“film.mp4” is larger than your server takes." in answer.text
+    assert "do not lose me" in answer.text
+    assert "<bdi>film.mp4</bdi>, <bdi>c.txt</bdi>" in answer.text
+    assert [value.partition(" ")[2] for value in kept(answer.text)] == ['a "b".txt']
+
+    again = alice.post("/notes", form | {"file_id": kept(answer.text), "files": files("c.txt")})
+    assert again.status_code == 303
+    assert [file["name"] for file in newest(sandbox)["files"]] == ['a "b".txt', "c.txt"]
+    assert uploads(sandbox) == 3
+
+
+def test_when_only_the_note_failed_all_its_files_are_kept(visitor: Visitor, sandbox: Running) -> None:
+    visitor.sign_in(permissions=["read:account", "write:drive"])
+
+    answer = visitor.post("/notes", {"text": "kept", "draft": draft(), "files": files("a.txt", "b.txt")})
+
+    assert answer.status_code == 403
+    assert [value.partition(" ")[2] for value in kept(answer.text)] == ["a.txt", "b.txt"]
+    assert "choose again:" not in answer.text
+    assert 'name="permission" value="write:notes"' in answer.text
+
+
+def test_files_without_the_permission_lead_to_asking_for_it(visitor: Visitor, sandbox: Running) -> None:
+    visitor.sign_in(permissions=["read:account", "write:notes"])
+
+    answer = visitor.post("/notes", {"text": "kept", "draft": draft(), "files": files("a.txt")})
+
+    assert answer.status_code == 403
+    assert 'name="permission" value="write:drive"' in answer.text
+    assert "<bdi>a.txt</bdi>" in answer.text
+    assert not posted(sandbox)
+
+
+def test_a_file_can_be_left_out_again(alice: Visitor, sandbox: Running) -> None:
+    assert alice.post("/notes", {"text": "without", "draft": draft(), "file_id": []}).status_code == 303
+    assert newest(sandbox)["files"] == []
+
+
+@pytest.mark.parametrize("value", ["", " ", "../x name", "a" * 65, "ä name", "\x00"])
+def test_what_is_no_file_id_is_not_sent_as_one(alice: Visitor, sandbox: Running, value: str) -> None:
+    assert alice.post("/notes", {"text": "hello", "draft": draft(), "file_id": value}).status_code == 303
+    assert newest(sandbox)["fileIds"] == []
+
+
+def test_a_file_that_is_gone_at_the_server_is_told(alice: Visitor) -> None:
+    answer = alice.post("/notes", {"draft": draft(), "file_id": "f1 <b>gone</b>.txt"})
+
+    assert answer.status_code == 502
+    assert "Some files are not found." in answer.text
+    assert "<bdi>&lt;b&gt;gone&lt;/b&gt;.txt</bdi>" in answer.text
+
+
+def test_a_permission_that_was_never_asked_for_is_offered_with_the_form(visitor: Visitor) -> None:
+    session_id = visitor.begin(permission="read:account")
+    visitor.allow(session_id, permissions=["read:account"])
+    visitor.get(f"/callback?session={session_id}")
+
+    page = visitor.get("/dashboard").text
+
+    assert "or try anyway" in page
+    assert 'name="permission" value="write:notes"' in page
+    assert 'name="text"' in page
+
+
+# Deleting.
+
+
+def post(alice: Visitor, sandbox: Running) -> str:
+    """Post a note; return its id."""
+    assert alice.post("/notes", {"text": "to be deleted", "draft": draft()}).status_code == 303
+    return str(newest(sandbox)["id"])
+
+
+def test_a_posted_note_can_be_deleted(alice: Visitor, sandbox: Running) -> None:
+    location = alice.post("/notes", {"text": "to be deleted", "draft": draft()}).location
+    note_id = newest(sandbox)["id"]
+    assert f'action="/notes/{note_id}/delete"' in alice.get(location).text
+
+    page = alice.post(f"/notes/{note_id}/delete")
+
+    assert note_id not in sandbox.world.notes
+    assert page.status_code == 200
+    for words in ("<h1", "Deleted", "is gone from your server", "/api/notes/delete", "status 204"):
+        assert words in page.text
+
+
+def test_a_deleted_note_is_a_part_of_a_page_too(alice: Visitor, sandbox: Running) -> None:
+    fragment = alice.post(f"/notes/{post(alice, sandbox)}/delete", headers=FRAGMENT).text
+
+    assert "Deleted" in fragment
+    assert "<html" not in fragment
+
+
+def test_a_note_that_is_gone_already_is_no_error(alice: Visitor, sandbox: Running) -> None:
+    note_id = post(alice, sandbox)
+    del sandbox.world.notes[note_id]
+
+    answer = alice.post(f"/notes/{note_id}/delete")
+
+    assert answer.status_code == 200
+    assert "The note was gone already." in answer.text
+
+
+def test_deleting_too_fast_is_told(alice: Visitor, sandbox: Running) -> None:
+    sandbox.world.people["alice"].may_delete_at = time.time() + 60
+
+    answer = alice.post(f"/notes/{post(alice, sandbox)}/delete", headers=FRAGMENT)
+
+    assert answer.headers["HX-Retarget"] == "previous .told"
+    assert "asks to slow down" in answer.text
+    assert "Wait 1 second, then try again." in answer.text
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_somebody_elses_note_is_not_deleted(alice: Visitor, sandbox: Running) -> None:
+    theirs = next(note["id"] for note in sandbox.world.notes.values() if note["user"]["username"] == "bob")
+
+    answer = alice.post(f"/notes/{theirs}/delete")
+
+    assert answer.status_code == 403
+    assert "This note is somebody else’s" in answer.text
+    assert theirs in sandbox.world.notes
+
+
+def test_deleting_without_the_permission_leads_to_asking_for_it(visitor: Visitor) -> None:
+    visitor.sign_in(permissions=["read:account"])
+
+    answer = visitor.post("/notes/0123456789abcdef/delete")
+
+    assert answer.status_code == 403
+    assert 'name="permission" value="write:notes"' in answer.text
+
+
+@pytest.mark.parametrize("note_id", ["a.b", "%0a", "é", "a" * 65])
+def test_what_is_no_note_id_leads_nowhere(alice: Visitor, note_id: str) -> None:
+    assert alice.post(f"/notes/{note_id}/delete").status_code == 404

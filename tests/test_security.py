@@ -25,6 +25,8 @@ EVERY_POST = [
     "/notes",
     "/console",
     "/console/clear",
+    "/notes/0123456789abcdef/delete",
+    "/files",
     "/accounts/0123456789abcdef/switch",
 ]
 
@@ -75,7 +77,7 @@ def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:
 def test_a_change_needs_the_token_of_a_page(alice: Visitor, path: str) -> None:
     answer = alice.client.post(path, data={"host": "misskey.io", "text": "hello", "csrf_token": "made up"})
 
-    shown_again = path in ("/signin", "/signin/token", "/notes", "/console")
+    shown_again = path in ("/signin", "/signin/token", "/notes", "/console", "/files")
     assert answer.status_code == (422 if shown_again else 400)
     assert ("open for a long time" if shown_again else "This page was too old") in answer.text
     assert alice.get("/dashboard").status_code == 200

@@ -17,9 +17,10 @@ from . import accounts, error_pages
 from .accounts import Account, login_required
 from .forms import NoteForm
 from .media import picture
-from .notes import read_files, read_id, read_notes
+from .notes import read_files, read_notes
 from .notifications import read_notifications
 from .security import limiter
+from .shown import read_id
 
 pages = Blueprint("dashboard", __name__)
 pages.add_app_template_filter(read_notes, "notes")
@@ -152,11 +153,11 @@ def _older(panel: Panel, answer: Any) -> str:
     return read_id(last.get("id")) if isinstance(last, dict) else ""
 
 
-def to_ask_for(error: MisskeyError, account: Account, permission: str) -> tuple[str, ...]:
+def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tuple[str, ...]:
     """Return what to ask for in a new sign-in, if that helps: what was asked for before, and what was missing."""
     before = accounts.settings().permissions if account.permissions is None else account.permissions
     if isinstance(error, PermissionDenied):
-        return parse_permissions({*before, permission})
+        return parse_permissions({*before, *filter(None, permissions)})
     return tuple(before) if isinstance(error, AuthenticationFailed) else ()
 
 

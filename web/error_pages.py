@@ -35,7 +35,7 @@ from .token_store import StoreUnavailable
 
 FROM_ELSEWHERE = "The request came from another site."
 #: These check the page's token once more, as their forms do, and show the form again with what was typed.
-_FORMS = ("journey.signin", "journey.token", "posting.post_note", "console.send")
+_FORMS = ("journey.signin", "journey.token", "posting.post_note", "uploads.upload", "console.send")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def answer(problem: Problem) -> ResponseReturnValue:
         problem.status,
     )
     if "HX-Request" in request.headers and request.method == "POST":  # what was typed stays where it is
-        response.headers["HX-Retarget"] = "#told"
+        response.headers["HX-Retarget"] = "previous .told"
         response.headers["HX-Reswap"] = "innerHTML"
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)

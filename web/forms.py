@@ -10,6 +10,7 @@ from flask import request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import FileStorage
 from wtforms import (
     BooleanField,
     Field,
@@ -22,11 +23,16 @@ from wtforms import (
     ValidationError,
 )
 from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
+from wtforms.widgets import FileInput, HiddenInput
 
 from misskey import IDENTITY_ONLY, PERMISSIONS, UPLOAD, Permission, Server, ServerNameError, parse_permissions
 
 from . import accounts, typed_json
+from .shown import read_id
 
+MOST_FILES = 4  # of one note: what other apps show at once
+COMMENT_CHARACTERS = 512  # Misskey's own limit
+MEGABYTE = 1024 * 1024  # as Misskey counts
 NOTE_CHARACTERS = 3000  # Misskey's own limit unless the server's ``maxNoteTextLength`` says otherwise
 PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``LARGEST_FORM_BYTES``
 ENDPOINT = re.compile("[a-z0-9-]+(/[a-z0-9-]+)*")
@@ -187,6 +193,75 @@ class TokenForm(ServerForm):
             raise ValidationError(_l("This is not a token: it has letters and digits only."))
 
 
+class Files(Field):
+    """Files that were chosen; a text in their place is none."""
+
+    widget = FileInput()
+    data: list[FileStorage]
+
+    def process_data(self, value: Any) -> None:
+        self.data = []
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        self.data = [file for file in request.files.getlist(self.name) if file.filename]
+
+
+class Uploaded(Field):
+    """Files that are in the drive already, each as its id and its name; those that stay are sent back as one text."""
+
+    data: list[tuple[str, str]]
+
+    def process_data(self, value: Any) -> None:
+        self.data = []
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        parts = [value.partition(" ") for value in valuelist]
+        self.data = [(file_id, name[:200]) for file_id, _, name in parts if read_id(file_id)][:MOST_FILES]
+
+
+class Megabytes(Field):
+    """How large a file may be, ``None`` when nobody knows."""
+
+    widget = HiddenInput()
+    data: float | None
+
+    def process_data(self, value: Any) -> None:
+        self.data = value if isinstance(value, int | float) and 0 < value < 10**6 else None
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        if valuelist and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", valuelist[0]):
+            self.process_data(float(valuelist[0]))
+
+    def _value(self) -> str:
+        return f"{self.data:g}" if self.data else ""
+
+
+class UploadForm(Form):
+    """A file for the drive; ``draft`` names the upload, so that it is done once."""
+
+    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+    max_file_mb = Megabytes()
+    file = Files(_l("File"))
+    comment = StringField(
+        _l("Description for people who can’t see it (optional)"),
+        [Length(max=COMMENT_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
+    )
+    sensitive = BooleanField(_l("Not for everybody’s eyes"))
+
+    def validate_file(self, field: Files) -> None:
+        if not field.data:
+            raise ValidationError(_l("Choose a file first."))
+        if len(field.data) > 1:
+            raise ValidationError(_l("Choose one file; each is uploaded on its own."))
+        if self.max_file_mb.data and file_bytes(field.data[0]) > self.max_file_mb.data * MEGABYTE:
+            raise ValidationError(_("Your server takes files up to %(num)s MB; this one is larger.", num=self.most))
+
+    @property
+    def most(self) -> str:
+        """The limit as text, ``""`` when nobody knows."""
+        return self.max_file_mb._value()
+
+
 class NoteForm(Form):
     """A note to post; ``draft`` names it, so that it is posted once."""
 
@@ -210,19 +285,27 @@ class NoteForm(Form):
         default="home",
     )
     local_only = BooleanField(_l("Keep it on your server"))
+    files = Files(_l("Files (optional)"), widget=FileInput(multiple=True))
+    file_id = Uploaded()
 
     def validate_text(self, field: Field) -> None:
-        if not (field.data or "").strip():
+        if not ((field.data or "").strip() or self.files.data or self.file_id.data):
             raise ValidationError(_l("Write something first."))
 
+    def validate_files(self, field: Files) -> None:
+        if len(field.data) + len(self.file_id.data) > MOST_FILES:
+            raise ValidationError(_("A note takes up to %(num)d files here. Choose fewer.", num=MOST_FILES))
+
     def params(self) -> dict[str, Any]:
-        """Return the parameters of ``notes/create``."""
-        params: dict[str, Any] = {
-            "text": self.text.data,
-            "visibility": self.visibility.data,
-            "localOnly": self.local_only.data,
-        }
-        return params | ({"cw": self.cw.data} if self.cw.data else {})
+        """Return the parameters of ``notes/create``, which takes none that is empty."""
+        params: dict[str, Any] = {"visibility": self.visibility.data, "localOnly": self.local_only.data}
+        if (self.text.data or "").strip():
+            params["text"] = self.text.data
+        if self.cw.data:
+            params["cw"] = self.cw.data
+        if self.file_id.data:
+            params["fileIds"] = [file_id for file_id, _ in self.file_id.data]
+        return params
 
 
 class ConsoleForm(Form):
@@ -256,3 +339,8 @@ class ConsoleForm(Form):
 def is_endpoint(name: str) -> bool:
     """Tell whether an endpoint can have this name."""
     return len(name) <= ENDPOINT_CHARACTERS and bool(ENDPOINT.fullmatch(name))
+
+
+def file_bytes(file: FileStorage) -> int:
+    """Return how large a file is that was sent here."""
+    return int(file.stream.seek(0, 2))

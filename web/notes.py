@@ -14,13 +14,12 @@ from typing import Any
 from misskey import Server
 
 from .media import picture
-from .shown import line, moment, text
+from .shown import line, moment, read_id, text
 
 LONGEST_TEXT = 10_000  # servers usually allow 3,000, some a few times that
 MOST_REACTIONS = 30
 MOST_FILES = 16
 MOST_CHOICES = 20
-_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +81,6 @@ class Note:
     def passes_on(self) -> bool:
         """Whether this is somebody else's note and nothing more."""
         return self.renote is not None and not (self.text or self.cw or self.files or self.poll)
-
-
-def read_id(value: Any) -> str:
-    """Return an id that is fit for an address, ``""`` for anything else."""
-    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
 
 
 def read_notes(values: Iterable[Any], server: Server) -> list[Note]:

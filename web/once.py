@@ -15,14 +15,20 @@ RESULT_SECONDS = 600  # how long what was done can be looked at, and is not done
 
 
 def do_once(
-    store: TokenStore, name: str, work: Callable[[], str | None], seconds: int, *, owner: str = ""
+    store: TokenStore,
+    name: str,
+    work: Callable[[], str | None],
+    seconds: int,
+    *,
+    working_seconds: int = WORKING_SECONDS,
+    owner: str = "",
 ) -> str | None:
     """Return what ``work`` returns, or what it returned when somebody did ``name`` in the last ``seconds``.
 
-    While somebody else is at it, this waits. When ``work`` raises or returns ``None``, nothing was done and the next
-    one tries again. The result is forgotten sooner when all of ``owner`` is.
+    While somebody else is at it, this waits, ``working_seconds`` at most. When ``work`` raises or returns ``None``,
+    nothing was done and the next one tries again. The result is forgotten sooner when all of ``owner`` is.
     """
-    if not store.put(name, "", WORKING_SECONDS, only_if_new=True):
+    if not store.put(name, "", working_seconds, only_if_new=True):
         return _result_of_other(store, name)
     result = None
     try:

@@ -1,24 +1,22 @@
-"""What a signed-in visitor does with the token: posting a note."""
+"""What a signed-in visitor does with the token: posting a note with files, and deleting it."""
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, abort, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
-from misskey import Exchange, InvalidAnswer, MisskeyError
+from misskey import APIError, InvalidAnswer, MisskeyError
 
-from . import accounts, error_pages
+from . import accounts, error_pages, uploads
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, to_ask_for
+from .error_pages import Problem
 from .forms import NoteForm
-from .once import RESULT_SECONDS, do_once
-from .shown import line, text
+from .shown import line, read_id, text
 
 pages = Blueprint("posting", __name__)
 
@@ -27,18 +25,15 @@ pages = Blueprint("posting", __name__)
 @calls
 @login_required
 def post_note(account: Account) -> ResponseReturnValue:
-    """Post a note and show it; a form that is sent twice posts one note."""
+    """Post a note, with its files, and show it; a form that is sent twice posts one note."""
     form = NoteForm()
     if not form.validate_on_submit():
         return _note_page(account, form), 422
     try:
-        name = _result(account, form.draft.data)
-        if do_once(accounts.store(), name, lambda: _post(account, form), RESULT_SECONDS) is None:
+        if not uploads.once("note", account, form, form.files.data, lambda: _post(account, form)):
             return _note_page(account, form, problem=_NOT_POSTED), _NOT_POSTED.status
     except MisskeyError as error:
-        problem = error_pages.of_server(error)
-        ask_for = to_ask_for(error, account, "write:notes")
-        return _note_page(account, form, problem=problem, ask_for=ask_for), problem.status
+        return _failed(account, form, error)
     return redirect(url_for("posting.posted", draft=form.draft.data, account=account.public_id), 303)
 
 
@@ -46,31 +41,72 @@ def post_note(account: Account) -> ResponseReturnValue:
 @login_required
 def posted(account: Account, draft: str) -> ResponseReturnValue:
     """Show a note that was posted here a moment ago, and what was sent for it."""
-    note, sent = json.loads(accounts.store().get(_result(account, draft)) or abort(404))
-    accounts.exchanges().extend(Exchange(**entry) for entry in sent)
-    return page_or_fragment(
-        "note_posted.html",
-        _l("Posted"),
-        account,
-        note=note,
-        note_url=account.server.url(f"/notes/{note['id']}"),
-    )
+    note = uploads.result("note", account, draft)
+    note_url = account.server.url(f"/notes/{note['id']}")
+    return page_or_fragment("note_posted.html", _l("Posted"), account, note=note, note_url=note_url)
 
 
-_NOT_POSTED = error_pages.Problem(502, _l("The note was not posted"), _l("Something went wrong on the way. Try again."))
+@pages.post("/notes/<note_id>/delete")
+@calls
+@login_required
+def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
+    """Delete a note at the server, and say so; one that is gone already is no error."""
+    if not read_id(note_id):
+        abort(404)
+    try:
+        accounts.client(account).call("notes/delete", {"noteId": note_id})
+    except MisskeyError as error:
+        if not _says(error, "NO_SUCH_NOTE"):
+            return error_pages.answer(_not_deleted(account, error))
+        return page_or_fragment("note_deleted.html", _l("Deleted"), account, gone_before=True)
+    return page_or_fragment("note_deleted.html", _l("Deleted"), account)
 
 
-def _post(account: Account, form: NoteForm) -> str:
-    answer = accounts.client(account).call("notes/create", form.params())
+_NOT_POSTED = Problem(502, _l("The note was not posted"), _l("Something went wrong on the way. Try again."))
+_NOT_YOURS = Problem(403, _l("This note is somebody else’s"), _l("Only whoever wrote a note can delete it."))
+
+
+def _post(account: Account, form: NoteForm) -> dict[str, Any]:
+    """Upload the files that were chosen, one after the other, and post the note.
+
+    In the form, each file moves from those that were chosen to those that are uploaded, so that it knows after a
+    failure how far this came.
+    """
+    client = accounts.client(account)
+    while form.files.data:
+        file = uploads.send(client, form.files.data[0])
+        form.file_id.data.append((file["id"], file["name"]))
+        del form.files.data[0]
+    answer = client.call("notes/create", form.params())
     note = answer.get("createdNote") if isinstance(answer, dict) else None
-    if not isinstance(note, dict) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", str(note.get("id"))):
+    if not isinstance(note, dict) or not read_id(note.get("id")):
         raise InvalidAnswer(account.server.host, "did not give the note back")
-    kept = {"id": note["id"], "text": text(note.get("text")), "cw": line(note.get("cw"))}
-    return json.dumps([kept, [asdict(entry) for entry in accounts.exchanges()]])
+    names = [name for _, name in form.file_id.data]
+    return {"id": note["id"], "text": text(note.get("text")), "cw": line(note.get("cw")), "files": names}
 
 
-def _result(account: Account, draft: str) -> str:
-    return f"note {account.key} {draft}"
+def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseReturnValue:
+    """Show the form again, with all that was typed and uploaded, and what went wrong."""
+    if not form.files.data:  # all were uploaded; it was the note that failed
+        problem, ask_for = error_pages.of_server(error), to_ask_for(error, account, "write:notes")
+    elif refusal := uploads.words_of(error, form.files.data[0]):
+        form.files.errors = [refusal]
+        return _note_page(account, form), 422
+    else:
+        problem, ask_for = uploads.problem_of(error), to_ask_for(error, account, "write:notes", "write:drive")
+    return _note_page(account, form, problem=problem, ask_for=ask_for), problem.status
+
+
+def _not_deleted(account: Account, error: MisskeyError) -> Problem:
+    if _says(error, "ACCESS_DENIED"):
+        return _NOT_YOURS
+    ask_for = to_ask_for(error, account, "write:notes")
+    context = {"account": account, "ask_for": ask_for, "exchanges": accounts.exchanges()}
+    return replace(error_pages.of_server(error), context=context)
+
+
+def _says(error: MisskeyError, code: str) -> bool:
+    return isinstance(error, APIError) and error.code == code
 
 
 def _note_page(account: Account, form: NoteForm, **values: Any) -> str:

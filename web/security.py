@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, redirect, request
+from flask import Flask, Request, Response, abort, redirect, request
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
+from . import accounts
 from .config import ICON_PATH, Settings
 from .error_pages import FROM_ELSEWHERE
 
@@ -33,13 +35,38 @@ def _visitor() -> str:
 csrf = CSRFProtect()
 limiter = Limiter(_visitor)
 
-#: Larger than any form here; an upload will need its own, streamed.
+#: Larger than any form here without files.
 LARGEST_FORM_BYTES = 256 * 1024
+#: Files rest on disk while they are passed on. Servers with a larger limit are rare; browsers take long for this one.
+LARGEST_UPLOAD_BYTES = 1024**3
+MOST_PARTS = 64  # of a form with files; each text in it may take LARGEST_FORM_BYTES of memory
+_WITH_FILES = ("/files", "/notes")
 YEAR_SECONDS = 31_536_000
+
+
+class _Request(Request):
+    """A request that closes its files in every case: until then they take room on the disk.
+
+    Werkzeug leaves those of a form that can't be read to its end to the garbage collector.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._opened: list[IO[bytes]] = []
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        self._opened.append(super()._get_file_stream(*args, **kwargs))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for stream in self._opened:
+            stream.close()
+        super().close()
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
+    app.request_class = _Request
     app.config.from_mapping(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
@@ -60,6 +87,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     app.before_request(lambda: _stay_on_one_host(settings))
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
+    app.before_request(_allow_files)  # before anything reads the form
     csrf.init_app(app)
     limiter.init_app(app)
     policy = _content_policy(settings)
@@ -82,6 +110,18 @@ def _refuse_other_sites(settings: Settings) -> None:
         raise CSRFError(FROM_ELSEWHERE)
     if origin and origin not in (settings.public_url, request.host_url.rstrip("/")):
         raise CSRFError(FROM_ELSEWHERE)
+
+
+def _allow_files() -> None:
+    """Take large forms from visitors who are signed in; strangers could fill the disk with them."""
+    # A form in the other encoding is read whole into memory.
+    if request.path not in _WITH_FILES or request.mimetype != "multipart/form-data":
+        return
+    if accounts.current():
+        request.max_content_length = LARGEST_UPLOAD_BYTES
+        request.max_form_parts = MOST_PARTS
+    elif (request.content_length or 0) > LARGEST_FORM_BYTES:
+        abort(401)
 
 
 def _content_policy(settings: Settings) -> str:

@@ -35,6 +35,11 @@ def init_app(app: Flask) -> None:
     )
 
 
+def read_id(value: Any) -> str:
+    """Return an id that is fit for an address, ``""`` for anything else."""
+    return value if isinstance(value, str) and re.fullmatch("[A-Za-z0-9_-]{1,64}", value) else ""
+
+
 def line(value: Any, length: int = 100) -> str:
     """Return one line of text, ``""`` for anything that is not text."""
     return clean(value, length) if isinstance(value, str) else ""

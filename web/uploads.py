@@ -1,0 +1,156 @@
+"""What a signed-in visitor does with the token: uploading a file to the drive."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, BinaryIO, cast
+
+from flask import Blueprint, abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from werkzeug.datastructures import FileStorage
+
+from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, Server, ServerUnreachable, clean
+
+from . import accounts, error_pages
+from .accounts import Account, login_required
+from .dashboard import calls, page_or_fragment, to_ask_for
+from .error_pages import Problem
+from .forms import UploadForm, file_bytes
+from .once import RESULT_SECONDS, WORKING_SECONDS, do_once
+from .shown import line
+
+pages = Blueprint("uploads", __name__)
+
+LONGEST_NAME = 200  # Misskey's own limit
+LONGEST_ADDRESS = 2000
+
+
+@pages.get("/files")
+@calls
+@login_required
+def upload_form(account: Account) -> ResponseReturnValue:
+    """Show the form for a file on a page of its own."""
+    return _page("upload_form.html", account, form=UploadForm(max_file_mb=_most_megabytes(account)))
+
+
+@pages.post("/files")
+@calls
+@login_required
+def upload(account: Account) -> ResponseReturnValue:
+    """Upload one file to the drive and show it; a form that is sent twice uploads once."""
+    form = UploadForm()
+    if not form.validate_on_submit():
+        return _page("upload_form.html", account, form=form), 422
+    (file,) = form.file.data
+    try:
+        client = accounts.client(account)
+        if not once("file", account, form, [file], lambda: send(client, file, form.comment.data, form.sensitive.data)):
+            return _page("upload_form.html", account, form=form, problem=_NOT_UPLOADED), _NOT_UPLOADED.status
+    except MisskeyError as error:
+        if refusal := words_of(error, file):
+            form.file.errors = [refusal]
+            return _page("upload_form.html", account, form=form), 422
+        problem, ask_for = problem_of(error), to_ask_for(error, account, "write:drive")
+        return _page("upload_form.html", account, form=form, problem=problem, ask_for=ask_for), problem.status
+    return redirect(url_for("uploads.uploaded", draft=form.draft.data, account=account.public_id), 303)
+
+
+@pages.get("/files/<draft>")
+@login_required
+def uploaded(account: Account, draft: str) -> ResponseReturnValue:
+    """Show a file that was uploaded here a moment ago, and what was sent for it."""
+    return _page("uploaded.html", account, file=result("file", account, draft))
+
+
+_NOT_UPLOADED = Problem(502, _l("The file was not uploaded"), _l("Something went wrong on the way. Try again."))
+
+
+def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool = False) -> dict[str, Any]:
+    """Upload a file to the drive and return what is shown of it: ``id``, ``name``, ``size`` and ``url``."""
+    stream, name = cast(BinaryIO, file.stream), drive_name(file.filename or "")
+    answer = client.upload(stream, name, kind=file.mimetype, comment=comment, sensitive=sensitive)
+    if not isinstance(answer, dict) or not read_id(answer.get("id")):
+        raise InvalidAnswer(client.server.host, "did not give the file back")
+    return {
+        "id": answer["id"],
+        "name": line(answer.get("name"), LONGEST_NAME) or name,
+        "size": file_bytes(file),
+        "url": _web_address(answer.get("url"), client.server),
+    }
+
+
+def drive_name(name: str) -> str:
+    """Return a file's name as Misskey takes it: without a path, without two dots, and not too long."""
+    own = re.split(r"[/\\]", clean(name, len(name)))[-1]
+    return re.sub(r"\.{2,}", ".", own)[-LONGEST_NAME:] or "untitled"
+
+
+def words_of(error: MisskeyError, file: FileStorage) -> str:
+    """Return what to say beside a file that a server does not take, ``""`` when the file is not to blame."""
+    name = drive_name(file.filename or "")
+    if getattr(error, "status", None) == 413:  # Misskey's own answer, or a proxy's with no body or a page as its body
+        return _("“%(name)s” is larger than your server takes. Make it smaller, or choose another one.", name=name)
+    if isinstance(error, APIError) and error.code == "NO_FREE_SPACE":
+        return _("“%(name)s” does not fit into your drive any more. Delete something there, then try again.", name=name)
+    return ""
+
+
+def problem_of(error: MisskeyError) -> Problem:
+    """Return what a failed upload means for the visitor."""
+    problem = error_pages.of_server(error)
+    if type(error) is ServerUnreachable:
+        words = _("The server refused or cut the connection. It may be down, or the file may be too large for it.")
+        return replace(problem, words=words)
+    return problem
+
+
+def once(kind: str, account: Account, form: Any, files: list[FileStorage], work: Callable[[], dict[str, Any]]) -> bool:
+    """Do what a form with ``files`` asks for, once, and keep the result for a while; tell whether it was done."""
+    seconds = sum(accounts.transport().longest_upload(file_bytes(file)) for file in files)
+
+    def done() -> str:
+        return json.dumps([work(), [asdict(entry) for entry in accounts.exchanges()]])
+
+    name, working_seconds = _result_name(kind, account, form.draft.data), WORKING_SECONDS + int(seconds)
+    kept = do_once(accounts.store(), name, done, RESULT_SECONDS, working_seconds=working_seconds, owner=account.owner)
+    return kept is not None
+
+
+def result(kind: str, account: Account, draft: str) -> dict[str, Any]:
+    """Return what :func:`once` kept, and show again what was sent for it; 404 when there is nothing."""
+    kept, sent = json.loads(accounts.store().get(_result_name(kind, account, draft)) or abort(404))
+    accounts.exchanges().extend(Exchange(**entry) for entry in sent)
+    return cast(dict[str, Any], kept)
+
+
+def _result_name(kind: str, account: Account, draft: str) -> str:
+    return f"{kind} {account.key} {draft}"
+
+
+def _most_megabytes(account: Account) -> Any:
+    """Return the server's limit for this person, ``None`` when it does not tell."""
+    try:
+        me = accounts.client(account).call("i")
+    except MisskeyError:
+        return None
+    policies = me.get("policies") if isinstance(me, dict) else None
+    return policies.get("maxFileSizeMb") if isinstance(policies, dict) else None
+
+
+def _web_address(value: Any, server: Server) -> str:
+    """Return an address that a link may lead to, ``""`` for anything else."""
+    if not isinstance(value, str) or len(value) > LONGEST_ADDRESS or not value.isprintable() or " " in value:
+        return ""
+    return value if value.startswith(("https://", "http://") if server.private else "https://") else ""
+
+
+def _page(template: str, account: Account, **values: Any) -> str:
+    """Return a part of the drive, alone for a script that asked for it, else under the heading of a page."""
+    if "HX-Request" not in request.headers:
+        values["part"], template = template, "upload_page.html"
+    return page_or_fragment(template, _l("Upload a file"), account, **values)
