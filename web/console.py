@@ -72,7 +72,8 @@ def send(account: Account) -> ResponseReturnValue:
         return _show_parameters(account, form)
     if not form.validate_on_submit():
         return _console(account, form), 422
-    if do_once(accounts.store(), _kept(account, form.draft.data), lambda: _call(account, form), RESULT_SECONDS) is None:
+    name, owner = _kept(account, form.draft.data), account.owner
+    if do_once(accounts.store(), name, lambda: _call(account, form), RESULT_SECONDS, owner=owner) is None:
         return _console(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
     return redirect(url_for("console.answer", draft=form.draft.data, account=account.public_id), 303)
 
@@ -210,7 +211,7 @@ def _remember_call(account: Account, call: dict[str, Any]) -> None:
     history = [call, *_history(account)][:MOST_CALLS]
     while len(text := json.dumps(history)) > HISTORY_CHARACTERS:
         history.pop()
-    accounts.store().put(_history_of(account), text, HISTORY_SECONDS)
+    accounts.store().put(_history_of(account), text, HISTORY_SECONDS, owner=account.owner)
 
 
 def _endpoints(account: Account) -> list[str]:

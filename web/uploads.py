@@ -22,7 +22,7 @@ from .dashboard import calls, page_or_fragment, to_ask_for
 from .error_pages import Problem
 from .forms import UploadForm, file_bytes
 from .once import RESULT_SECONDS, WORKING_SECONDS, do_once
-from .shown import line
+from .shown import line, read_id
 
 pages = Blueprint("uploads", __name__)
 
