@@ -202,11 +202,11 @@ def _of_http(error: HTTPException) -> Problem:
     status = error.code or 500
     texts = {
         401: (_l("You are signed out"), _l("Sign in again to see this."), "start"),
-        404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "start"),
+        404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "back"),
         405: (
             _l("This page can’t be opened like that"),
             _l("It is part of a form. Start from the first page."),
-            "start",
+            "back",
         ),
         413: (_l("That was too much at once"), _l("Go back and send less."), "back"),
     }
