@@ -42,6 +42,7 @@ from web import (
     dashboard,
     error_pages,
     languages,
+    live,
     media,
     pending,
     posting,
@@ -82,6 +83,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(languages.pages)
     app.register_blueprint(dashboard.pages)
     app.register_blueprint(media.pages)
+    app.register_blueprint(live.pages)
     app.register_blueprint(posting.pages)
     app.register_blueprint(account_page.pages)
     app.register_blueprint(console.pages)
