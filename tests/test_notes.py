@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 from misskey import Server
+from web.accounts import Account
 from web.notes import Note, read_author, read_files, read_note, read_notes
 from web.notifications import read_notifications
 
 SERVER = Server("https://misskey.example")
 BOB = {"id": "9bob", "username": "bob", "name": None, "host": None, "avatarUrl": "https://misskey.example/bob.png"}
+ALICE = Account("9alice", "alice", "Alice", SERVER.origin, "token", None, 0, key="key")
 EVERY_SCRIPT = "Привет γειά שלום مرحبا नमस्ते 안녕하세요 สวัสดี こんにちは 𠮷野家 👩‍👩‍👧 ẗ̈́"
 SENT: dict[str, Any] = {
     "id": "9note",
@@ -46,7 +48,7 @@ def read(**fields: Any) -> Note:
 
 
 def shown(note: Note) -> str:
-    return render_template("notes/note.html", note=note)
+    return render_template("notes/note.html", note=note, account=ALICE)
 
 
 def test_a_note_has_its_author_and_its_time() -> None:
@@ -232,7 +234,7 @@ def test_no_value_of_a_wrong_kind_breaks_a_page(fields: dict[str, Any]) -> None:
     if note:
         assert "<script" not in shown(note)
     read_notifications([fields, {"type": "reaction", "user": BOB, "note": fields} | fields], SERVER)
-    read_files([fields, {"id": "9f"} | fields])
+    read_files([fields, {"id": "9f"} | fields], SERVER)
     json.dumps([fields])
 
 
@@ -259,3 +261,8 @@ def test_a_name_with_percent_signs_breaks_no_words() -> None:
     (notification,) = read_notifications([{"type": "follow", "user": BOB | {"name": "100%(who)s %s"}}], SERVER)
 
     assert notification.words == "100%(who)s %s follows you"
+
+
+def test_only_a_note_of_ones_own_can_be_deleted() -> None:
+    assert "Delete" not in shown(read())
+    assert 'action="/notes/9note/delete"' in shown(read(user=BOB | {"id": "9alice", "username": "alice"}))

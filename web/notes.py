@@ -5,7 +5,6 @@ https://misskey-hub.net/docs/for-developers/api/endpoints/notes/show/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Any
 from misskey import Server
 
 from .media import picture
-from .shown import line, moment, read_id, text
+from .shown import line, moment, read_id, text, web_address
 
 LONGEST_TEXT = 10_000  # servers usually allow 3,000, some a few times that
 MOST_REACTIONS = 30
@@ -105,7 +104,7 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
         visibility=line(fields.get("visibility"), 20),
         local_only=fields.get("localOnly") is True,
         is_reply=bool(read_id(fields.get("replyId"))),
-        files=read_files(_items(fields.get("files"), MOST_FILES)),
+        files=read_files(_items(fields.get("files"), MOST_FILES), server),
         poll=_read_poll(fields.get("poll")),
         reactions=_read_reactions(fields.get("reactions")),
         renote=renote,
@@ -124,14 +123,14 @@ def read_author(value: Any, server: Server) -> Author | None:
     return Author(author_id, name, f"@{username}@{host}", picture(fields.get("avatarUrl")))
 
 
-def read_files(values: Iterable[Any]) -> list[File]:
+def read_files(values: Iterable[Any], server: Server) -> list[File]:
     """Return the files in a server's answer, without what is none."""
-    return [file for value in values if (file := _read_file(value))]
+    return [file for value in values if (file := _read_file(value, server))]
 
 
-def _read_file(value: Any) -> File | None:
+def _read_file(value: Any, server: Server) -> File | None:
     fields = value if isinstance(value, dict) else {}
-    file_id, url = read_id(fields.get("id")), fields.get("url")
+    file_id = read_id(fields.get("id"))
     if not file_id:
         return None
     return File(
@@ -140,7 +139,7 @@ def _read_file(value: Any) -> File | None:
         description=line(fields.get("comment"), 512),
         kind=line(fields.get("type"), 128),
         size=fields.get("size"),
-        url=url if isinstance(url, str) and re.fullmatch(r"https?://[!-~]{1,2000}", url) else "",
+        url=web_address(fields.get("url"), server),
         picture=picture(fields.get("thumbnailUrl")),
         sensitive=fields.get("isSensitive") is True,
     )

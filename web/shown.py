@@ -14,7 +14,7 @@ from flask import Flask
 from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
 from flask_babel import gettext as _
 
-from misskey import PERMISSIONS, Permission, clean
+from misskey import PERMISSIONS, Permission, Server, clean
 
 from . import accounts
 
@@ -65,6 +65,12 @@ def file_size(value: Any) -> str:
         if value < divisor * 1000 or unit == "gigabyte":
             break
     return str(format_unit(round(value / divisor, 1), unit, "long" if unit == "byte" else "short", locale=get_locale()))
+
+
+def web_address(value: Any, server: Server) -> str:
+    """Return an address in a server's answer that a link may lead to, ``""`` for anything else."""
+    schemes = "https?" if server.private else "https"
+    return value if isinstance(value, str) and re.fullmatch(schemes + "://[!-~]{1,2000}", value) else ""
 
 
 def percent_of(part: Any, whole: Any) -> int:

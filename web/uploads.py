@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
-from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, Server, ServerUnreachable, clean
+from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, ServerUnreachable, clean
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
@@ -22,12 +22,11 @@ from .dashboard import calls, page_or_fragment, to_ask_for
 from .error_pages import Problem
 from .forms import UploadForm, file_bytes
 from .once import RESULT_SECONDS, WORKING_SECONDS, do_once
-from .shown import line, read_id
+from .shown import line, read_id, web_address
 
 pages = Blueprint("uploads", __name__)
 
 LONGEST_NAME = 200  # Misskey's own limit
-LONGEST_ADDRESS = 2000
 
 
 @pages.get("/files")
@@ -35,7 +34,18 @@ LONGEST_ADDRESS = 2000
 @login_required
 def upload_form(account: Account) -> ResponseReturnValue:
     """Show the form for a file on a page of its own."""
-    return _page("upload_form.html", account, form=UploadForm(max_file_mb=_most_megabytes(account)))
+    try:
+        me = accounts.client(account).call("i")
+    except MisskeyError:
+        me = None
+    return _page("upload_form.html", account, form=new_upload_form(me))
+
+
+@pages.app_template_global()
+def new_upload_form(me: Any) -> UploadForm:
+    """Return the form for a file, with the size limit that the endpoint ``i`` tells of a person, if it does."""
+    policies = me.get("policies") if isinstance(me, dict) else None
+    return UploadForm(max_file_mb=policies.get("maxFileSizeMb") if isinstance(policies, dict) else None)
 
 
 @pages.post("/files")
@@ -80,7 +90,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
         "id": answer["id"],
         "name": line(answer.get("name"), LONGEST_NAME) or name,
         "size": file_bytes(file),
-        "url": _web_address(answer.get("url"), client.server),
+        "url": web_address(answer.get("url"), client.server),
     }
 
 
@@ -130,23 +140,6 @@ def result(kind: str, account: Account, draft: str) -> dict[str, Any]:
 
 def _result_name(kind: str, account: Account, draft: str) -> str:
     return f"{kind} {account.key} {draft}"
-
-
-def _most_megabytes(account: Account) -> Any:
-    """Return the server's limit for this person, ``None`` when it does not tell."""
-    try:
-        me = accounts.client(account).call("i")
-    except MisskeyError:
-        return None
-    policies = me.get("policies") if isinstance(me, dict) else None
-    return policies.get("maxFileSizeMb") if isinstance(policies, dict) else None
-
-
-def _web_address(value: Any, server: Server) -> str:
-    """Return an address that a link may lead to, ``""`` for anything else."""
-    if not isinstance(value, str) or len(value) > LONGEST_ADDRESS or not value.isprintable() or " " in value:
-        return ""
-    return value if value.startswith(("https://", "http://") if server.private else "https://") else ""
 
 
 def _page(template: str, account: Account, **values: Any) -> str:
