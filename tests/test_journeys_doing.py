@@ -1,0 +1,285 @@
+"""Posting with files, uploading and deleting with a real browser, and all of it again without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from sandbox import Misbehaviour, Running
+from sandbox.world import SHAPES
+from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title
+from tests.cast import served
+from tests.test_access import check as check_with_scripts
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def site(make_app: Callable[..., Flask], sandbox: Running) -> Iterator[str]:
+    """The address of the app, which asks for all that is done here."""
+    permissions = "read:account write:notes read:drive write:drive"
+    with served(make_app, PRIVATE_SERVERS=sandbox.origin, PERMISSIONS=permissions) as url:
+        yield url
+
+
+@pytest.fixture
+def alice(page: Page, sandbox: Running) -> Page:
+    """The dashboard of Alice."""
+    arrive(page, sandbox)
+    return page
+
+
+@pytest.fixture
+def scriptless(browsers: Browsers, sandbox: Running) -> Page:
+    """The dashboard of Alice in a browser with JavaScript off."""
+    page = browsers.open(java_script_enabled=False)
+    begin(page, sandbox.origin)
+    decide(page)
+    expect_title(page, "Hello, Alice")
+    return page
+
+
+def check(page: Page) -> None:
+    """Look at the page from every side, where a script can."""
+    if page.evaluate("() => 'htmx' in window"):
+        check_with_scripts(page)
+
+
+def file(name: str, size: int = 0) -> FilePayload:
+    return {"name": name, "mimeType": "text/plain", "buffer": bytes(size) or f"what is in {name}".encode()}
+
+
+def note_form(page: Page) -> Locator:
+    return page.locator("form", has=page.get_by_label("Your note"))
+
+
+def write(page: Page, text: str, *names: str) -> None:
+    """Post a note with files."""
+    page.get_by_label("Your note").fill(text)
+    page.get_by_label("Files (optional)").set_input_files([file(name) for name in names])
+    note_form(page).get_by_role("button", name="Post").click()
+
+
+def newest(sandbox: Running) -> list[str]:
+    """The names of the files of the newest note."""
+    return [attached["name"] for attached in list(sandbox.world.notes.values())[-1]["files"]]
+
+
+def upload(page: Page, chosen: FilePayload) -> None:
+    page.get_by_label("File", exact=True).set_input_files(chosen)
+    page.get_by_role("button", name="Upload", exact=True).click()
+
+
+def uploads(sandbox: Running) -> int:
+    return sandbox.requests.count(("POST", "/api/drive/files/create"))
+
+
+# With and without JavaScript.
+
+
+@pytest.fixture(params=["with JavaScript", "without JavaScript"])
+def anyone(request: pytest.FixtureRequest) -> Page:
+    page = request.getfixturevalue("alice" if request.param == "with JavaScript" else "scriptless")
+    assert isinstance(page, Page)
+    return page
+
+
+def test_a_note_is_posted_with_two_files(anyone: Page, sandbox: Running) -> None:
+    write(anyone, "Two files", "one.txt", "二.txt")
+
+    expect(anyone.get_by_role("heading", name="Posted")).to_be_focused()
+    expect(anyone.get_by_role("list", name="Files").get_by_role("listitem")).to_have_text(["one.txt", "二.txt"])
+    assert newest(sandbox) == ["one.txt", "二.txt"]
+    check(anyone)
+
+
+def test_after_an_error_text_and_uploaded_files_are_still_there(
+    anyone: Page, sandbox: Running, browsers: Browsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browsers.statuses = {422}
+    monkeypatch.setitem(SHAPES["policies"], "maxFileSizeMb", 20 / MEGABYTE)
+    write(anyone, "Three files", "one.txt", "this one is too large.txt", "3.txt")
+
+    expect_description(anyone.get_by_label("Files (optional)"), "is larger than your server takes")
+    expect(anyone.get_by_label("Your note")).to_have_value("Three files")
+    expect(anyone.get_by_label("one.txt")).to_be_checked()
+    expect(anyone.get_by_text("choose again:")).to_contain_text("this one is too large.txt, 3.txt")
+    check(anyone)
+
+    write(anyone, "Two files", "3.txt")
+    expect(anyone.get_by_role("heading", name="Posted")).to_be_visible()
+    assert newest(sandbox) == ["one.txt", "3.txt"]
+    assert uploads(sandbox) == 3
+
+
+def test_an_uploaded_file_can_be_left_out(
+    anyone: Page, sandbox: Running, browsers: Browsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browsers.statuses = {422}
+    monkeypatch.setitem(SHAPES["policies"], "maxFileSizeMb", 20 / MEGABYTE)
+    write(anyone, "Two files", "one.txt", "this one is too large.txt")
+    anyone.get_by_label("one.txt").uncheck()
+    write(anyone, "No file")
+
+    expect(anyone.get_by_role("heading", name="Posted")).to_be_visible()
+    assert newest(sandbox) == []
+
+
+def test_a_note_is_deleted_after_a_question(anyone: Page, sandbox: Running) -> None:
+    before = len(sandbox.world.notes)
+    write(anyone, "To be deleted")
+    anyone.get_by_text("Delete", exact=True).click()
+    expect(anyone.get_by_text("There is no way back.")).to_be_visible()
+    check(anyone)
+
+    anyone.get_by_role("button", name="Delete this note").click()
+    expect(anyone.get_by_role("heading", name="Deleted")).to_be_focused()
+    assert len(sandbox.world.notes) == before
+    check(anyone)
+
+
+def test_a_note_that_can_not_be_deleted_is_told(anyone: Page, sandbox: Running, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    write(anyone, "To stay for now")
+    anyone.get_by_text("Delete", exact=True).click()
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    anyone.get_by_role("button", name="Delete this note").click()
+
+    expect(anyone.get_by_role("alert")).to_contain_text("said no")
+    check(anyone)
+
+
+def test_a_file_is_uploaded(anyone: Page, sandbox: Running) -> None:
+    anyone.goto("/files")
+    check(anyone)
+    anyone.get_by_label("Description for people").fill("An evening sky")
+    upload(anyone, file("空.txt"))
+
+    expect(anyone.get_by_role("heading", name="Uploaded")).to_be_focused()
+    expect(anyone.get_by_text("空.txt (")).to_be_visible()
+    expect(anyone.get_by_role("link", name="Back to your drive")).to_be_visible()
+    check(anyone)
+    assert next(reversed(sandbox.world.people["alice"].files.values()))["comment"] == "An evening sky"
+
+    anyone.get_by_role("link", name="Upload another").click()
+    expect(anyone.get_by_label("File", exact=True)).to_be_visible()
+
+
+def test_without_a_file_the_form_says_so(anyone: Page, browsers: Browsers) -> None:
+    browsers.statuses = {422}
+    anyone.goto("/files")
+    anyone.get_by_role("button", name="Upload", exact=True).click()
+
+    expect_description(anyone.get_by_label("File", exact=True), "Choose a file first.")
+    expect(anyone.get_by_label("File", exact=True)).to_be_focused()
+    check(anyone)
+
+
+def test_an_upload_that_failed_can_be_sent_again(anyone: Page, sandbox: Running, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    anyone.goto("/files")
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    upload(anyone, file("a.txt"))
+    expect(anyone.get_by_role("region", name="said no")).to_be_focused()
+    expect(anyone.get_by_text("choose again:")).to_contain_text("a.txt")
+    check(anyone)
+
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+    upload(anyone, file("a.txt"))
+    expect(anyone.get_by_role("heading", name="Uploaded")).to_be_visible()
+
+
+def test_a_file_that_is_too_large_is_told_before_the_server_is_asked(
+    scriptless: Page, sandbox: Running, browsers: Browsers
+) -> None:
+    browsers.statuses = {422}
+    scriptless.goto("/files")
+    upload(scriptless, file("film.mp4", 10 * MEGABYTE + 1))
+
+    expect_description(scriptless.get_by_label("File", exact=True), "Your server takes files up to 10 MB")
+    assert not uploads(sandbox)
+
+
+# With JavaScript only.
+
+
+def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(alice: Page, sandbox: Running) -> None:
+    alice.goto("/files")
+    field = alice.get_by_label("File", exact=True)
+    field.set_input_files(file("film.mp4", 10 * MEGABYTE + 1))
+    expect(alice.get_by_role("alert")).to_contain_text("Your server takes files up to 10 MB; this one is larger.")
+    expect_description(field, "this one is larger")
+    check(alice)
+
+    requests: list[str] = []
+    alice.on("request", lambda request: requests.append(request.url))
+    alice.get_by_role("button", name="Upload", exact=True).click()
+    expect(field).to_be_focused()
+    assert requests == []
+
+    field.set_input_files(file("short.mp4", MEGABYTE))
+    expect(alice.get_by_role("alert")).to_have_text("")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    alice.get_by_role("button", name="Upload", exact=True).click()
+    expect(alice.get_by_role("heading", name="Uploaded")).to_be_visible()
+
+
+def slow_down(page: Page, bytes_per_second: int) -> None:
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", conditions)
+
+
+def test_how_much_is_sent_is_shown_and_said(alice: Page, sandbox: Running) -> None:
+    alice.goto("/files")
+    slow_down(alice, 2 * MEGABYTE)
+    sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 1
+    upload(alice, file("film.mp4", 4 * MEGABYTE))
+
+    said = alice.locator(".sending").get_by_role("status")
+    expect(said).to_have_text(re.compile("^[1-9]0% sent$"))
+    expect(alice.get_by_role("progressbar", name="Sending")).to_have_attribute("value", re.compile("^[1-9]"))
+    check_progress(alice)
+    expect(said).to_have_text("All is sent. Your server is storing it …")
+    expect(alice.get_by_role("heading", name="Uploaded")).to_be_focused()
+
+
+def check_progress(page: Page) -> None:
+    """A progress with a name, and the button of the form out of reach meanwhile."""
+    expect(page.get_by_role("progressbar")).to_have_accessible_name("Sending")
+    expect(page.get_by_role("button", name="Upload", exact=True)).to_be_disabled()
+
+
+def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -> None:
+    sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.5
+    write(alice, "Only words")
+    expect(note_form(alice).get_by_role("button", name="Post")).to_be_disabled()
+    expect(alice.locator(".sending")).to_be_hidden()
+
+    expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
+
+
+def test_a_connection_that_breaks_is_told(alice: Page, browsers: Browsers) -> None:
+    alice.goto("/files")
+    alice.route("**/files", lambda route: route.abort())
+    upload(alice, file("a.txt"))
+
+    expect(alice.locator(".sending").get_by_role("status")).to_have_text(re.compile("The connection broke"))
+    expect(alice.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
+    check(alice)
+    expected = [told for told in browsers.complaints if "ERR_FAILED" in told or "sendError" in told]
+    assert browsers.complaints == expected != []
+    browsers.complaints.clear()
+
+
+def test_a_double_click_uploads_once(alice: Page, sandbox: Running) -> None:
+    alice.goto("/files")
+    sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.3
+    alice.get_by_label("File", exact=True).set_input_files(file("a.txt"))
+    alice.get_by_role("button", name="Upload", exact=True).dblclick()
+    expect(alice.get_by_role("heading", name="Uploaded")).to_be_visible()
+
+    assert uploads(sandbox) == 1

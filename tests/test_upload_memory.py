@@ -1,0 +1,112 @@
+"""A large file goes through the app in little memory, served as it is in production."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from tests.cast import SECRET_KEY
+from tests.hostile import ALICE, MEBIBYTE, TOKEN, Caller, Hostile, serve
+from tests.hostile import http as answer
+
+ROOT = Path(__file__).parent.parent
+SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
+MOST_MORE = 16 * MEBIBYTE
+
+
+def takes_files(caller: Caller) -> None:
+    """A Misskey server that signs Alice in and takes files, which it only counts."""
+    path = caller.sock.recv(200, socket.MSG_PEEK).split(b" ")[1].decode()
+    caller.drain()
+    said: object = {"id": "f1", "name": "zeros", "url": None}
+    if path == "/api/meta":
+        said = {"version": "2025.4.1", "uri": caller.server.origin, "features": {"miauth": True}}
+    elif path.endswith("/check"):
+        said = {"ok": True, "token": TOKEN, "user": ALICE}
+    caller.send(answer(200, json.dumps(said).encode(), "Connection: close"))
+
+
+@contextmanager
+def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
+    """Serve the app with one worker; yield its address and the worker's process id."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "MIAUTH_SECRET_KEY": SECRET_KEY,
+        "MIAUTH_PUBLIC_URL": f"http://localhost:{port}",
+        "MIAUTH_TOKEN_STORE": f"sqlite:///{folder / 'tokens.sqlite3'}",
+        "MIAUTH_PRIVATE_SERVERS": server.origin,
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "1",
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output)
+        try:
+            while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
+                assert process.poll() is None, log.read_text()
+            yield settings["MIAUTH_PUBLIC_URL"], int(booted[1])
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def sign_in(url: str, server: Hostile) -> tuple[str, str]:
+    """Sign in as Alice; return the cookie and the token of a form."""
+    browser = requests.Session()
+    begun = browser.post(
+        f"{url}/signin", {"csrf_token": csrf_token(browser, url), "host": server.origin}, allow_redirects=False
+    )
+    session_id = urlsplit(begun.headers["Location"]).path.rpartition("/")[2]
+    assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}/dashboard"
+    return f"session={browser.cookies['session']}", csrf_token(browser, url)
+
+
+def csrf_token(browser: requests.Session, url: str) -> str:
+    return str(re.findall('csrf_token" value="(.+?)"', browser.get(f"{url}/signin").text)[0])
+
+
+def upload(url: str, cookie: str, token: str, size: int) -> int:
+    """Send a file of zeros as a browser would, and return the status of the answer."""
+    head = f'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{token}\r\n'
+    head += '--x\r\nContent-Disposition: form-data; name="file"; filename="zeros"\r\n\r\n'
+    end = "\r\n--x--\r\n"
+    headers = {"Cookie": cookie, "Content-Type": "multipart/form-data; boundary=x"}
+    headers["Content-Length"] = str(len(head) + size + len(end))
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+    pieces = [head.encode(), *([bytes(MEBIBYTE)] * (size // MEBIBYTE)), end.encode()]
+    connection.request("POST", "/files", pieces, headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def most_memory(pid: int) -> int:
+    """How many bytes of memory a process has had at most."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, pid):
+        cookie, token = sign_in(url, server)
+        assert upload(url, cookie, token, SMALL) == 303
+        before, sent = most_memory(pid), server.drained
+
+        assert upload(url, cookie, token, LARGE) == 303
+
+        assert server.drained - sent > LARGE
+        assert most_memory(pid) - before < MOST_MORE
