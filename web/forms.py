@@ -246,7 +246,7 @@ class UploadForm(Form):
         _l("Description for people who can’t see it (optional)"),
         [Length(max=COMMENT_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
     )
-    sensitive = BooleanField(_l("Not for everybody’s eyes"))
+    sensitive = BooleanField(_l("Mark as sensitive"))
 
     def validate_file(self, field: Files) -> None:
         if not field.data:
