@@ -291,6 +291,7 @@ def test_a_great_answer_is_shown_in_part(alice: Visitor, app: Flask) -> None:
         answer = send(alice, "i")
 
     assert "1.1 MB" in answer.text
+    assert "Only the beginning is shown." in answer.text
     assert len(answer.text) < 200_000
 
 
@@ -459,6 +460,17 @@ def test_parameters_are_shown_beside_what_was_typed(alice: Visitor, sandbox: Run
     assert 'name="insert" value="visibility"' in answer.text
     assert '{"text": "typed' in unescape(answer.text)
     assert called(sandbox, "notes/create") == 0
+
+
+def test_parameters_that_the_server_does_not_tell_leave_what_was_typed(alice: Visitor, sandbox: Running) -> None:
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+
+    answer = send(alice, "notes/create", '{"text": "typed', show="parameters")
+
+    assert answer.status_code == 502
+    assert "said no" in answer.text
+    assert "/api/endpoint<" in answer.text
+    assert '{"text": "typed' in unescape(answer.text)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,11 @@ def _filled(call: dict[str, Any]) -> ConsoleForm:
 
 def _show_parameters(account: Account, form: ConsoleForm) -> ResponseReturnValue:
     """Show the parameters without scripts, and insert the one that was pressed."""
-    known = _parameters(account, form.endpoint.data)
+    try:
+        known = _parameters(account, form.endpoint.data)
+    except MisskeyError as error:
+        failure = error_pages.of_server(error)
+        return _console(account, form, failure=failure, exchanges=accounts.exchanges()), failure.status
     name = request.form.get("insert")
     if name is not None:
         if not form.validate_on_submit():
