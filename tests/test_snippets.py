@@ -20,7 +20,7 @@ from web import snippets
 Run = Callable[[str, str], str]
 NASTY: dict[str, Any] = {
     "quotes": "it's \"quoted\" `twice` '\"'\"'",
-    "shell": "$(touch /tmp/x) ${HOME} !! \\ \\n %s",
+    "shell": "$(touch pwned) ${HOME} !! \\ \\n %s",
     "lines": "one\ntwo\r\nthree\ttab",
     "page": "</script><!--<script>",
     "unseen": "\u2028\u2029\u202e\x85\x00\x7f\ufeff",
