@@ -1,0 +1,105 @@
+// The live timeline: new notes come in by themselves while somebody looks at the page, unless they pause it.
+// `data-live` is the address of the events. In its element are the list, `data-live-notes`, and templates/live.html: how
+// it goes (`data-live-state`), the pause (`data-live-toggle`) and a word about notes that were missed (`data-live-gap`).
+
+const MOST_NOTES = 100;
+const timelines = new Set();
+
+class Timeline {
+  constructor(element) {
+    this.element = element;
+    this.list = element.querySelector("[data-live-notes]");
+    this.state = element.querySelector("[data-live-state]");
+    this.toggle = element.querySelector("[data-live-toggle]");
+    this.gap = element.querySelector("[data-live-gap]");
+    this.paused = false;
+    this.wasLive = false;
+    this.toggle.hidden = false;
+    this.toggle.addEventListener("click", () => {
+      this.paused = !this.paused;
+      this.update();
+    });
+  }
+
+  // Open or close the stream, whichever is due.
+  update() {
+    const wanted = !this.paused && this.element.isConnected && document.visibilityState === "visible";
+    if (wanted && !this.source) this.open();
+    if (!wanted) this.close();
+    this.toggle.textContent = this.paused ? this.toggle.dataset.resume : this.toggle.dataset.pause;
+    if (this.paused && !this.stopped) this.tell("paused", this.state.dataset.paused);
+  }
+
+  open() {
+    this.stopped = false;
+    this.tell("opening", this.state.dataset.opening);
+    this.source = new EventSource(this.element.dataset.live);
+    this.source.addEventListener("note", ({ data }) => this.insert(data));
+    this.source.addEventListener("state", ({ data }) => this.hear(JSON.parse(data)));
+    this.source.addEventListener("error", () => {
+      if (this.source?.readyState === EventSource.CLOSED) this.stop(this.state.dataset.refused);
+      else this.tell("waiting", this.state.dataset.lost);
+    });
+  }
+
+  close() {
+    this.source?.close();
+    this.source = undefined;
+  }
+
+  // What the app says of the server's stream: live, waiting or stopped.
+  hear({ state, words }) {
+    if (state === "stopped") return this.stop(words);
+    if (state === "live" && this.wasLive) this.gap.hidden = false;
+    if (state === "live") this.wasLive = true;
+    return this.tell(state, words);
+  }
+
+  stop(words) {
+    this.paused = true;
+    this.stopped = true;
+    this.tell("stopped", words);
+    this.update();
+  }
+
+  tell(state, words) {
+    this.state.dataset.liveIs = state;
+    if (this.state.textContent !== words) this.state.textContent = words;
+  }
+
+  // Put a note at the top. Whoever is inside the list stays where they are; else the browser sees to that.
+  insert(html) {
+    const content = document.createElement("template");
+    content.innerHTML = html;
+    const note = content.content.firstElementChild;
+    if (this.list.querySelector(`#${CSS.escape(note.id)}`)) return;
+    const item = document.createElement("li");
+    item.append(note);
+    const first = this.list.firstElementChild;
+    const inside = this.list.contains(document.activeElement);
+    const before = inside && first.getBoundingClientRect().top;
+    this.list.prepend(item);
+    if (inside) window.scrollBy({ top: first.getBoundingClientRect().top - before, behavior: "instant" });
+    const last = this.list.lastElementChild;
+    if (this.list.children.length > MOST_NOTES && !last.contains(document.activeElement)) last.remove();
+    htmx.process(item);
+  }
+}
+
+function update() {
+  for (const timeline of timelines) {
+    timeline.update();
+    if (!timeline.element.isConnected) timelines.delete(timeline);
+  }
+}
+
+document.addEventListener("htmx:load", () => {
+  for (const element of document.querySelectorAll("[data-live]")) {
+    if (![...timelines].some((timeline) => timeline.element === element)) timelines.add(new Timeline(element));
+  }
+  update();
+});
+document.addEventListener("htmx:afterSwap", update);
+document.addEventListener("visibilitychange", update);
+window.addEventListener("pageshow", update);
+window.addEventListener("pagehide", () => timelines.forEach((timeline) => timeline.close()));
