@@ -217,7 +217,7 @@ def just_signed_out() -> list[dict[str, Any]]:
 
 def _forget(key: str) -> None:
     """Remove an account, the token first, and what is kept beside it."""
-    for entry in (key, f"trace {key}", f"left {key}"):
+    for entry in (key, f"trace {key}", f"console {key}", f"left {key}"):
         store().delete(entry)
 
 

@@ -69,7 +69,7 @@ def file_size(value: Any) -> str:
 
 def web_address(value: Any, server: Server) -> str:
     """Return an address in a server's answer that a link may lead to, ``""`` for anything else."""
-    schemes = "https?" if server.private else "https"
+    schemes = "https?" if server.origin.startswith("http:") else "https"
     return value if isinstance(value, str) and re.fullmatch(schemes + "://[!-~]{1,2000}", value) else ""
 
 
