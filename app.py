@@ -202,7 +202,7 @@ def switch(public_id: str) -> ResponseReturnValue:
 
 @journey.post("/signout")
 def signout() -> ResponseReturnValue:
-    """Sign an account out, or with ``all`` all of this browser, and tell that the tokens live on at the server."""
+    """Sign an account out, with ``all`` every one in this browser, and tell that the tokens live on."""
     if "all" in request.form:
         accounts.leave_all()
     elif account := accounts.asked():
