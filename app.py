@@ -79,15 +79,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     shown.init_app(app)
     error_pages.init_app(app)
     app.register_blueprint(journey)
-    app.register_blueprint(about.pages)
-    app.register_blueprint(languages.pages)
-    app.register_blueprint(dashboard.pages)
-    app.register_blueprint(media.pages)
-    app.register_blueprint(live.pages)
-    app.register_blueprint(posting.pages)
-    app.register_blueprint(account_page.pages)
-    app.register_blueprint(console.pages)
-    app.register_blueprint(uploads.pages)
+    for room in (about, dashboard, posting, uploads, live, media, console, account_page, languages):
+        app.register_blueprint(room.pages)
     return app
 
 
