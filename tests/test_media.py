@@ -24,7 +24,7 @@ def address(app: Flask, url: object) -> str:
 
 def test_a_page_shows_portraits_through_the_app(alice: Visitor) -> None:
     page = alice.get("/dashboard/timeline").text
-    (first, *_) = re.findall(r'<img src="(/media/[^"]+)" alt=""', page)
+    (first, *_) = re.findall(r'<img src="(/media[^"]+)" alt=""', page)
 
     answer = alice.get(first)
 
@@ -104,8 +104,9 @@ def test_addresses_that_the_app_would_not_go_to_are_no_pictures(app: Flask, url:
 def test_only_addresses_that_a_page_signed_are_fetched(alice: Visitor, sandbox: Running) -> None:
     before = len(sandbox.requests)
 
-    assert alice.get("/media/made-up").status_code == 404
-    assert alice.get("/media/Imh0dHBzOi8vYS5leGFtcGxlL3gi.AAAA").status_code == 404
+    assert alice.get("/media?of=made-up").status_code == 404
+    assert alice.get("/media?of=Imh0dHBzOi8vYS5leGFtcGxlL3gi.AAAA").status_code == 404
+    assert alice.get("/media").status_code == 404
     assert len(sandbox.requests) == before
 
 

@@ -108,7 +108,7 @@ def test_files_are_shown_with_their_descriptions() -> None:
     page = shown(read(text=None, files=[sent | url]))
 
     assert 'alt="A cat on a wall"' in page
-    assert 'src="/media/' in page
+    assert 'src="/media?of=' in page
     assert "1.5 kB" in page
     assert 'href="https://misskey.example/cat.png"' in page
 
@@ -118,7 +118,7 @@ def test_a_sensitive_file_is_folded() -> None:
         read(files=[{"id": "9f", "name": "a.png", "isSensitive": True, "thumbnailUrl": "https://x.example/a"}])
     )
 
-    assert page.index("Marked as sensitive") < page.index('<img src="/media/', page.index("<figure"))
+    assert page.index("Marked as sensitive") < page.index('<img src="/media', page.index("<figure"))
     assert "<details>" in page
 
 
