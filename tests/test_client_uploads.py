@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, BinaryIO, cast
 
 import pytest
@@ -174,8 +175,8 @@ def test_an_early_no_is_read(transport: Transport) -> None:
 def test_an_early_no_over_tls_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     hostile.authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-    with serve(refuses_early(413), tls=hostile.certified("127.0.0.1")) as server:
-        client = Client(Server.parse_origin(server.origin), Transport("test/1.0"), TOKEN)
+    with serve(refuses_early(413), tls=hostile.certified("127.0.0.1")) as server, closing(Transport("test/1.0")) as own:
+        client = Client(Server.parse_origin(server.origin), own, TOKEN)
         with pytest.raises(APIError, match="413"):
             client.upload(zeros(LARGE), "zeros")
 
@@ -204,8 +205,7 @@ def test_a_server_that_hangs_up_in_the_middle_is_unreachable(transport: Transpor
 
 @pytest.mark.parametrize("behaviour", [hostile.silent, lambda caller: caller.server.stopped.wait()])
 def test_a_server_that_never_answers_or_never_reads_ends_in_a_time_out(behaviour: Behaviour) -> None:
-    hurried = Transport("test/1.0", total_seconds=0.1, upload_seconds=0.1)
-
-    error, _ = upload(hurried, behaviour, zeros(MEBIBYTE // 8))
+    with closing(Transport("test/1.0", total_seconds=0.1, upload_seconds=0.1)) as hurried:
+        error, _ = upload(hurried, behaviour, zeros(MEBIBYTE // 8))
 
     assert isinstance(error, ServerTimeout)

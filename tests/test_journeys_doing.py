@@ -194,24 +194,26 @@ def test_an_upload_that_failed_can_be_sent_again(anyone: Page, sandbox: Running,
 
 
 def test_a_file_that_is_too_large_is_told_before_the_server_is_asked(
-    scriptless: Page, sandbox: Running, browsers: Browsers
+    scriptless: Page, sandbox: Running, browsers: Browsers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browsers.statuses = {422}
+    monkeypatch.setitem(SHAPES["policies"], "maxFileSizeMb", 0.5)
     scriptless.goto("/files")
-    upload(scriptless, file("film.mp4", 10 * MEGABYTE + 1))
+    upload(scriptless, file("film.mp4", MEGABYTE // 2 + 1))
 
-    expect_description(scriptless.get_by_label("File", exact=True), "Your server takes files up to 10 MB")
+    expect_description(scriptless.get_by_label("File", exact=True), "Your server takes files up to 0.5 MB")
     assert not uploads(sandbox)
 
 
 # With JavaScript only.
 
 
-def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(alice: Page, sandbox: Running) -> None:
+def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(alice: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHAPES["policies"], "maxFileSizeMb", 0.5)
     alice.goto("/files")
     field = alice.get_by_label("File", exact=True)
-    field.set_input_files(file("film.mp4", 10 * MEGABYTE + 1))
-    expect(alice.get_by_role("alert")).to_contain_text("Your server takes files up to 10 MB; this one is larger.")
+    field.set_input_files(file("film.mp4", MEGABYTE // 2 + 1))
+    expect(alice.get_by_role("alert")).to_contain_text("Your server takes files up to 0.5 MB; this one is larger.")
     expect_description(field, "this one is larger")
     check(alice)
 
@@ -221,7 +223,7 @@ def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(alice: Page, sand
     expect(field).to_be_focused()
     assert requests == []
 
-    field.set_input_files(file("short.mp4", MEGABYTE))
+    field.set_input_files(file("short.mp4", MEGABYTE // 2))
     expect(alice.get_by_role("alert")).to_have_text("")
     expect(field).not_to_have_attribute("aria-invalid", "true")
     alice.get_by_role("button", name="Upload", exact=True).click()
@@ -235,9 +237,9 @@ def slow_down(page: Page, bytes_per_second: int) -> None:
 
 def test_how_much_is_sent_is_shown_and_said(alice: Page, sandbox: Running) -> None:
     alice.goto("/files")
-    slow_down(alice, 2 * MEGABYTE)
+    slow_down(alice, MEGABYTE // 2)
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 1
-    upload(alice, file("film.mp4", 4 * MEGABYTE))
+    upload(alice, file("film.mp4", MEGABYTE))
 
     said = alice.locator(".sending").get_by_role("status")
     expect(said).to_have_text(re.compile("^[1-9]0% sent$"))
