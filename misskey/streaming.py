@@ -75,7 +75,8 @@ class Stream:
             if error := self._protocol.handshake_exc:
                 raise self._refusal(error) from None
             stack.callback(self._say_goodbye)
-            self._protocol.send_text(json.dumps({"type": "connect", "body": _HOME_TIMELINE}).encode())
+            if self._protocol.state is State.OPEN:  # else what came along with the handshake ended it already
+                self._protocol.send_text(json.dumps({"type": "connect", "body": _HOME_TIMELINE}).encode())
             self._send()
             self._heard = time.monotonic()
             self._open = stack.pop_all()

@@ -355,13 +355,26 @@ def test_a_note_may_come_in_pieces_with_a_ping_between_them(make_client: MakeCli
         assert outcome(make_client(server)) == {"text": "in pieces"}
 
 
-def test_a_note_that_comes_along_with_the_handshake_is_not_lost(make_client: MakeClient) -> None:
+def opens_with(piece: bytes) -> Behaviour:
+    """Send ``piece`` along with the handshake."""
+
     def eager(caller: Caller) -> None:
-        send, caller.send = caller.send, lambda *head: send(*head, frame(event(NOTE)))  # type: ignore[method-assign]
+        send, caller.send = caller.send, lambda *head: send(*head, piece)  # type: ignore[method-assign]
         opens(Caller.hold)(caller)
 
-    with serve(eager) as server:
+    return eager
+
+
+def test_a_note_that_comes_along_with_the_handshake_is_not_lost(make_client: MakeClient) -> None:
+    with serve(opens_with(frame(event(NOTE)))) as server:
         assert outcome(make_client(server)) == NOTE
+
+
+@pytest.mark.parametrize("name", ["a farewell", "no such opcode"])
+def test_what_ends_the_stream_may_come_along_with_the_handshake(make_client: MakeClient, name: str) -> None:
+    sent, error = ENDS[name]
+    with serve(opens_with(sent)) as server, pytest.raises(error):
+        outcome(make_client(server))
 
 
 def test_a_token_that_the_server_repeats_is_masked(make_client: MakeClient) -> None:
