@@ -41,6 +41,7 @@ from web import (
     console,
     dashboard,
     error_pages,
+    health,
     languages,
     live,
     media,
@@ -79,7 +80,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     shown.init_app(app)
     error_pages.init_app(app)
     app.register_blueprint(journey)
-    for room in (about, dashboard, posting, uploads, live, media, console, account_page, languages):
+    for room in (about, dashboard, posting, uploads, live, media, console, account_page, languages, health):
         app.register_blueprint(room.pages)
     return app
 
@@ -183,52 +184,6 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     return page, problem.status, {"Retry-After": str(problem.retry_after)}
 
 
-@journey.post("/accounts/<public_id>/switch")
-def switch(public_id: str) -> ResponseReturnValue:
-    """Use another of this browser's accounts."""
-    account = accounts.named(public_id)
-    if not account:
-        return error_pages.answer(_NOT_HERE)
-    accounts.enter(account.key)
-    return redirect(url_for("dashboard.shell"), 303)
-
-
-@journey.post("/signout")
-def signout() -> ResponseReturnValue:
-    """Sign an account out, with ``all`` every one in this browser, and tell that the tokens live on."""
-    if "all" in request.form:
-        accounts.leave_all()
-    elif account := accounts.asked():
-        accounts.leave(account)
-    return redirect(url_for("journey.home"), 303)
-
-
-@journey.post("/signout/everywhere")
-def signout_everywhere() -> ResponseReturnValue:
-    """Sign an account out in every browser at once."""
-    account = accounts.asked()
-    if not account:
-        return error_pages.answer(_NOT_HERE)
-    accounts.leave(account, everywhere=True)
-    return redirect(url_for("journey.home"), 303)
-
-
-@journey.get("/healthz")
-def healthz() -> ResponseReturnValue:
-    """Tell that the process answers."""
-    return "ok\n", {"Content-Type": "text/plain; charset=utf-8"}
-
-
-@journey.get("/readyz")
-def readyz() -> ResponseReturnValue:
-    """Tell that the token store can be written and read too."""
-    store = accounts.store()
-    store.put("ready?", "yes", 60)
-    if store.get("ready?") != "yes":
-        raise token_store.StoreUnavailable("a value was not there a moment later")
-    return "ready\n", {"Content-Type": "text/plain; charset=utf-8"}
-
-
 _OTHER_BROWSER = Problem(
     400,
     _l("This sign-in began in another browser"),
@@ -241,7 +196,6 @@ _USED = Problem(
     _l("This sign-in is over"),
     _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
 )
-_NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))
 _EXPIRED = Problem(
     410,
     _l("This sign-in took too long"),

@@ -1,14 +1,16 @@
-"""The page about an account: where it is signed in, what it may do, and signing out."""
+"""Whose account is in use: the page about it, switching to another one, and signing out."""
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
 
 from misskey import PERMISSIONS
 
-from . import accounts
+from . import accounts, error_pages
 from .accounts import Account, login_required
+from .error_pages import Problem
 
 pages = Blueprint("account", __name__)
 
@@ -24,3 +26,36 @@ def show(account: Account) -> ResponseReturnValue:
         permissions=[PERMISSIONS[name] for name in account.permissions or () if name in PERMISSIONS],
         days=accounts.settings().session_days,
     )
+
+
+@pages.post("/accounts/<public_id>/switch")
+def switch(public_id: str) -> ResponseReturnValue:
+    """Use another of this browser's accounts."""
+    account = accounts.named(public_id)
+    if not account:
+        return error_pages.answer(_NOT_HERE)
+    accounts.enter(account.key)
+    return redirect(url_for("dashboard.shell"), 303)
+
+
+@pages.post("/signout")
+def signout() -> ResponseReturnValue:
+    """Sign an account out, with ``all`` every one in this browser, and tell that the tokens live on."""
+    if "all" in request.form:
+        accounts.leave_all()
+    elif account := accounts.asked():
+        accounts.leave(account)
+    return redirect(url_for("journey.home"), 303)
+
+
+@pages.post("/signout/everywhere")
+def signout_everywhere() -> ResponseReturnValue:
+    """Sign an account out in every browser at once."""
+    account = accounts.asked()
+    if not account:
+        return error_pages.answer(_NOT_HERE)
+    accounts.leave(account, everywhere=True)
+    return redirect(url_for("journey.home"), 303)
+
+
+_NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))
