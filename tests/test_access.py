@@ -159,7 +159,7 @@ def test_a_panel_as_a_page_of_its_own(alice: Page, sandbox: Running, browsers: B
 def test_a_note(alice: Page, sandbox: Running, browsers: Browsers) -> None:
     browsers.statuses = {422, 502}
     alice.get_by_role("button", name="Post").click()
-    expect_description(alice.get_by_label("Your note"), "Write something first.")
+    expect_description(alice.get_by_label("Your note"), "Write something or add a file first.")
     check(alice)
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
@@ -183,7 +183,7 @@ def test_too_often(browsers: Browsers, sandbox: Running, make_app: Callable[...,
         page.goto("/")
         page.get_by_role("button", name="Continue to my server").click()
 
-        expect(page.get_by_role("alert")).to_contain_text("That was a bit too often")
+        expect(page.get_by_role("alert")).to_contain_text("Too many tries")
         check(page)
 
 

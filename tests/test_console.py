@@ -193,7 +193,7 @@ def test_a_call_is_sent_and_its_answer_shown(alice: Visitor, sandbox: Running) -
     assert answer.status_code == 200
     assert "Answer of notes/local-timeline: 200" in answer.text
     assert re.search(r"<dd>\d+ ms</dd>", answer.text)
-    assert re.search(r"<dd>[\d.,]+ (bytes|kB)</dd>", answer.text)
+    assert re.search(r"<dd>[\d.,]+\s(bytes|kB)</dd>", answer.text)
     assert '<span class="nt">"createdAt"</span>' in answer.text
     assert "{\n  &#34;limit&#34;: 1\n}</textarea>" in answer.text
     assert called(sandbox, "notes/local-timeline") == 1
@@ -419,7 +419,7 @@ def test_a_call_of_which_nothing_is_known_keeps_its_text(alice: Visitor, app: Fl
     answer = send(alice, "notes/create", '{"text": "kept"}', draft=name)
 
     assert answer.status_code == 502
-    assert "What came of this call is not known" in answer.text
+    assert "The result of this call is not known" in answer.text
     assert "kept" in answer.text
 
 

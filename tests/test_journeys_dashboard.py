@@ -107,7 +107,7 @@ def test_a_permission_that_was_not_asked_for_is_asked_for_later(page: Page, sand
     notifications = page.locator("#notifications")
     expect(notifications).to_contain_text("“See your notifications”")
 
-    notifications.get_by_role("button", name="Ask for this permission").click()
+    notifications.get_by_role("button", name="Sign in again with this permission").click()
     for permission in DEMO:
         expect(page.get_by_text(permission)).to_be_visible()
     decide(page)
@@ -216,7 +216,7 @@ def test_an_empty_note_is_told_beside_the_field(alice: Page, browsers: Browsers)
     alice.get_by_label("Content warning").fill("Careful")
     alice.get_by_role("button", name="Post").click()
 
-    expect_description(alice.get_by_label("Your note"), "Write something first.")
+    expect_description(alice.get_by_label("Your note"), "Write something or add a file first.")
     expect(alice.get_by_label("Your note")).to_be_focused()
     expect(alice.get_by_label("Content warning")).to_have_value("Careful")
 

@@ -109,7 +109,7 @@ def test_files_are_shown_with_their_descriptions() -> None:
 
     assert 'alt="A cat on a wall"' in page
     assert 'src="/media?of=' in page
-    assert "1.5 kB" in page
+    assert "1.5\u00a0kB" in page
     assert 'href="https://misskey.example/cat.png"' in page
 
 
@@ -190,7 +190,7 @@ def test_reactions_are_counted_the_most_frequent_first() -> None:
     [
         ({"visibility": "home"}, "Home timelines only"),
         ({"visibility": "followers"}, "Followers only"),
-        ({"visibility": "specified"}, "Only for those it names"),
+        ({"visibility": "specified"}, "Only for the people it is addressed to"),
         ({"localOnly": True}, "This server only"),
         ({"replyId": "9other"}, "A reply"),
         ({"createdAt": None}, "This note"),

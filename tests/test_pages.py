@@ -106,7 +106,7 @@ def test_who_is_asked_to_wait_keeps_what_was_typed(
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert 'value="typed with care"' in answer.text
-    assert "That was a bit too often" in answer.text
+    assert "Too many tries" in answer.text
     assert "Wait 60 seconds" in answer.text
 
 

@@ -30,7 +30,7 @@ def calls(sandbox: Running) -> list[str]:
     [
         ("timeline", ["did you water the plants?", "How the film ends", "ラーメン", "3 votes", "bob</bdi> renoted"]),
         ("notifications", ["bob mentioned you", "An app was allowed to use your account"]),
-        ("drive", ["evening.png", "384 bytes", "500 bytes of 104.9 MB used", "<meter"]),
+        ("drive", ["evening.png", "384\u00a0bytes", "500\u00a0bytes of 104.9\u00a0MB used", "<meter"]),
     ],
 )
 def test_a_panel_shows_what_the_server_has(alice: Visitor, panel: str, words: list[str]) -> None:
@@ -187,7 +187,7 @@ def test_with_no_permission_at_all_everything_can_be_asked_for(visitor: Visitor)
     visitor.allow(session_id, permissions=list(IDENTITY_ONLY))
     visitor.get(f"/callback?session={session_id}")
 
-    assert visitor.get("/dashboard").text.count("Ask for this permission") >= 4
+    assert visitor.get("/dashboard").text.count("Sign in again with this permission") >= 4
     assert visitor.get("/dashboard/server").status_code == 200
 
 

@@ -89,7 +89,7 @@ def test_a_double_click_posts_one_note(alice: Visitor, app: Flask, sandbox: Runn
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"text": "  \n "}, "Write something first"),
+        ({"text": "  \n "}, "Write something or add a file first"),
         ({"text": "x" * 3001}, "longer than 3000 characters"),
         ({"text": "x", "cw": "w" * 101}, "longer than 100 characters"),
         ({"text": "x", "visibility": "nobody"}, "Not a valid choice"),

@@ -137,7 +137,7 @@ def coloured(text: str) -> Markup:
 
 _NOT_KNOWN = error_pages.Problem(
     502,
-    _l("What came of this call is not known"),
+    _l("The result of this call is not known"),
     _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),
 )
 _FACTS = {"native_only": NATIVE_ONLY, "upload": UPLOAD, "empty": EMPTY}

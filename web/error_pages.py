@@ -98,7 +98,7 @@ def of_server(error: MisskeyError) -> Problem:
 def too_many(error: RateLimitExceeded) -> Problem:
     """Return how long a visitor has to wait who asked too often."""
     seconds = error.limit.limit.get_expiry()
-    return Problem(429, _l("That was a bit too often"), wait_words(seconds), "back", seconds)
+    return Problem(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
 
 
 #: Title and words for an error, by the first of its kinds that is here.
@@ -121,7 +121,10 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
     ),
     AnswerTooLarge: (
         _l("%(host)s sends too much"),
-        _l("Its answer is longer than any Misskey server’s, so it was not read to the end."),
+        _l(
+            "Its answer is longer than any Misskey server’s, so it was not read to the end. "
+            "Check the name, or try later."
+        ),
     ),
     TransportError: (
         _l("%(host)s can’t be reached"),
@@ -232,6 +235,9 @@ def _broken(error: Exception) -> ResponseReturnValue:
     current_app.logger.error("%s failed", request.endpoint, exc_info=error)
     return answer(
         Problem(
-            500, _l("Something broke on our side"), _l("It was noted. Try again; if it stays, tell the host."), "retry"
+            500,
+            _l("Something broke on our side"),
+            _l("It was noted. Try again; if it happens again, tell whoever runs this site."),
+            "retry",
         )
     )

@@ -290,7 +290,7 @@ class NoteForm(Form):
 
     def validate_text(self, field: Field) -> None:
         if not ((field.data or "").strip() or self.files.data or self.file_id.data):
-            raise ValidationError(_l("Write something first."))
+            raise ValidationError(_l("Write something or add a file first."))
 
     def validate_files(self, field: Files) -> None:
         if len(field.data) + len(self.file_id.data) > MOST_FILES:

@@ -40,7 +40,7 @@ MOST_AT_ONCE = 4  # of one account in this process; a tab that nobody looks at c
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
 
 _NOT_IN_USE = _l("This account is signed out or no longer the one in use here. Reload the page.")
-_TOO_MANY = _l("Live in too many places at once, so it stopped here.")
+_TOO_MANY = _l("Live notes are open in too many places. Close one, then reload this page.")
 _lock = Lock()
 
 

@@ -21,7 +21,7 @@ from .shown import line, moment
 #: What happened, by the notification's type; ``who`` is a name.
 _BY_SOMEBODY = {
     "follow": _l("%(who)s follows you"),
-    "followRequestAccepted": _l("%(who)s lets you follow"),
+    "followRequestAccepted": _l("%(who)s accepted your follow request"),
     "mention": _l("%(who)s mentioned you"),
     "note": _l("%(who)s posted"),
     "quote": _l("%(who)s quoted you"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from babel.units import format_unit
 from flask import Flask
@@ -64,7 +64,9 @@ def file_size(value: Any) -> str:
     for unit, divisor in (("byte", 1), ("kilobyte", 10**3), ("megabyte", 10**6), ("gigabyte", 10**9)):
         if value < divisor * 1000 or unit == "gigabyte":
             break
-    return str(format_unit(round(value / divisor, 1), unit, "long" if unit == "byte" else "short", locale=get_locale()))
+    length: Literal["long", "short"] = "long" if unit == "byte" else "short"
+    said = str(format_unit(round(value / divisor, 1), unit, length, locale=get_locale()))
+    return said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def web_address(value: Any, server: Server) -> str:
