@@ -147,6 +147,20 @@ def test_no_answer_of_another_shape_breaks_a_panel(alice: Visitor, app: Flask, p
         assert alice.get(f"/dashboard/{panel}").status_code in (200, 502)
 
 
+@pytest.mark.parametrize("panel", ["timeline", "notifications", "drive"])
+def test_a_server_that_sends_more_than_was_asked_for_holds_nobody_up(alice: Visitor, app: Flask, panel: str) -> None:
+    store, (key,) = app.extensions["token_store"], alice.cookie()["accounts"]
+    note = {"id": "a", "user": {"id": "a", "username": "a"}, "name": "a", "type": "test"}
+    with serve(says([note] * 10_000)) as server:
+        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(server.origin,))
+        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": server.origin}), 60)
+
+        part = alice.get(f"/dashboard/{panel}", headers=FRAGMENT).text
+
+    assert 1 <= part.count("<li") <= 10
+    assert "until=a" in part
+
+
 def test_a_panel_whose_permission_was_not_asked_for_offers_to_ask(visitor: Visitor, sandbox: Running) -> None:
     session_id = visitor.begin(permission=["read:account"])
     visitor.allow(session_id, permissions=["read:account"])
