@@ -53,6 +53,7 @@ def test_every_object_is_read_as_it_is(value: dict[str, object]) -> None:
         ('{"a": 1e999}', "longer than any server reads"),
         ('{"a": ' + "1" * 301 + "}", "longer than any server reads"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "“c” is there twice"),
+        (r'{"\ud800": 1, "\ud800": 2}', "“?” is there twice"),  # half a surrogate pair, which no page can hold
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(app: Flask, text: str, words: str) -> None:
