@@ -33,7 +33,7 @@ SILENCE_SECONDS = 60.0  # pinged after half of it, a server that lives has long 
 SEND_SECONDS = 5.0  # what is sent is short: it waits only for a server that has stopped reading
 MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their reactions has less than 100 KiB
 TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
-FRAME_BYTES = 256  # what a frame counts for, however small: handling it takes as much time
+FRAME_BYTES = 8 * 1024  # what a frame counts for, however small: drawing a note takes milliseconds
 
 _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
 

@@ -438,6 +438,19 @@ def test_a_flood_ends_the_stream(make_client: MakeClient, piece: bytes) -> None:
         outcome(make_client(server), tick_seconds=600)
 
 
+def test_small_notes_count_for_the_time_that_a_page_takes_to_draw_them(make_client: MakeClient) -> None:
+    notes: list[object] = []
+    flood = frame(event(NOTE)) * 100
+    with (
+        serve(opens(lambda caller: caller.pour(flood))) as server,
+        pytest.raises(AnswerTooLarge, match="without end"),
+        Stream(make_client(server)) as stream,
+    ):
+        notes.extend(stream)  # keeps those before the error
+
+    assert len(notes) < 300
+
+
 def test_a_flood_does_not_keep_the_ticks_away(make_client: MakeClient) -> None:
     def steady(caller: Caller) -> None:
         while True:
