@@ -98,6 +98,13 @@ def test_nothing_in_a_copied_call_is_invisible() -> None:
         assert not set(code) & set("\u2028\u2029\u202e\x85\x00\x7f\ufeff")
 
 
+def test_a_long_name_does_not_blow_a_call_up() -> None:
+    params = {"x" * 9900: [0] * 5000}
+
+    for code in snippets.of_call("https://misskey.example/api/i", params).values():
+        assert len(code) < 200_000
+
+
 def test_half_a_surrogate_pair_can_be_shown() -> None:
     for code in snippets.of_call("https://misskey.example/api/i", {"text": "\ud83d"}).values():
         assert "\\ud83d" in code.encode().decode()

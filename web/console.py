@@ -79,6 +79,7 @@ def send(account: Account) -> ResponseReturnValue:
 
 
 @pages.get("/console/<uuid:draft>")
+@calls
 @login_required
 def answer(account: Account, draft: UUID) -> ResponseReturnValue:
     """Show what came of a call that was made a moment ago.

@@ -6,12 +6,12 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from pprint import pformat
 from textwrap import indent
 from typing import Any
 
 TOKEN = "YOUR_ACCESS_TOKEN"  # noqa: S105 - stands where the token goes
 FILE = "YOUR_FILE"
+LINE_CHARACTERS = 100
 # What can't be seen, or turns a line around: JSON and JavaScript may escape it inside texts, and nowhere else is it.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
@@ -30,7 +30,7 @@ def of_call(url: str, params: Mapping[str, Any]) -> dict[str, str]:
         "import requests\n\n"
         "answer = requests.post(\n"
         f'    "{url}",\n'
-        f"    json={_python(body, 9)},\n"
+        f"    json={_python(body, 4)},\n"
         "    timeout=30,\n"
         ")\n"
         "print(answer.status_code, answer.text)\n"
@@ -57,7 +57,7 @@ def of_upload(url: str, params: Mapping[str, Any]) -> dict[str, str]:
         f'with open("{FILE}", "rb") as file:\n'
         "    answer = requests.post(\n"
         f'        "{url}",\n'
-        f"        data={_python(fields, 13)},\n"
+        f"        data={_python(fields, 8)},\n"
         '        files={"file": file},\n'
         "        timeout=60,\n"
         "    )\n"
@@ -74,7 +74,17 @@ def of_upload(url: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _python(value: Any, columns: int) -> str:
-    return indent(pformat(value, width=100, sort_dicts=False), " " * columns).lstrip()
+    """Return a literal; unlike pprint's, its lines begin where the depth says, however long the names are."""
+    text = repr(value)
+    if len(text) <= LINE_CHARACTERS - columns or not isinstance(value, dict | list) or not value:
+        return text
+    margin, inner = " " * columns, columns + 4
+    if isinstance(value, dict):
+        rows = [f"{name!r}: {_python(one, inner)}" for name, one in value.items()]
+    else:
+        rows = [_python(one, inner) for one in value]
+    lines = "".join(f"{margin}    {row},\n" for row in rows)
+    return f"{{\n{lines}{margin}}}" if isinstance(value, dict) else f"[\n{lines}{margin}]"
 
 
 def _javascript(value: Any, columns: int) -> str:
