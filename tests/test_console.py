@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 from misskey import NATIVE_ONLY, UPLOAD
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
-from tests.hostile import Behaviour, Hostile, answers, echoes, says, serve
+from tests.hostile import Behaviour, Caller, Hostile, answers, echoes, http, says, serve
 from web.forms import is_endpoint
 
 FRAGMENT = {"HX-Request": "true"}
@@ -373,6 +373,28 @@ def test_a_call_can_be_copied_without_the_token(alice: Visitor, sandbox: Running
 
 
 # Once.
+
+
+def test_who_signs_out_during_a_call_leaves_no_history_behind(alice: Visitor, app: Flask) -> None:
+    store, (key,) = app.extensions["token_store"], alice.cookie()["accounts"]
+
+    def signs_out(caller: Caller) -> None:
+        caller.request()
+        store.delete(key)
+        caller.send(http(200, b"{}"))
+
+    with at(signs_out, alice, app):
+        alice.post("/console", {"draft": draft(), "endpoint": "i", "params": "{}"})
+
+    assert store.get(f"console {key}") is None
+
+
+def test_what_is_kept_of_a_call_is_as_small_as_its_letters(alice: Visitor, app: Flask) -> None:
+    store, (key,), sent = app.extensions["token_store"], alice.cookie()["accounts"], draft()
+    with at(says({"text": "愛" * 30_000}), alice, app):
+        alice.post("/console", {"draft": sent, "endpoint": "i", "params": "{}"})
+
+    assert len(store.get(f"console {key} {sent}").encode()) < 70_000
 
 
 def test_a_form_sent_twice_makes_one_call(alice: Visitor, sandbox: Running) -> None:

@@ -196,7 +196,7 @@ def _call(account: Account, form: ConsoleForm) -> str:
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
     _remember_call(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
     values = masked(form.values, account.token)
-    return json.dumps(call | {"values": values, "exchange": asdict(exchange), "failure": failure})
+    return json.dumps(call | {"values": values, "exchange": asdict(exchange), "failure": failure}, ensure_ascii=False)
 
 
 def _kept(account: Account, draft: str) -> str:
@@ -213,6 +213,8 @@ def _history(account: Account) -> list[dict[str, Any]]:
 
 
 def _remember_call(account: Account, call: dict[str, Any]) -> None:
+    if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
+        return
     history = [call, *_history(account)][:MOST_CALLS]
     while len(text := json.dumps(history)) > HISTORY_CHARACTERS:
         history.pop()

@@ -124,7 +124,7 @@ def once(kind: str, account: Account, form: Any, files: list[FileStorage], work:
     seconds = sum(accounts.transport().longest_upload(file_bytes(file)) for file in files)
 
     def done() -> str:
-        return json.dumps([work(), [asdict(entry) for entry in accounts.exchanges()]])
+        return json.dumps([work(), [asdict(entry) for entry in accounts.exchanges()]], ensure_ascii=False)
 
     name, working_seconds = _result_name(kind, account, form.draft.data), WORKING_SECONDS + int(seconds)
     kept = do_once(accounts.store(), name, done, RESULT_SECONDS, working_seconds=working_seconds, owner=account.owner)
