@@ -290,7 +290,7 @@ def test_a_great_answer_is_shown_in_part(alice: Visitor, app: Flask) -> None:
     with at(says(["x" * 50] * 20_000), alice, app):
         answer = send(alice, "i")
 
-    assert "1.1 MB" in answer.text
+    assert "1.1\u00a0MB" in answer.text
     assert "Only the beginning is shown." in answer.text
     assert len(answer.text) < 200_000
 
