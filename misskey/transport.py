@@ -83,8 +83,11 @@ class Transport:
         *,
         body: bytes | MultipartBody | None = None,
         headers: Mapping[str, str] | None = None,
+        body_bytes: int | None = None,
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
+
+        ``body_bytes`` is a smaller limit for this answer's body.
 
         Raises a :class:`~misskey.errors.TransportError`, or :class:`~misskey.errors.InvalidAnswer` for a body that
         can't be unpacked.
@@ -95,7 +98,8 @@ class Transport:
         if isinstance(body, MultipartBody):
             step, total = self._upload_seconds, self.longest_upload(len(body))
         try:
-            with Exchange(server, self._names, total, self.body_bytes) as exchange, _translated(exchange):
+            most = self.body_bytes if body_bytes is None else body_bytes
+            with Exchange(server, self._names, total, most) as exchange, _translated(exchange):
                 response = self._session.request(
                     method,
                     url,
@@ -107,7 +111,7 @@ class Transport:
                     proxies=requests.utils.get_environ_proxies(url),
                 )
                 with response:
-                    content = self._read(server, response)
+                    content = _read(server, response, most)
                 milliseconds = round((time.monotonic() - started) * 1000)
                 return Answer(response.status_code, response.headers, content, milliseconds)
         finally:  # not sooner: a connection in use is in no pool and would be overlooked
@@ -140,15 +144,16 @@ class Transport:
         self._session.close()
         self._names.close()
 
-    def _read(self, server: Server, response: requests.Response) -> bytes:
-        if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
-            raise InvalidAnswer(server.host, "gave an answer that was packed twice", status=response.status_code)
-        content = bytearray()
-        while chunk := response.raw.read(CHUNK_BYTES, decode_content=True):
-            content += chunk
-            if len(content) > self.body_bytes:
-                raise AnswerTooLarge(server.host, f"sent more than {self.body_bytes} bytes")
-        return bytes(content)
+
+def _read(server: Server, response: requests.Response, most: int) -> bytes:
+    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
+        raise InvalidAnswer(server.host, "gave an answer that was packed twice", status=response.status_code)
+    content = bytearray()
+    while chunk := response.raw.read(CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > most:
+            raise AnswerTooLarge(server.host, f"sent more than {most} bytes")
+    return bytes(content)
 
 
 def _ca_bundle() -> str | bool:

@@ -53,7 +53,7 @@ def test_a_stream_is_sent_as_it_comes(app: Flask, visitor: Visitor, kind: str) -
 
         return Response(events(), content_type=kind)
 
-    app.view_functions["journey.healthz"] = stream
+    app.view_functions["health.healthz"] = stream
 
     with visitor.get("/healthz", headers=ZIPPED) as answer:
         assert "Content-Encoding" not in answer.headers
@@ -68,6 +68,8 @@ def test_a_page_with_secrets_tells_other_sites_nothing_by_its_length(visitor: Vi
     assert encoding(visitor, "/signin?host=guess", **{"Sec-Fetch-Site": "same-site"}) is None
     assert encoding(visitor, "/signin", **{"Sec-Fetch-Site": "same-origin"}) == "br"
     assert encoding(visitor, "/signin", **{"Sec-Fetch-Site": "none"}) == "br"
+    assert encoding(visitor, "/signin?host=guess") is None  # a browser that does not tell
+    assert encoding(visitor, "/signin") == "br"
     assert encoding(visitor, "/static/app.css", **{"Sec-Fetch-Site": "cross-site"}) == "br"
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from werkzeug.test import TestResponse
 
-from sandbox import Misbehaviour, Running
+from sandbox import Running
 from tests.cast import Visitor
 from tests.hostile import Behaviour, answers, says, serve
-from web.media import picture
+from web import accounts
+from web.media import LARGEST_BYTES, picture
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 20
 
 
-def address(app: Flask, url: object) -> str:
-    with app.test_request_context():
+def address(visitor: Visitor, url: object) -> str:
+    """Where the app shows a picture to somebody."""
+    with visitor.app.test_request_context():
+        g.accounts = [found for key in visitor.cookie().get("accounts", []) if (found := accounts.load(key))]
         return picture(url)
 
 
@@ -26,7 +30,7 @@ def test_a_page_shows_portraits_through_the_app(alice: Visitor) -> None:
     page = alice.get("/dashboard/timeline").text
     (first, *_) = re.findall(r'<img src="(/media[^"]+)" alt=""', page)
 
-    answer = alice.get(first)
+    answer = alice.get(html.unescape(first))
 
     assert answer.status_code == 200
     assert answer.content_type == "image/png"
@@ -59,9 +63,10 @@ def test_the_kind_is_what_the_picture_is_not_what_the_server_says(
         answers(200, b"<html>", "Content-Type: image/png"),
         answers(200, b""),
         answers(404, PNG),
+        answers(200, PNG + bytes(LARGEST_BYTES)),
         says({"error": {}}),
     ],
-    ids=["svg", "html", "nothing", "not found", "json"],
+    ids=["svg", "html", "nothing", "not found", "too large", "json"],
 )
 def test_what_is_no_picture_is_not_passed_on(alice: Visitor, app: Flask, behaviour: Behaviour) -> None:
     assert fetch(alice, app, behaviour).status_code == 502
@@ -74,7 +79,7 @@ def fetch(visitor: Visitor, app: Flask, behaviour: Behaviour) -> TestResponse:
         (key,) = visitor.cookie()["accounts"]
         store = app.extensions["token_store"]
         store.put(key, store.get(key).replace(visitor.sandbox.origin, hostile.origin), 60)
-        return visitor.get(address(app, f"{hostile.origin}/files/a%20b.png?x=1#y"))
+        return visitor.get(address(visitor, f"{hostile.origin}/files/a%20b.png?x=1#y"))
 
 
 @pytest.mark.parametrize(
@@ -97,8 +102,9 @@ def fetch(visitor: Visitor, app: Flask, behaviour: Behaviour) -> TestResponse:
         "https://[/a.png",
     ],
 )
-def test_addresses_that_the_app_would_not_go_to_are_no_pictures(app: Flask, url: object) -> None:
-    assert address(app, url) == ""
+def test_addresses_that_the_app_would_not_go_to_are_no_pictures(alice: Visitor, url: object) -> None:
+    assert address(alice, url) == ""
+    assert address(alice, "https://misskey.example/a.png") != ""
 
 
 def test_only_addresses_that_a_page_signed_are_fetched(alice: Visitor, sandbox: Running) -> None:
@@ -110,8 +116,15 @@ def test_only_addresses_that_a_page_signed_are_fetched(alice: Visitor, sandbox: 
     assert len(sandbox.requests) == before
 
 
-def test_a_picture_needs_an_account(visitor: Visitor, app: Flask) -> None:
-    assert visitor.get(address(app, "https://misskey.example/a.png")).status_code == 303
+def test_a_picture_is_for_the_account_whose_page_shows_it(alice: Visitor, visitor: Visitor, sandbox: Running) -> None:
+    place = address(alice, f"{sandbox.origin}/files/none")
+    assert address(visitor, f"{sandbox.origin}/files/none") == ""
+    assert visitor.get(place).status_code == 303
+
+    visitor.sign_in("bob")
+    assert visitor.get(place).status_code == 401
+    of_bob = address(visitor, f"{sandbox.origin}/files/none").partition("&")[0]
+    assert visitor.get(f"{of_bob}&{place.partition('&')[2]}").status_code == 404
 
 
 def test_another_private_server_is_not_looked_at(alice: Visitor, app: Flask) -> None:
@@ -119,10 +132,9 @@ def test_another_private_server_is_not_looked_at(alice: Visitor, app: Flask) -> 
         both = (inner.origin, alice.sandbox.origin)
         app.extensions["settings"] = replace(app.extensions["settings"], private_servers=both)
 
-        assert alice.get(address(app, f"{inner.origin}/x.png")).status_code == 404
+        assert alice.get(address(alice, f"{inner.origin}/x.png")).status_code == 404
         assert inner.connections == 0
 
 
-def test_a_server_in_trouble_is_told(alice: Visitor, app: Flask, sandbox: Running) -> None:
-    sandbox.world.misbehaviour = Misbehaviour.NONE
-    assert alice.get(address(app, f"{sandbox.origin}/files/none")).status_code == 502
+def test_a_picture_that_is_not_there_is_told(alice: Visitor, sandbox: Running) -> None:
+    assert alice.get(address(alice, f"{sandbox.origin}/files/none")).status_code == 502

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask, render_template
+from flask import Flask, g, render_template
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
@@ -36,8 +36,9 @@ SENT: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def request_of_a_visitor(app: Flask) -> Iterator[None]:
-    """Pictures' addresses are signed by the app that answers."""
+    """Pictures' addresses are signed by the app that answers, for whom it answers."""
     with app.test_request_context():
+        g.accounts = [ALICE]
         yield
 
 
@@ -108,7 +109,7 @@ def test_files_are_shown_with_their_descriptions() -> None:
     page = shown(read(text=None, files=[sent | url]))
 
     assert 'alt="A cat on a wall"' in page
-    assert 'src="/media?of=' in page
+    assert 'src="/media?account=' in page
     assert "1.5\u00a0kB" in page
     assert 'href="https://misskey.example/cat.png"' in page
 

@@ -68,7 +68,7 @@ def test_a_file_is_uploaded_and_shown(alice: Visitor, sandbox: Running) -> None:
     file = drive(sandbox)["空の色 “evening”.txt"]
     assert (file["size"], file["comment"], file["isSensitive"]) == (13, "An evening sky", True)
     page = alice.get(answer.location).text
-    for words in ("Uploaded", "空の色 “evening”.txt", "13 Bytes", f'href="{file["url"]}"', "/dashboard/drive?account="):
+    for words in ("Uploaded", "空の色 “evening”.txt", "13\u00a0bytes", f'href="{file["url"]}"', "/dashboard/drive?account="):
         assert words in page
 
 
@@ -304,7 +304,7 @@ def test_what_the_server_says_of_a_file_is_data(alice: Visitor, app: Flask, url:
     with elsewhere(alice, app, says(said)):
         page = alice.get(upload(alice).location).text
 
-    assert "&lt;b&gt;name&lt;/b&gt;</bdi> (7 Bytes)" in page
+    assert "&lt;b&gt;name&lt;/b&gt;</bdi> (7\u00a0bytes)" in page
     assert "Open the file" not in page
 
 

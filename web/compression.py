@@ -34,6 +34,8 @@ def _would_tell_secrets() -> bool:
 
     A page can repeat words of its address beside a secret, such as the id of a sign-in under way. Compressed, its
     length would tell a listener on the network how well those words guess the secret (https://www.breachattack.com).
-    Guessing takes many requests that another site makes the browser send. Browsers tell where a request comes from.
+    Guessing takes many requests that another site makes the browser send. Browsers tell where a request comes from;
+    of those that are too old for that, the ones with words in their address count.
     """
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none") and bool(request.cookies)
+    usual = "cross-site" if request.query_string else "none"
+    return request.headers.get("Sec-Fetch-Site", usual) not in ("same-origin", "none") and bool(request.cookies)

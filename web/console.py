@@ -25,7 +25,7 @@ from misskey.client import masked
 
 from . import accounts, error_pages, snippets
 from .accounts import Account, login_required
-from .dashboard import calls
+from .dashboard import calls, results
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
 from .once import RESULT_SECONDS, do_once
 from .shown import line
@@ -64,13 +64,15 @@ def page(account: Account) -> ResponseReturnValue:
 
 @pages.post("/console")
 @calls
+@results
 @login_required
 def send(account: Account) -> ResponseReturnValue:
     """Make a call and show what came of it; a form that is sent twice makes one call."""
     form = ConsoleForm()
-    if "show" in request.form or "insert" in request.form:
+    is_valid = form.validate_on_submit()
+    if ("show" in request.form or "insert" in request.form) and not form.csrf_token.errors:
         return _show_parameters(account, form)
-    if not form.validate_on_submit():
+    if not is_valid:
         return _console(account, form), 422
     name, owner = _kept(account, form.draft.data), account.owner
     if do_once(accounts.store(), name, lambda: _call(account, form), RESULT_SECONDS, owner=owner) is None:

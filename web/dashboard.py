@@ -29,6 +29,8 @@ pages.add_app_template_filter(read_notifications, "notifications")
 pages.add_app_template_filter(picture)
 #: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
 calls = limiter.shared_limit("300 per minute", scope="calls")
+#: What is done here is kept for ten minutes, so that it can be looked at and is not done twice.
+results = limiter.shared_limit("60 per minute", scope="results")
 
 
 @dataclass(frozen=True, slots=True)

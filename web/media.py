@@ -20,6 +20,7 @@ from .security import limiter
 
 pages = Blueprint("media", __name__)
 LONGEST_URL = 2000
+LARGEST_BYTES = 2 * 1024 * 1024  # small pictures have a tenth of it
 #: How files begin that can be shown and hold no script; SVG can.
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -32,7 +33,10 @@ _KINDS = (
 
 def picture(url: Any) -> str:
     """Return where this app shows the picture at ``url``, ``""`` for what is no address that it would go to."""
-    return url_for("media.show", of=_serializer().dumps(url)) if _place(url) else ""
+    account = accounts.asked()
+    if not account or not _place(url):
+        return ""
+    return url_for("media.show", account=account.public_id, of=_serializer(account).dumps(url))
 
 
 @pages.get("/media")  # the address goes into the query, which no log holds
@@ -41,13 +45,13 @@ def picture(url: Any) -> str:
 def show(account: Account) -> ResponseReturnValue:
     """Fetch a picture that a page of this app shows; addresses that no page of it has signed lead nowhere."""
     try:
-        url = _serializer().loads(request.args.get("of", ""))
+        url = _serializer(account).loads(request.args.get("of", ""))
     except BadSignature:
         abort(404)
     server, path = _place(url) or abort(404)
     if server.private and server.origin != account.origin:  # another server's notes can't make the app look at it
         abort(404)
-    answer = accounts.transport().request("GET", server, path, headers={"Accept": "image/*"})
+    answer = accounts.transport().request("GET", server, path, headers={"Accept": "image/*"}, body_bytes=LARGEST_BYTES)
     kind = next((kind for start, at, kind in _KINDS if answer.body[at : at + len(start)] == start), None)
     if answer.status != 200 or kind is None:
         raise InvalidAnswer(server.host, "has no picture there", status=answer.status)
@@ -69,5 +73,6 @@ def _place(url: Any) -> tuple[Server, str] | None:
     return server, url.removeprefix(server.origin).partition("#")[0]
 
 
-def _serializer() -> URLSafeSerializer:
-    return URLSafeSerializer(str(current_app.secret_key), salt="picture")
+def _serializer(account: Account) -> URLSafeSerializer:
+    """Return what signs addresses for the pages of one account; for another one's they are worth nothing."""
+    return URLSafeSerializer(str(current_app.secret_key), salt=f"picture {account.public_id}")

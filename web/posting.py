@@ -13,7 +13,7 @@ from misskey import APIError, InvalidAnswer, MisskeyError
 
 from . import accounts, error_pages, uploads
 from .accounts import Account, login_required
-from .dashboard import calls, page_or_fragment, to_ask_for
+from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .error_pages import Problem
 from .forms import NoteForm
 from .shown import line, read_id, text
@@ -23,6 +23,7 @@ pages = Blueprint("posting", __name__)
 
 @pages.post("/notes")
 @calls
+@results
 @login_required
 def post_note(account: Account) -> ResponseReturnValue:
     """Post a note, with its files, and show it; a form that is sent twice posts one note."""

@@ -7,12 +7,13 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, abort, redirect, request
+from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import accounts
+from . import accounts, crowd
 from .config import ICON_PATH, Settings
 from .error_pages import FROM_ELSEWHERE
 
@@ -85,6 +86,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    crowd.init_app(app, _visitor)
     app.before_request(lambda: _stay_on_one_host(settings))
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     app.before_request(_allow_files)  # before anything reads the form
@@ -112,16 +114,19 @@ def _refuse_other_sites(settings: Settings) -> None:
         raise CSRFError(FROM_ELSEWHERE)
 
 
-def _allow_files() -> None:
-    """Take large forms from visitors who are signed in; strangers could fill the disk with them."""
+def _allow_files() -> ResponseReturnValue | None:
+    """Take large forms from visitors who are signed in, while the disk has room; strangers could fill it."""
     # A form in the other encoding is read whole into memory.
     if request.path not in _WITH_FILES or request.mimetype != "multipart/form-data":
-        return
+        return None
     if accounts.current():
         request.max_content_length = LARGEST_UPLOAD_BYTES
         request.max_form_parts = MOST_PARTS
-    elif (request.content_length or 0) > LARGEST_FORM_BYTES:
+        size = LARGEST_UPLOAD_BYTES if request.content_length is None else request.content_length
+        return crowd.make_room(min(size, LARGEST_UPLOAD_BYTES))
+    if (request.content_length or 0) > LARGEST_FORM_BYTES:
         abort(401)
+    return None
 
 
 def _content_policy(settings: Settings) -> str:

@@ -18,7 +18,7 @@ from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, Ser
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
-from .dashboard import calls, page_or_fragment, to_ask_for
+from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .error_pages import Problem
 from .forms import UploadForm, file_bytes
 from .once import RESULT_SECONDS, WORKING_SECONDS, do_once
@@ -50,6 +50,7 @@ def new_upload_form(me: Any) -> UploadForm:
 
 @pages.post("/files")
 @calls
+@results
 @login_required
 def upload(account: Account) -> ResponseReturnValue:
     """Upload one file to the drive and show it; a form that is sent twice uploads once."""
