@@ -13,9 +13,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from app import create_app
 from sandbox import Running, serve
 from tests import find_browser
+from tests.access import Check
 from tests.browsing import Browsers, watched
 from tests.cast import SECRET_KEY, Visitor, served
+from tests.pictures import write_index
 from tests.redis_server import RedisServer, running
+from tests.words import Say, in_language
 
 
 @pytest.fixture(autouse=True)
@@ -112,9 +115,21 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browsers(chromium: Browser, site: str, sandbox: Running) -> Iterator[Browsers]:
+def language() -> str:
+    """The language of the visitor's browser; a test with a parameter of this name chooses others."""
+    return "en"
+
+
+@pytest.fixture
+def say(language: str) -> Say:
+    """Says in this language what the app says in English."""
+    return in_language(language)
+
+
+@pytest.fixture
+def browsers(chromium: Browser, site: str, sandbox: Running, language: str) -> Iterator[Browsers]:
     """Browsers for one test, each with cookies of its own; whatever goes wrong in one fails the test."""
-    with watched(chromium, site, sandbox) as opened:
+    with watched(chromium, site, sandbox, language) as opened:
         yield opened
 
 
@@ -122,3 +137,18 @@ def browsers(chromium: Browser, site: str, sandbox: Running) -> Iterator[Browser
 def page(browsers: Browsers) -> Page:
     """A visitor's browser, empty."""
     return browsers.open()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Iterator[Path | None]:
+    """The folder for pictures of every state, where one is wanted: make screenshots."""
+    folder = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else None
+    yield folder
+    if folder:
+        write_index(folder)
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest, language: str, pictures: Path | None) -> Check:
+    """Checks that a page, in a state, is fit for everybody."""
+    return Check(request.node.originalname.removeprefix("test_"), language, pictures)

@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from sandbox import Misbehaviour, Running
 from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title, open_menu, tab_to
-from tests.test_access import check
 
 
 @pytest.fixture
@@ -317,51 +316,3 @@ def arrive_without_scripts(page: Page, sandbox: Running) -> None:
     decide(page)
     open_menu(page).get_by_role("link", name="Console").click()
     expect_title(page, "Console")
-
-
-# Fit for everybody.
-
-
-def test_the_console_is_fit_for_everybody(console: Page, browsers: Browsers) -> None:
-    browsers.statuses = {422}
-    check(console)
-
-    choose(console, "notes/create", '{"')
-    console.keyboard.press("ArrowDown")
-    check(console)
-
-    console.keyboard.press("Escape")
-    press_send(console)
-    expect_description(params(console), "Line 1")
-    check(console)
-
-
-def test_answers_are_fit_for_everybody(console: Page) -> None:
-    choose(console, "notes/local-timeline", '{"limit": 3}')
-    press_send(console)
-    expect(console.get_by_role("heading", name="200")).to_be_visible()
-    for fold in console.locator("main summary").all():
-        fold.click()
-        check(console)
-
-    endpoint(console).fill("i/notifications")
-    press_send(console)
-    expect(console.get_by_text("The permission for this is missing")).to_be_visible()
-    check(console)
-
-
-def test_lists_and_failures_are_fit_for_everybody(console: Page, sandbox: Running, browsers: Browsers) -> None:
-    browsers.statuses = {422, 502}
-    console.goto("/console/endpoints")
-    check(console)
-
-    console.goto("/console?endpoint=drive/files/create")
-    expect_parameters(console, "takes a file")
-    press_send(console)
-    expect_description(endpoint(console), "takes a file")
-    check(console)
-
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    console.goto("/console?endpoint=meta")
-    expect(console.get_by_role("alert")).not_to_have_count(0)
-    check(console)

@@ -13,7 +13,6 @@ from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
 from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title
 from tests.cast import served
-from tests.test_access import check as check_with_scripts
 
 MEGABYTE = 1024 * 1024
 
@@ -41,12 +40,6 @@ def scriptless(browsers: Browsers, sandbox: Running) -> Page:
     decide(page)
     expect_title(page, "Hello, Alice")
     return page
-
-
-def check(page: Page) -> None:
-    """Look at the page from every side, where a script can."""
-    if page.evaluate("() => 'htmx' in window"):
-        check_with_scripts(page)
 
 
 def file(name: str, size: int = 0) -> FilePayload:
@@ -94,7 +87,6 @@ def test_a_note_is_posted_with_two_files(anyone: Page, sandbox: Running) -> None
     expect(anyone.get_by_role("heading", name="Posted")).to_be_focused()
     expect(anyone.get_by_role("list", name="Files").get_by_role("listitem")).to_have_text(["one.txt", "二.txt"])
     assert newest(sandbox) == ["one.txt", "二.txt"]
-    check(anyone)
 
 
 def test_after_an_error_text_and_uploaded_files_are_still_there(
@@ -108,7 +100,6 @@ def test_after_an_error_text_and_uploaded_files_are_still_there(
     expect(anyone.get_by_label("Your note")).to_have_value("Three files")
     expect(anyone.get_by_label("one.txt")).to_be_checked()
     expect(anyone.get_by_text("choose again:")).to_contain_text("this one is too large.txt, 3.txt")
-    check(anyone)
 
     write(anyone, "Two files", "3.txt")
     expect(anyone.get_by_role("heading", name="Posted")).to_be_visible()
@@ -134,12 +125,10 @@ def test_a_note_is_deleted_after_a_question(anyone: Page, sandbox: Running) -> N
     write(anyone, "To be deleted")
     anyone.get_by_text("Delete", exact=True).click()
     expect(anyone.get_by_text("There is no way back.")).to_be_visible()
-    check(anyone)
 
     anyone.get_by_role("button", name="Delete this note").click()
     expect(anyone.get_by_role("heading", name="Deleted")).to_be_focused()
     assert len(sandbox.world.notes) == before
-    check(anyone)
 
 
 def test_a_note_that_can_not_be_deleted_is_told(anyone: Page, sandbox: Running, browsers: Browsers) -> None:
@@ -150,19 +139,16 @@ def test_a_note_that_can_not_be_deleted_is_told(anyone: Page, sandbox: Running, 
     anyone.get_by_role("button", name="Delete this note").click()
 
     expect(anyone.get_by_role("alert")).to_contain_text("said no")
-    check(anyone)
 
 
 def test_a_file_is_uploaded(anyone: Page, sandbox: Running) -> None:
     anyone.goto("/files")
-    check(anyone)
     anyone.get_by_label("Description for people").fill("An evening sky")
     upload(anyone, file("空.txt"))
 
     expect(anyone.get_by_role("heading", name="Uploaded")).to_be_focused()
     expect(anyone.get_by_text("空.txt (")).to_be_visible()
     expect(anyone.get_by_role("link", name="Back to your drive")).to_be_visible()
-    check(anyone)
     assert next(reversed(sandbox.world.people["alice"].files.values()))["comment"] == "An evening sky"
 
     anyone.get_by_role("link", name="Upload another").click()
@@ -176,7 +162,6 @@ def test_without_a_file_the_form_says_so(anyone: Page, browsers: Browsers) -> No
 
     expect_description(anyone.get_by_label("File", exact=True), "Choose a file first.")
     expect(anyone.get_by_label("File", exact=True)).to_be_focused()
-    check(anyone)
 
 
 def test_an_upload_that_failed_can_be_sent_again(anyone: Page, sandbox: Running, browsers: Browsers) -> None:
@@ -186,7 +171,6 @@ def test_an_upload_that_failed_can_be_sent_again(anyone: Page, sandbox: Running,
     upload(anyone, file("a.txt"))
     expect(anyone.get_by_role("region", name="said no")).to_be_focused()
     expect(anyone.get_by_text("choose again:")).to_contain_text("a.txt")
-    check(anyone)
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     upload(anyone, file("a.txt"))
@@ -215,7 +199,6 @@ def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(alice: Page, monk
     field.set_input_files(file("film.mp4", MEGABYTE // 2 + 1))
     expect(alice.get_by_role("alert")).to_contain_text("Your server takes files up to 0.5 MB; this one is larger.")
     expect_description(field, "this one is larger")
-    check(alice)
 
     requests: list[str] = []
     alice.on("request", lambda request: requests.append(request.url))
@@ -271,7 +254,6 @@ def test_a_connection_that_breaks_is_told(alice: Page, browsers: Browsers) -> No
 
     expect(alice.locator(".sending").get_by_role("status")).to_have_text(re.compile("The connection broke"))
     expect(alice.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
-    check(alice)
     expected = [told for told in browsers.complaints if re.search("ERR_FAILED|sendError|afterRequest", told)]
     assert browsers.complaints == expected != []
     browsers.complaints.clear()

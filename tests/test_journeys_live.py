@@ -12,7 +12,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from sandbox import Running
 from tests.browsing import Browsers, arrive, open_menu
-from tests.test_access import check
 from web import live
 
 LIVE = "Live: new notes appear here by themselves."
@@ -229,16 +228,3 @@ def test_without_scripts_it_says_what_to_do(browsers: Browsers, page: Page, sand
 
     expect(state(plain)).to_contain_text("reload the page to see new ones")
     expect(plain.locator("[data-live-toggle]")).to_be_hidden()
-
-
-def test_it_is_fit_for_everybody(alice: Page, sandbox: Running) -> None:
-    post(sandbox, "for everybody")
-    expect(notes(alice).first).to_contain_text("for everybody")
-    check(alice)
-
-    alice.get_by_role("button", name="Pause").click()
-    check(alice)
-
-    alice.get_by_role("button", name="Resume").click()
-    expect(alice.get_by_text("Some notes from the time between may be missing.")).to_be_visible()
-    check(alice)

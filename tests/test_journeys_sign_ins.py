@@ -7,7 +7,6 @@ from playwright.sync_api import Page, expect
 
 from sandbox import Running
 from tests.browsing import Browsers, arrive, begin, decide, expect_dashboard, expect_title, open_menu
-from tests.test_access import check
 
 
 @pytest.fixture
@@ -80,20 +79,3 @@ def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running
     expect(steps.nth(1)).to_contain_text("/callback?session=")
     steps.nth(2).get_by_text("What was sent").click()
     expect(steps.nth(2)).to_contain_text('"token": "•••"')
-
-
-def test_the_pages_are_fit_for_everybody(alice: Page, sandbox: Running, browsers: Browsers) -> None:
-    arrive(browsers.open(user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"), sandbox)
-    alice.locator("#trace summary").click()
-    check(alice)
-
-    open_account(alice)
-    check(alice)
-
-    arrive(alice, sandbox, "bob")
-    expect(open_menu(alice).get_by_role("button", name="Sign out all accounts")).to_be_visible()
-    check(alice)
-
-    alice.get_by_role("button", name="Sign out all accounts").click()
-    expect(alice.get_by_role("status")).to_be_visible()
-    check(alice)

@@ -68,7 +68,13 @@ def test_a_file_is_uploaded_and_shown(alice: Visitor, sandbox: Running) -> None:
     file = drive(sandbox)["空の色 “evening”.txt"]
     assert (file["size"], file["comment"], file["isSensitive"]) == (13, "An evening sky", True)
     page = alice.get(answer.location).text
-    for words in ("Uploaded", "空の色 “evening”.txt", "13\u00a0bytes", f'href="{file["url"]}"', "/dashboard/drive?account="):
+    for words in (
+        "Uploaded",
+        "空の色 “evening”.txt",
+        "13\u00a0bytes",
+        f'href="{file["url"]}"',
+        "/dashboard/drive?account=",
+    ):
         assert words in page
 
 

@@ -1,0 +1,84 @@
+"""Looks at a page from every side: by ear, small, large, dark, with large letters; and can take its pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from axe_playwright_python.base import AXE_SCRIPT, AxeResults
+from playwright.sync_api import Page, expect
+
+SCHEMES = ("light", "dark")
+SIZES = (360, 1440)
+WIDTHS = (320, 360, 768, 1440)
+
+
+class Check:
+    """Checks the states of one test's page, in one language, and takes their pictures if there is a folder for them."""
+
+    def __init__(self, test: str, language: str, pictures: Path | None) -> None:
+        self.test = test
+        self.language = language
+        self.pictures = pictures
+
+    def __call__(self, page: Page, state: str) -> None:
+        """Check the page that is open, in this state."""
+        check_outline(page, self.language)
+        check_with_axe(page, SIZES if self.language == "en" else SIZES[:1])
+        check_widths(page)
+        if self.pictures:
+            take_pictures(page, self.pictures / slug(f"{self.test} {state}"), self.language)
+
+
+def check_outline(page: Page, language: str) -> None:
+    """One first heading, a language, and a title that says what this is and whose."""
+    expect(page.locator("h1")).to_have_count(1)
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    title, _, app = page.title().rpartition(" · ")
+    assert title
+    assert app == "Sign in with Misskey"
+
+
+def check_with_axe(page: Page, sizes: tuple[int, ...]) -> None:
+    """Axe finds nothing to complain about, in light and dark; being dark can harm nothing but the contrast."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    for width in sizes:
+        page.set_viewport_size({"width": width, "height": 800})
+        for scheme, rules in (("dark", {"runOnly": ["color-contrast"]}), ("light", {})):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            found = AxeResults(page.evaluate("rules => axe.run({resultTypes: ['violations'], ...rules})", rules))
+            assert not found.violations_count, f"{scheme}, {width}: {found.generate_report()}"
+
+
+def check_widths(page: Page) -> None:
+    """Nothing makes the page wider than the window, also with letters twice as large."""
+    settings = page.context.new_cdp_session(page)
+    for size in (32, 16):
+        settings.send("Page.setFontSizes", {"fontSizes": {"standard": size}})
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            wide = page.evaluate("() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth")
+            assert wide <= 0, f"{wide} pixels too wide at {width} with letters of {size}"
+    settings.detach()
+
+
+def take_pictures(page: Page, folder: Path, language: str) -> None:
+    """Take pictures of the whole page, in light and dark, small and large."""
+    for width in SIZES:
+        page.set_viewport_size({"width": width, "height": 800})
+        height = page.evaluate("() => document.scrollingElement.scrollHeight")
+        page.set_viewport_size({"width": width, "height": max(800, height)})  # so that all pictures of the page load
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.wait_for_timeout(300)
+            path = folder / f"{language}-{scheme}-{width}.png"
+            # To hide the caret, Playwright adds a style, which the page's own policy forbids.
+            page.screenshot(path=path, full_page=True, animations="disabled", caret="initial")
+    page.set_viewport_size({"width": 1440, "height": 800})
+    page.emulate_media(color_scheme="light")
+
+
+def slug(words: str) -> str:
+    """Words as the name of a folder."""
+    return re.sub(r"\W+", "-", words).strip("-")
