@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format translations bench lock clean
+.PHONY: help run test check format translations bench screenshots picture lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,13 @@ translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGE
 bench: .venv/installed ## Measure the app
 	@.venv/bin/python -m bench
 
+screenshots: .venv/installed ## Take pictures of every page and state into screenshots/, to look at in a browser: index.html
+	@rm -rf screenshots
+	@SCREENSHOTS=screenshots .venv/bin/python -m pytest tests/test_access.py
+
+picture: .venv/installed ## Take the picture of the README anew
+	@.venv/bin/python -m tests.pictures
+
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
@@ -47,7 +54,7 @@ lock: .venv/installed ## Write requirements*.txt anew after a change of requirem
 	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## Remove what make and the tests made (your settings and data stay)
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results screenshots
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose Python has gone, as after an upgrade of the system, counts as not installed.
