@@ -20,7 +20,6 @@ from tests.browsing import (
     expect_description,
     expect_title,
     open_menu,
-    tab_to,
 )
 
 
@@ -202,22 +201,3 @@ def test_a_server_that_fails_at_the_callback_can_be_tried_again(
     sandbox.world.misbehaviour = Misbehaviour.NONE
     page.get_by_role("button", name="Try again").click()
     expect_dashboard(page)
-
-
-def test_the_keyboard_alone_is_enough(page: Page, sandbox: Running) -> None:
-    page.goto("/")
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    page.keyboard.press("Enter")
-    tab_to(page, page.get_by_label("Your Misskey server"))
-    page.keyboard.type(sandbox.origin)
-    page.keyboard.press("Enter")
-    tab_to(page, page.get_by_role("button", name="Allow"))
-    page.keyboard.press("Enter")
-    expect_dashboard(page)
-
-    tab_to(page, page.get_by_role("navigation", name="Account").locator("summary"))
-    page.keyboard.press("Enter")
-    tab_to(page, page.get_by_role("button", name="Sign out"))
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
