@@ -121,7 +121,7 @@ def test_a_sign_in_by_version_0_1_0_has_no_steps(alice: Visitor, app: Flask) -> 
     with app.app_context():
         accounts.store().delete(f"trace {alice.cookie()['accounts'][0]}")
 
-    assert "older than this list" in alice.get("/dashboard").text
+    assert "There is no record" in alice.get("/dashboard").text
 
 
 def test_what_a_server_answers_is_text(visitor: Visitor, sandbox: Running) -> None:
