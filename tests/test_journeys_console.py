@@ -239,16 +239,16 @@ def test_a_call_of_before_is_filled_in_again(console: Page) -> None:
     expect(history).to_have_count(0)
 
 
-@pytest.mark.parametrize("language", ["curl", "Python", "JavaScript"])
-def test_a_call_is_copied_and_that_is_said(console: Page, language: str) -> None:
+@pytest.mark.parametrize("code", ["curl", "Python", "JavaScript"])
+def test_a_call_is_copied_and_that_is_said(console: Page, code: str) -> None:
     console.context.grant_permissions(["clipboard-read", "clipboard-write"])
     press_send(console)
     codes = console.get_by_role("region", name="Copy as")
-    codes.get_by_text(language, exact=True).click()
+    codes.get_by_text(code, exact=True).click()
     codes.get_by_role("button", name="Copy").click()
 
     expect(codes.get_by_text("Copied.")).to_be_visible()
-    shown = codes.get_by_role("region", name=language).inner_text()
+    shown = codes.get_by_role("region", name=code).inner_text()
     assert console.evaluate("navigator.clipboard.readText()").strip() == shown.strip()
     assert "YOUR_ACCESS_TOKEN" in shown
 
