@@ -57,6 +57,11 @@ def write(page: Page, text: str, *names: str) -> None:
     note_form(page).get_by_role("button", name="Post").click()
 
 
+def posted(page: Page) -> Locator:
+    """The part of the page that tells of the note just posted."""
+    return page.locator("section.panel").filter(has=page.get_by_role("heading", name="Posted"))
+
+
 def newest(sandbox: Running) -> list[str]:
     """The names of the files of the newest note."""
     return [attached["name"] for attached in list(sandbox.world.notes.values())[-1]["files"]]
@@ -85,7 +90,7 @@ def test_a_note_is_posted_with_two_files(anyone: Page, sandbox: Running) -> None
     write(anyone, "Two files", "one.txt", "二.txt")
 
     expect(anyone.get_by_role("heading", name="Posted")).to_be_focused()
-    expect(anyone.get_by_role("list", name="Files").get_by_role("listitem")).to_have_text(["one.txt", "二.txt"])
+    expect(posted(anyone).get_by_role("list", name="Files").get_by_role("listitem")).to_have_text(["one.txt", "二.txt"])
     assert newest(sandbox) == ["one.txt", "二.txt"]
 
 
@@ -123,10 +128,10 @@ def test_an_uploaded_file_can_be_left_out(
 def test_a_note_is_deleted_after_a_question(anyone: Page, sandbox: Running) -> None:
     before = len(sandbox.world.notes)
     write(anyone, "To be deleted")
-    anyone.get_by_text("Delete", exact=True).click()
-    expect(anyone.get_by_text("There is no way back.")).to_be_visible()
+    posted(anyone).get_by_text("Delete", exact=True).click()
+    expect(posted(anyone).get_by_text("There is no way back.")).to_be_visible()
 
-    anyone.get_by_role("button", name="Delete this note").click()
+    posted(anyone).get_by_role("button", name="Delete this note").click()
     expect(anyone.get_by_role("heading", name="Deleted")).to_be_focused()
     assert len(sandbox.world.notes) == before
 
@@ -134,9 +139,9 @@ def test_a_note_is_deleted_after_a_question(anyone: Page, sandbox: Running) -> N
 def test_a_note_that_can_not_be_deleted_is_told(anyone: Page, sandbox: Running, browsers: Browsers) -> None:
     browsers.statuses = {502}
     write(anyone, "To stay for now")
-    anyone.get_by_text("Delete", exact=True).click()
+    posted(anyone).get_by_text("Delete", exact=True).click()
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    anyone.get_by_role("button", name="Delete this note").click()
+    posted(anyone).get_by_role("button", name="Delete this note").click()
 
     expect(anyone.get_by_role("alert")).to_contain_text("said no")
 
@@ -242,7 +247,7 @@ def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.5
     write(alice, "Only words")
     expect(note_form(alice).get_by_role("button", name="Post")).to_be_disabled()
-    expect(alice.locator(".sending")).to_be_hidden()
+    expect(note_form(alice).locator(".sending")).to_be_hidden()
 
     expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
 
