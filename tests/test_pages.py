@@ -91,7 +91,7 @@ def test_robots_may_read_the_pages_for_everybody_only(visitor: Visitor) -> None:
 
     assert answer.mimetype == "text/plain"
     allowed = re.findall(r"^Allow: (\S+)$", answer.text, re.MULTILINE)
-    assert allowed == ["/$", "/how-it-works", "/privacy", "/static/"]
+    assert allowed == ["/$", "/dashboard$", "/how-it-works", "/privacy", "/static/"]
     assert answer.text.endswith("\nDisallow: /\n")
 
 

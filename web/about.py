@@ -18,6 +18,7 @@ EXAMPLE_CODE = textwrap.dedent((misskey.__doc__ or "").partition("::\n\n")[2].pa
 ROBOTS = """\
 User-agent: *
 Allow: /$
+Allow: /dashboard$
 Allow: /how-it-works
 Allow: /privacy
 Allow: /static/
