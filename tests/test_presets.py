@@ -136,3 +136,11 @@ def test_a_link_can_not_put_markup_into_the_form(visitor: Visitor) -> None:
 def test_the_suggested_servers_are_links_that_fill_the_field(visitor: Visitor) -> None:
     assert 'href="/signin?host=misskey.io#host"' in visitor.get("/").text
     assert 'value="misskey.io"' in visitor.get("/signin?host=misskey.io").text
+
+
+def test_a_hundred_servers_do_not_bury_the_form(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    names = [f"server{number}.example.com" for number in range(100)]
+    page = Visitor(make_app(SUGGESTED_SERVERS=" ".join(names)), sandbox).get("/").text
+
+    assert page.count("<option") == 100
+    assert page.count('href="/signin?host=') == 6
