@@ -81,4 +81,4 @@ def take_pictures(page: Page, folder: Path, language: str) -> None:
 
 def slug(words: str) -> str:
     """Words as the name of a folder."""
-    return re.sub(r"\W+", "-", words).strip("-")
+    return re.sub(r"[\W_]+", "-", words).strip("-")

@@ -28,8 +28,8 @@ PAGE = Markup("""<!doctype html>
 <title>Every page and state</title>
 <style>
   :root {{ color-scheme: light dark; font-family: sans-serif; }}
-  div {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: start; }}
-  a {{ width: 11rem; }}
+  div {{ display: flex; gap: 1rem; align-items: start; }}
+  a {{ flex: 1; }}
   img {{ display: block; width: 100%; max-height: 20rem; object-fit: cover; object-position: top; border: 1px solid; }}
 </style>
 <h1>Every page and state</h1>
