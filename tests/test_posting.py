@@ -204,6 +204,14 @@ def test_a_note_with_files_needs_no_text(alice: Visitor, sandbox: Running) -> No
     assert (newest(sandbox)["text"], len(newest(sandbox)["files"])) == (None, 1)
 
 
+def test_files_with_the_same_content_are_attached_once(alice: Visitor, sandbox: Running) -> None:
+    same = [(io.BytesIO(b"the same"), name) for name in ("a.txt", "b.txt")]
+    answer = alice.post("/notes", {"text": "twice", "draft": draft(), "files": same})
+
+    assert answer.status_code == 303, answer.text
+    assert len(newest(sandbox)["files"]) == 1
+
+
 def test_a_note_with_files_that_is_sent_twice_is_one(alice: Visitor, sandbox: Running) -> None:
     name = draft()
     for _ in range(2):

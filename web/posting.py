@@ -76,7 +76,8 @@ def _post(account: Account, form: NoteForm) -> dict[str, Any]:
     client = accounts.client(account)
     while form.files.data:
         file = uploads.send(client, form.files.data[0])
-        form.file_id.data.append((file["id"], file["name"]))
+        if file["id"] not in dict(form.file_id.data):  # files with the same content are one in the drive
+            form.file_id.data.append((file["id"], file["name"]))
         del form.files.data[0]
     answer = client.call("notes/create", form.params())
     note = answer.get("createdNote") if isinstance(answer, dict) else None
