@@ -47,7 +47,7 @@ picture: .venv/installed ## Take the picture of the README anew
 	@.venv/bin/python -m tests.pictures
 
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+	--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 lock: .venv/installed ## Write requirements*.txt anew after a change of requirements*.in (newest of all: UPGRADE=1)
 	@$(LOCK) requirements.in --output-file requirements.txt

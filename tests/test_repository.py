@@ -6,9 +6,12 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -147,6 +150,19 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
     assert re.search(r"^make check$", commands, re.MULTILINE)
     assert re.search(r"^make test$", commands, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_a_lock_pins_every_extra_that_a_package_asks_for(name: str) -> None:
+    """An older pip looks for ``coverage[toml]`` anew if only ``coverage`` is pinned, and finds one without a hash."""
+    lines = re.findall(r"^[a-z][^ ]*==[^ ]+(?: ; [^\\\n]+)?", (ROOT / name).read_text(), re.MULTILINE)
+    pinned = {canonicalize_name(locked.name): locked.extras for locked in map(Requirement, lines)}
+
+    assert len(pinned) > 20
+    for package in pinned.keys() & {canonicalize_name(found.name) for found in metadata.distributions()}:
+        for wanted in map(Requirement, metadata.requires(package) or []):
+            if wanted.extras and (wanted.marker is None or wanted.marker.evaluate({"extra": ""})):
+                assert wanted.extras <= pinned[canonicalize_name(wanted.name)], package
 
 
 def test_the_version_is_in_the_changelog() -> None:
