@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from misskey import DEMO, PERMISSIONS
-from sandbox import Running
+from sandbox import Misbehaviour, Running
 from tests.browsing import Browsers, arrive, decide, expect_dashboard, expect_description, expect_title, tab_to
 from web.languages import LANGUAGES
 
@@ -137,3 +137,34 @@ def test_what_a_browser_has_it_does_not_ask_for_again(browsers: Browsers) -> Non
 
     assert sizes
     assert set(sizes) == {0}
+
+
+#: Notes what the form says, and sends it again a moment later; Playwright looks at no page that is about to be left.
+SUBMIT_TWICE = """addEventListener("submit", ({ target }) => setTimeout(() => {
+  sessionStorage.told ??= [target.querySelector("[role=status]"), target.querySelector("progress")]
+    .map((part) => part.checkVisibility() && (part.textContent || part.ariaLabel));
+  target.requestSubmit();
+}, 50), { once: true })"""
+
+
+def test_a_form_says_that_a_server_is_being_asked_and_asks_once(page: Page, sandbox: Running) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.goto("/")
+    page.evaluate(SUBMIT_TWICE)
+    sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.5
+    go_on(page, sandbox)
+
+    assert len(sent) == 1
+    page.go_back()
+    assert page.evaluate("sessionStorage.told") == f"Asking {sandbox.origin} …,Waiting for your server"
+
+
+def test_nothing_is_asked_any_more_when_somebody_goes_back_to_the_form(page: Page, sandbox: Running) -> None:
+    page.goto("/")
+    go_on(page, sandbox)
+    page.go_back()
+
+    expect(page.get_by_label("Your Misskey server")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    go_on(page, sandbox)

@@ -121,7 +121,11 @@ def presets() -> dict[str, Preset]:
     whole = accounts.settings().permissions
     reading = tuple(name for name in whole if name.startswith("read:"))
     return {
-        "dashboard": Preset(_l("Everything on the dashboard"), _l("To try everything: it may read and write."), whole),
+        "dashboard": Preset(
+            _l("Everything on the dashboard"),
+            _l("So that every part of it works. The app writes only when you press a button for it."),
+            whole,
+        ),
         "read": Preset(_l("Only look"), _l("It may read, and change nothing."), reading),
         "identity": Preset(_l("Only learn who I am"), _l("It learns your name, and may do nothing."), IDENTITY_ONLY),
     }
