@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -76,10 +76,16 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def streams(sandbox: Running) -> list[Any]:
+    """The sandbox's open streams that have connected their channel, the oldest first."""
+    opened = [listener.__self__ for listener in list(sandbox.world.listeners)]  # type: ignore[attr-defined]
+    return [stream for stream in opened if stream.channels]
+
+
 def connected(events: Iterator[Event], sandbox: Running) -> Iterator[Event]:
-    """Go on when the stream is live and the sandbox has connected its channel."""
+    """Go on when the stream, the only one, is live and the sandbox has connected its channel."""
     assert state(events) == "live"
-    wait_until(lambda: any(listener.__self__.channels for listener in sandbox.world.listeners))  # type: ignore[attr-defined]
+    wait_until(lambda: streams(sandbox))
     return events
 
 
@@ -204,15 +210,16 @@ def test_signing_out_in_a_pause_ends_it(
 
 
 def test_a_fifth_place_is_the_oldest_one(alice: Visitor, site: str, sandbox: Running) -> None:
-    with watching(site, alice) as oldest, watching(site, alice) as second, watching(site, alice) as third:
-        for watched in (oldest, second, third):
-            assert state(watched) == "live"
-        with watching(site, alice) as fourth, watching(site, alice) as fifth:
-            assert state(fourth) == state(fifth) == "live"
-            assert "too many places" in words(oldest)
-            wait_until(lambda: len(sandbox.world.listeners) == live.MOST_AT_ONCE)
-            post(sandbox, "for four")
-            assert [next(watched)[0] for watched in (second, third, fourth, fifth)] == ["note"] * 4
+    with watching(site, alice) as oldest, ExitStack() as stack:
+        connected(oldest, sandbox)
+        former = streams(sandbox)[0]
+        others = [stack.enter_context(watching(site, alice)) for _ in range(live.MOST_AT_ONCE)]
+        assert [state(watched) for watched in others] == ["live"] * 4
+        assert "too many places" in words(oldest)
+        wait_until(lambda: len(streams(sandbox)) == len(others) and former not in streams(sandbox))
+        post(sandbox, "for four")
+
+        assert [next(watched)[0] for watched in others] == ["note"] * 4
 
 
 # The server's side.
