@@ -182,7 +182,7 @@ def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
 def _kind_of(status: int, code: str) -> type[APIError]:
     if status == 429:
         return RateLimited
-    if status == 401:
+    if status == 401 or code == "AUTHENTICATION_FAILED":  # 403 on old servers and some forks
         return AuthenticationFailed
     return PermissionDenied if code == "PERMISSION_DENIED" else APIError
 

@@ -48,7 +48,8 @@ def _meta(server: Server, transport: Transport) -> dict[str, Any]:
         raise NotMisskey(server.host, software) from None
     if isinstance(meta, dict) and isinstance(meta.get("version"), str) and isinstance(meta.get("uri"), str):
         return meta
-    raise NotMisskey(server.host, _software(client))
+    software = _software(client)
+    raise NotMisskey(server.host, software if software != "misskey" else None)
 
 
 def _named(server: Server, meta: dict[str, Any], private: Collection[str]) -> Server:

@@ -145,7 +145,7 @@ class APIError(MisskeyError):
 
 
 class AuthenticationFailed(APIError):
-    """The token is wrong, revoked or missing (401)."""
+    """The token is wrong, revoked or missing (401, or ``AUTHENTICATION_FAILED`` with another status)."""
 
 
 class PermissionDenied(APIError):

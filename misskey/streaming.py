@@ -114,7 +114,7 @@ class Stream:
     def _refusal(self, error: Exception) -> MisskeyError:
         if isinstance(error, InvalidStatus):
             status, headers = error.response.status_code, CaseInsensitiveDict(error.response.headers.raw_items())
-            if status == 401:  # to a wrong token and to one without the permission alike; this tells them apart
+            if status in (401, 403):  # to a wrong token and to one without the permission alike; this tells them apart
                 self._client.call("i")
             answer = Answer(status, headers, bytes(error.response.body), 0)
             return error_of(self._server, answer, parse(answer.body, self._client.token))

@@ -119,6 +119,8 @@ class Call:
     def drive_files(self) -> list[Json]:
         return self.page(self.me.files.values())
 
+    drive_stream = drive_files  # the files of all folders, of which there are none here
+
     def drive_files_create(self) -> Json:
         """A new file, or the one with the same content that is there already."""
         if self.params.get("folderId"):

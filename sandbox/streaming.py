@@ -22,6 +22,8 @@ def stream() -> Response:
     token = NOBODY if given is None else world.tokens.get(given)
     if token is None or (token is not NOBODY and not token.allows("read:account")):
         return Response(status=401, headers={"WWW-Authenticate": REFUSAL})
+    if token.person.suspended:
+        return Response(status=403)
     stream = Stream(Server.accept(request.environ), token.person)
     world.listeners.append(stream.hear)
     with suppress(ConnectionClosed):

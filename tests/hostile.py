@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -23,6 +23,8 @@ from typing import Any
 import trustme
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
+
+from tests.cast import Visitor
 
 TOKEN = "t0kenOfAliceThatNobodyElseMaySee"  # as long as a real one
 ALICE = {"id": "9alice", "username": "alice", "name": "Alice", "avatarUrl": None, "host": None}
@@ -259,6 +261,17 @@ def http(status: int, body: bytes = b"", /, *lines: str, length: int | None = No
     """Return an answer with ``lines`` as further headers; ``length`` is what it says of its body, if not the truth."""
     stated = f"Content-Length: {len(body) if length is None else length}"
     return "\r\n".join([f"HTTP/1.1 {status} Some Reason", stated, *lines, "", ""]).encode("latin-1") + body
+
+
+@contextmanager
+def moved_to(behaviour: Behaviour, person: Visitor) -> Iterator[Hostile]:
+    """Have a person's account be at a server that behaves like this."""
+    app, (key,) = person.app, person.cookie()["accounts"]
+    store = app.extensions["token_store"]
+    with serve(behaviour) as hostile:
+        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(hostile.origin,))
+        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": hostile.origin}), 60)
+        yield hostile
 
 
 def answers(status: int, body: bytes = b"", /, *lines: str, **options: Any) -> Behaviour:

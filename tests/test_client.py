@@ -183,6 +183,7 @@ def test_an_error_without_words_keeps_its_status(transport: Transport, status: i
     ("status", "code", "kind"),
     [
         (401, "AUTHENTICATION_FAILED", AuthenticationFailed),
+        (403, "AUTHENTICATION_FAILED", AuthenticationFailed),
         (401, "CREDENTIAL_REQUIRED", AuthenticationFailed),
         (403, "PERMISSION_DENIED", PermissionDenied),
         (400, "PERMISSION_DENIED", PermissionDenied),

@@ -102,6 +102,13 @@ def test_other_software_is_called_by_its_name(transport: Transport, name: str) -
     assert caught.value.software == name
 
 
+def test_what_runs_misskey_and_does_not_answer_like_it_is_not_called_so(transport: Transport) -> None:
+    with serve(paths(**runs("misskey"), meta={"version": "1"})) as server, pytest.raises(NotMisskey) as caught:
+        find(transport, server)
+
+    assert caught.value.software is None
+
+
 @pytest.mark.parametrize(
     "name", [None, 1, [], "", "<b>", "Mastodon\n", "a b", "x" * 41, "x" * 100_000, "\u202emastodon"]
 )

@@ -236,6 +236,13 @@ def test_a_stream_that_is_cut_is_opened_again(alice: Visitor, site: str, sandbox
         assert f"note-{note['id']}" in next(watched)[1]
 
 
+def test_a_person_who_was_suspended_is_told_and_it_ends(alice: Visitor, site: str, sandbox: Running) -> None:
+    sandbox.world.people["alice"].suspended = True
+    with watching(site, alice) as watched:
+        assert "said no. The server said: Your account has been suspended." in words(watched)
+        assert list(watched) == []
+
+
 def test_a_token_that_was_revoked_ends_it_when_it_is_opened_again(alice: Visitor, site: str, sandbox: Running) -> None:
     with watching(site, alice) as watched:
         connected(watched, sandbox)

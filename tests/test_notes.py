@@ -186,6 +186,21 @@ def test_reactions_are_counted_the_most_frequent_first() -> None:
     assert note.reactions == [(":blob:", 5), (":far@other.example:", 2), ("👍", 1)]
 
 
+def test_the_most_frequent_reaction_is_shown_wherever_it_stands() -> None:
+    emoji = f":{'long_name' * 10}@{'long-host' * 10}.example:"
+    note = read(reactions={**{f":{number}@.:": 1 for number in range(40)}, emoji: 500})
+
+    assert len(note.reactions) == 30
+    assert note.reactions[0] == (emoji, 500)
+
+
+def test_a_note_that_only_others_may_see_says_so() -> None:
+    hidden = SENT | {"text": None, "isHidden": True}
+
+    assert "Only others may see this note." in shown(read(text=None, renote=hidden))
+    assert "Only others" not in shown(read())
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -245,7 +260,9 @@ def test_no_value_of_a_wrong_kind_breaks_a_page(fields: dict[str, Any]) -> None:
         ({"type": "follow", "user": BOB}, "bob follows you"),
         ({"type": "reaction", "user": BOB, "reaction": ":blob@.:"}, "bob reacted with :blob:"),
         ({"type": "createToken"}, "An app was allowed to use your account"),
-        ({"type": "app", "header": "Backup", "body": "Done"}, "Backup"),
+        ({"type": "app", "header": "Backup", "body": "Done"}, "Backup: Done"),
+        ({"type": "app", "body": "Done"}, "Done"),
+        ({"type": "chatRoomInvitationReceived", "user": BOB}, "bob invited you to a chat room"),
         ({"type": "app"}, "An app has something to say"),
         ({"type": "mention"}, "Somebody mentioned you"),
         ({"type": "brandNew"}, "Something new: brandNew"),
@@ -256,6 +273,14 @@ def test_a_notification_says_what_happened(sent: dict[str, Any], words: str) -> 
     (notification,) = read_notifications([sent, "odd"], SERVER)
 
     assert notification.words == words
+
+
+def test_a_renote_in_a_notification_shows_what_was_renoted() -> None:
+    renote = SENT | {"text": None, "renote": SENT | {"text": "My own words"}}
+    (notification,) = read_notifications([{"type": "renote", "user": BOB, "note": renote}], SERVER)
+
+    assert notification.note
+    assert notification.note.text == "My own words"
 
 
 def test_a_name_with_percent_signs_breaks_no_words() -> None:

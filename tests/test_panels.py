@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from jinja2 import ChoiceLoader, DictLoader
 from misskey import IDENTITY_ONLY
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
-from tests.hostile import says, serve
+from tests.hostile import moved_to, says
 from web.dashboard import PANELS, Panel
 
 FRAGMENT = {"HX-Request": "true"}
@@ -30,7 +28,7 @@ def calls(sandbox: Running) -> list[str]:
     [
         ("timeline", ["did you water the plants?", "How the film ends", "ラーメン", "3 votes", "bob</bdi> renoted"]),
         ("notifications", ["bob mentioned you", "An app was allowed to use your account"]),
-        ("drive", ["evening.png", "384\u00a0bytes", "500\u00a0bytes of 104.9\u00a0MB used", "<meter"]),
+        ("drive", ["evening.png", "384\u00a0bytes", "500\u00a0bytes of 100\u00a0MB used", "<meter"]),
     ],
 )
 def test_a_panel_shows_what_the_server_has(alice: Visitor, panel: str, words: list[str]) -> None:
@@ -76,8 +74,26 @@ def test_older_goes_on_where_the_last_part_ended(alice: Visitor) -> None:
 
     assert len(pages) > 1
     assert ids == sorted(set(ids), reverse=True)
-    assert "Planted sunflowers" in pages[-1]
+    assert "Planted sunflowers" in pages[-2]
+    assert "That was all." in pages[-1]
     assert "<h2>" not in pages[-1]
+
+
+def test_a_part_with_gaps_is_not_the_last_one(alice: Visitor) -> None:
+    """Servers leave out of the notifications what the person may not see, and send what is left."""
+    with moved_to(says([{"id": "9b", "type": "test"}, {"id": "9a", "type": "test"}]), alice):
+        assert "until=9a" in alice.get("/dashboard/notifications").text
+
+
+@pytest.mark.parametrize("code", ["LTL_DISABLED", "STL_DISABLED", "GTL_DISABLED"])
+def test_a_timeline_that_is_switched_off_is_told_and_not_tried_again(alice: Visitor, code: str) -> None:
+    with moved_to(says({"error": {"code": code, "message": "It is disabled."}}, 400), alice) as hostile:
+        page = alice.get("/dashboard/timeline?which=global").text
+
+    assert f"{hostile.origin.removeprefix('http://')} does not offer this timeline" in page
+    assert "Try again" not in page
+    assert "Start again" not in page
+    assert "which=home" in page
 
 
 def test_older_is_a_page_of_its_own_too(alice: Visitor, sandbox: Running) -> None:
@@ -99,7 +115,7 @@ def test_the_drive_asks_for_everything_at_the_same_moment(alice: Visitor, sandbo
     sandbox.requests.clear()
     page = alice.get("/dashboard/drive").text
 
-    assert calls(sandbox) == ["drive", "drive/files", "i"]
+    assert calls(sandbox) == ["drive", "drive/stream", "i"]
     assert page.count('<div class="exchange">') == 3
 
 
@@ -137,24 +153,15 @@ def test_nothing_there_is_said(alice: Visitor, sandbox: Running) -> None:
     ],
     ids=range(8),
 )
-def test_no_answer_of_another_shape_breaks_a_panel(alice: Visitor, app: Flask, panel: str, sent: object) -> None:
-    (key,) = alice.cookie()["accounts"]
-    store = app.extensions["token_store"]
-    with serve(says(sent)) as hostile:
-        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(hostile.origin,))
-        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": hostile.origin}), 60)
-
+def test_no_answer_of_another_shape_breaks_a_panel(alice: Visitor, panel: str, sent: object) -> None:
+    with moved_to(says(sent), alice):
         assert alice.get(f"/dashboard/{panel}").status_code in (200, 502)
 
 
 @pytest.mark.parametrize("panel", ["timeline", "notifications", "drive"])
-def test_a_server_that_sends_more_than_was_asked_for_holds_nobody_up(alice: Visitor, app: Flask, panel: str) -> None:
-    store, (key,) = app.extensions["token_store"], alice.cookie()["accounts"]
+def test_a_server_that_sends_more_than_was_asked_for_holds_nobody_up(alice: Visitor, panel: str) -> None:
     note = {"id": "a", "user": {"id": "a", "username": "a"}, "name": "a", "type": "test"}
-    with serve(says([note] * 10_000)) as server:
-        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(server.origin,))
-        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": server.origin}), 60)
-
+    with moved_to(says([note] * 10_000), alice):
         part = alice.get(f"/dashboard/{panel}", headers=FRAGMENT).text
 
     assert 1 <= part.count("<li") <= 10

@@ -38,7 +38,7 @@ from misskey import (
 from sandbox import Running
 from tests import hostile
 from tests.cast import NATIVE_TOKENS
-from tests.hostile import TOKEN, Behaviour, Caller, Hostile, answers, event, frame, opens, serve
+from tests.hostile import TOKEN, Behaviour, Caller, Hostile, answers, event, frame, opens, says, serve
 
 NOTE = {"id": "9note", "text": "live"}
 MakeClient = Callable[..., Client]
@@ -162,6 +162,7 @@ def test_the_server_learns_which_program_calls_and_the_token_whole(make_client: 
 
 OPENS_NOTHING: dict[str, tuple[Behaviour, type[MisskeyError]]] = {
     "an empty 401": (answers(401), AuthenticationFailed),
+    "an empty 403, as of old servers": (says({"error": {"code": "AUTHENTICATION_FAILED"}}, 403), AuthenticationFailed),
     "an HTML 403": (answers(403, b"<h1>Access denied</h1>", "Content-Type: text/html"), InvalidAnswer),
     "a page": (answers(200, b"<h1>Welcome</h1>"), InvalidAnswer),
     "an empty 404": (answers(404), APIError),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +15,7 @@ from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
 from tests import hostile
 from tests.cast import Visitor
-from tests.hostile import Behaviour, answers, says, serve
+from tests.hostile import Behaviour, answers, moved_to, says
 from web.security import LARGEST_FORM_BYTES, MOST_PARTS
 from web.uploads import drive_name
 
@@ -51,16 +47,6 @@ def drive(sandbox: Running, person: str = "alice") -> dict[str, Any]:
     return {file["name"]: file for file in sandbox.world.people[person].files.values()}
 
 
-@contextmanager
-def elsewhere(visitor: Visitor, app: Flask, behaviour: Behaviour) -> Iterator[None]:
-    """Have a visitor's account be at a server that behaves like this."""
-    store, (key,) = app.extensions["token_store"], visitor.cookie()["accounts"]
-    with serve(behaviour) as server:
-        app.extensions["settings"] = replace(app.extensions["settings"], private_servers=(server.origin,))
-        store.put(key, json.dumps(json.loads(store.get(key)) | {"origin": server.origin}), 60)
-        yield
-
-
 def test_a_file_is_uploaded_and_shown(alice: Visitor, sandbox: Running) -> None:
     answer = upload(alice, b"what is in it", "空の色 “evening”.txt", comment="An evening sky", sensitive="y")
 
@@ -76,6 +62,16 @@ def test_a_file_is_uploaded_and_shown(alice: Visitor, sandbox: Running) -> None:
         "/dashboard/drive?account=",
     ):
         assert words in page
+
+
+def test_a_file_that_the_drive_had_already_keeps_its_description(alice: Visitor, sandbox: Running) -> None:
+    words = "Your drive had this file already."
+    first = alice.get(upload(alice, b"the same", "a.txt", comment="First").location).text
+    second = alice.get(upload(alice, b"the same", "b.txt", comment="Second").location).text
+
+    assert words not in first
+    assert words in second
+    assert drive(sandbox)["a.txt"]["comment"] == "First"
 
 
 def test_what_was_sent_is_shown_without_token_and_bytes(alice: Visitor) -> None:
@@ -219,8 +215,8 @@ def test_a_name_becomes_one_that_misskey_takes(alice: Visitor, sandbox: Running,
     ],
     ids=["nothing", "a page", "before all was sent"],
 )
-def test_a_file_that_a_proxy_finds_too_large_is_told(alice: Visitor, app: Flask, behaviour: Behaviour) -> None:
-    with elsewhere(alice, app, behaviour):
+def test_a_file_that_a_proxy_finds_too_large_is_told(alice: Visitor, behaviour: Behaviour) -> None:
+    with moved_to(behaviour, alice):
         answer = upload(alice, bytes(2_000_000), "film.mp4")
 
     assert answer.status_code == 422
@@ -264,8 +260,8 @@ def test_a_failure_at_the_server_is_told_above_the_form(
         assert expected in answer.text
 
 
-def test_a_server_that_hangs_up_may_find_the_file_too_large(alice: Visitor, app: Flask) -> None:
-    with elsewhere(alice, app, hostile.hangs_up_unanswered):
+def test_a_server_that_hangs_up_may_find_the_file_too_large(alice: Visitor) -> None:
+    with moved_to(hostile.hangs_up_unanswered, alice):
         answer = upload(alice)
 
     assert answer.status_code == 502
@@ -294,8 +290,8 @@ def test_a_permission_that_was_never_asked_for_is_offered_with_the_form(visitor:
 
 
 @pytest.mark.parametrize("answer", [{}, [], {"id": "../x"}, {"id": 5}, "id"])
-def test_a_file_that_the_server_does_not_give_back_is_told(alice: Visitor, app: Flask, answer: object) -> None:
-    with elsewhere(alice, app, says(answer)):
+def test_a_file_that_the_server_does_not_give_back_is_told(alice: Visitor, answer: object) -> None:
+    with moved_to(says(answer), alice):
         page = upload(alice)
 
     assert page.status_code == 502
@@ -305,9 +301,9 @@ def test_a_file_that_the_server_does_not_give_back_is_told(alice: Visitor, app: 
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "//evil.example", 5, None, "https://x y", "https://x\n", "x" * 3000, "ftp://x"]
 )
-def test_what_the_server_says_of_a_file_is_data(alice: Visitor, app: Flask, url: object) -> None:
+def test_what_the_server_says_of_a_file_is_data(alice: Visitor, url: object) -> None:
     said = {"id": "f1", "name": "<b>name</b>\u202e", "size": "huge", "url": url}
-    with elsewhere(alice, app, says(said)):
+    with moved_to(says(said), alice):
         page = alice.get(upload(alice).location).text
 
     assert "&lt;b&gt;name&lt;/b&gt;</bdi> (7\u00a0bytes)" in page
@@ -334,8 +330,8 @@ def test_the_form_knows_the_servers_limit_and_keeps_it(alice: Visitor) -> None:
 
 
 @pytest.mark.parametrize("me", [{}, [], {"policies": []}, {"policies": {"maxFileSizeMb": "<b>"}}, {"policies": None}])
-def test_a_limit_that_the_server_does_not_tell_is_none(alice: Visitor, app: Flask, me: object) -> None:
-    with elsewhere(alice, app, says(me)):
+def test_a_limit_that_the_server_does_not_tell_is_none(alice: Visitor, me: object) -> None:
+    with moved_to(says(me), alice):
         page = alice.get("/files")
 
     assert page.status_code == 200

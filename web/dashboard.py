@@ -91,8 +91,8 @@ PANELS = {
             {"limit": 10, "markAsRead": False},
             list,
         ),
-        Panel(
-            "drive", _l("Your drive"), "drive/files", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
+        Panel(  # the files of all folders
+            "drive", _l("Your drive"), "drive/stream", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
         ),
         Panel("server", _l("Your server"), "meta", params={"detail": True}),
     )
@@ -150,8 +150,11 @@ def _answer_or_none(client: Client, endpoint: str) -> Any:
 
 
 def _older(panel: Panel, answer: Any) -> str:
-    """Return the id that what is older comes after, ``""`` when this was all."""
-    if panel.kind is not list or len(answer) < panel.params["limit"]:
+    """Return the id that what is older comes after, ``""`` when this was all.
+
+    Fewer than were asked for can be a part in the middle: servers leave out what the person may not see.
+    """
+    if panel.kind is not list or not answer:
         return ""
     last = answer[-1]
     return read_id(last.get("id")) if isinstance(last, dict) else ""

@@ -31,6 +31,7 @@ from misskey import (
     TransportError,
 )
 
+from .shown import line
 from .token_store import StoreUnavailable
 
 FROM_ELSEWHERE = "The request came from another site."
@@ -42,7 +43,7 @@ _FORMS = ("journey.signin", "journey.token", "posting.post_note", "uploads.uploa
 class Problem:
     """A failure in words for the visitor.
 
-    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume`` or ``browser``;
+    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser`` or ``none``;
     ``context`` is what it needs to know for that.
     """
 
@@ -90,9 +91,21 @@ def of_server(error: MisskeyError) -> Problem:
     elif isinstance(error, NotMisskey) and error.software:
         words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
     elif type(error) is APIError and error.text:
-        words = _("The server said: %(text)s", text=error.text)
+        words = _("The server said: %(text)s", text=" ".join(filter(None, (error.text, *refused_parameter(error)))))
     action = "start" if kind in _BEGIN_ANEW else "retry"
+    if isinstance(error, APIError) and error.code in _SWITCHED_OFF:
+        title, words, action = *_SWITCHED_OFF[error.code], "none"
     return Problem(_STATUS.get(kind, 502), str(title % {"host": host}), str(words), action, retry_after)
+
+
+def refused_parameter(error: APIError) -> tuple[str, str]:
+    """Return the parameter that the server refused and what is wrong with it; ``""`` where it does not say.
+
+    Misskey names it by where the rule stands: ``#/then/properties/text/maxLength``.
+    """
+    info = error.info if isinstance(error.info, dict) else {}
+    path, reason = line(info.get("param")), line(info.get("reason"), 200)
+    return path.partition("properties/")[2].partition("/")[0], reason
 
 
 def too_many(error: RateLimitExceeded) -> Problem:
@@ -155,6 +168,14 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
         _l("%(host)s said no"),
         _l("The server refused this without giving a reason. Try again in a minute."),
     ),
+}
+#: Refusals that trying again does not mend, by the server's code, with title and words.
+_SWITCHED_OFF = {
+    code: (
+        _l("%(host)s does not offer this timeline"),
+        _l("It is switched off there, for everybody or for your account. Choose another one."),
+    )
+    for code in ("LTL_DISABLED", "STL_DISABLED", "GTL_DISABLED")
 }
 _STATUS: dict[type[MisskeyError], int] = {
     ServerTimeout: 504,

@@ -33,7 +33,7 @@ from .shown import read_id
 MOST_FILES = 4  # of one note: what other apps show at once
 COMMENT_CHARACTERS = 512  # Misskey's own limit
 MEGABYTE = 1024 * 1024  # as Misskey counts
-NOTE_CHARACTERS = 3000  # Misskey's own limit unless the server's ``maxNoteTextLength`` says otherwise
+NOTE_CHARACTERS = 20_000  # each server has its own limit, and the last word; few take more than 3,000
 PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``LARGEST_FORM_BYTES``
 ENDPOINT = re.compile("[a-z0-9-]+(/[a-z0-9-]+)*")
 ENDPOINT_CHARACTERS = 128
@@ -305,7 +305,7 @@ class NoteForm(Form):
         params: dict[str, Any] = {"visibility": self.visibility.data, "localOnly": self.local_only.data}
         if (self.text.data or "").strip():
             params["text"] = self.text.data
-        if self.cw.data:
+        if (self.cw.data or "").strip():
             params["cw"] = self.cw.data
         if self.file_id.data:
             params["fileIds"] = [file_id for file_id, _ in self.file_id.data]

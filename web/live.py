@@ -20,7 +20,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
-from misskey import AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
+from misskey import APIError, MisskeyError, RateLimited, Stream
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
@@ -90,17 +90,17 @@ def _place(account: Account) -> Iterator[Callable[[], bool]]:
 
 
 def _news(account: Account) -> Generator[str, None, None]:
-    """Yield events, at least one in a while, until the server refuses the token."""
+    """Yield events, at least one in a while, until the server refuses the token or the person."""
     failures = 0
     while True:
         opened = time.monotonic()
         try:
             yield from _stream(account)
-        except (AuthenticationFailed, PermissionDenied) as error:
-            problem = error_pages.of_server(error)
-            yield _state("stopped", _("%(title)s. %(words)s", title=problem.title, words=problem.words))
-            return
         except MisskeyError as error:
+            if isinstance(error, APIError) and error.status in (401, 403):
+                problem = error_pages.of_server(error)
+                yield _state("stopped", _("%(title)s. %(words)s", title=problem.title, words=problem.words))
+                return
             failures = 0 if time.monotonic() - opened > STEADY_SECONDS else failures
             seconds = _pause(failures, error)
             failures += 1

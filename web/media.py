@@ -52,8 +52,10 @@ def show(account: Account) -> ResponseReturnValue:
     if server.private and server.origin != account.origin:  # another server's notes can't make the app look at it
         abort(404)
     answer = accounts.transport().request("GET", server, path, headers={"Accept": "image/*"}, body_bytes=LARGEST_BYTES)
+    if answer.status != 200:  # gone, or a server without portraits of its own, which leads elsewhere
+        abort(404)
     kind = next((kind for start, at, kind in _KINDS if answer.body[at : at + len(start)] == start), None)
-    if answer.status != 200 or kind is None:
+    if kind is None:
         raise InvalidAnswer(server.host, "has no picture there", status=answer.status)
     return Response(answer.body, content_type=kind)
 

@@ -17,6 +17,7 @@ from .shown import line, moment, read_id, text, web_address
 
 LONGEST_TEXT = 10_000  # servers usually allow 3,000, some a few times that
 MOST_REACTIONS = 30
+REACTION_CHARACTERS = 260  # Misskey's own limit: the name of an emoji and its server
 MOST_FILES = 16
 MOST_CHOICES = 20
 
@@ -58,7 +59,7 @@ class Choice:
 class Note:
     """A note: ``id`` is fit for an address and for HTML, ``at`` is ``None`` when the server gave no time.
 
-    ``renote_gone`` tells that the note which this one passes on was deleted.
+    ``renote_gone`` tells that the note which this one passes on was deleted, ``hidden`` that only others may see it.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Note:
     reactions: list[tuple[str, int]]
     renote: Note | None
     renote_gone: bool
+    hidden: bool
 
     @property
     def passes_on(self) -> bool:
@@ -109,6 +111,7 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
         reactions=_read_reactions(fields.get("reactions")),
         renote=renote,
         renote_gone=renote is None and not inner and bool(read_id(fields.get("renoteId"))),
+        hidden=fields.get("isHidden") is True,
     )
 
 
@@ -158,12 +161,10 @@ def _read_poll(value: Any) -> list[Choice]:
 
 def _read_reactions(value: Any) -> list[tuple[str, int]]:
     """Return each reaction with how many gave it, the most frequent first; names of local emoji end in ``@.``."""
-    counted = {line(name, 80).replace("@.:", ":"): _count(number) for name, number in _pairs(value)}
-    return sorted(((name, number) for name, number in counted.items() if name and number), key=lambda pair: -pair[1])
-
-
-def _pairs(value: Any) -> list[tuple[Any, Any]]:
-    return list(value.items())[:MOST_REACTIONS] if isinstance(value, dict) else []
+    given = value.items() if isinstance(value, dict) else ()
+    counted = {line(name, REACTION_CHARACTERS).replace("@.:", ":"): _count(number) for name, number in given}
+    told = [(name, number) for name, number in counted.items() if name and number]
+    return sorted(told, key=lambda pair: -pair[1])[:MOST_REACTIONS]
 
 
 def _items(value: Any, most: int) -> list[Any]:

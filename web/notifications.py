@@ -15,15 +15,18 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import Server
 
-from .notes import Author, Note, read_author, read_note
+from .notes import REACTION_CHARACTERS, Author, Note, read_author, read_note
 from .shown import line, moment
 
 #: What happened, by the notification's type; ``who`` is a name.
 _BY_SOMEBODY = {
     "follow": _l("%(who)s follows you"),
     "followRequestAccepted": _l("%(who)s accepted your follow request"),
+    "chatRoomInvitationReceived": _l("%(who)s invited you to a chat room"),
+    "groupInvited": _l("%(who)s invited you to a group"),
     "mention": _l("%(who)s mentioned you"),
     "note": _l("%(who)s posted"),
+    "pollVote": _l("%(who)s voted in your poll"),
     "quote": _l("%(who)s quoted you"),
     "receiveFollowRequest": _l("%(who)s asks to follow you"),
     "renote": _l("%(who)s renoted your note"),
@@ -37,6 +40,7 @@ _BY_NOBODY = {
     "pollEnded": _l("A poll has ended"),
     "roleAssigned": _l("You were given a role"),
     "scheduledNotePosted": _l("A scheduled note was posted"),
+    "scheduledNotePostFailed": _l("A scheduled note could not be posted"),
     "test": _l("A test"),
 }
 
@@ -57,17 +61,20 @@ def read_notifications(values: Iterable[Any], server: Server) -> list[Notificati
 
 
 def _read(fields: dict[str, Any], server: Server) -> Notification:
-    by = read_author(fields.get("user"), server)
-    return Notification(_words(fields, by), moment(fields.get("createdAt")), by, read_note(fields.get("note"), server))
+    by, note = read_author(fields.get("user"), server), read_note(fields.get("note"), server)
+    if note and note.passes_on:  # a renote says nothing itself; what was renoted does
+        note = note.renote
+    return Notification(_words(fields, by), moment(fields.get("createdAt")), by, note)
 
 
 def _words(fields: dict[str, Any], by: Author | None) -> str:
     kind, who = line(fields.get("type"), 60), by.name if by else _("Somebody")
     if kind == "reaction":
-        reaction = line(fields.get("reaction"), 80).replace("@.:", ":")
+        reaction = line(fields.get("reaction"), REACTION_CHARACTERS).replace("@.:", ":")
         return _("%(who)s reacted with %(reaction)s", who=who, reaction=reaction)
     if kind == "app":  # sent by another app, in its own words
-        return line(fields.get("header")) or line(fields.get("body")) or _("An app has something to say")
+        words = (line(fields.get("header")), line(fields.get("body"), 300))
+        return ": ".join(filter(None, words)) or _("An app has something to say")
     if kind in _BY_SOMEBODY:
         return str(_BY_SOMEBODY[kind]) % {"who": who}
     return str(_BY_NOBODY[kind]) if kind in _BY_NOBODY else _("Something new: %(kind)s", kind=kind)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, abort, redirect, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from misskey import APIError, InvalidAnswer, MisskeyError
@@ -90,6 +92,9 @@ def _post(account: Account, form: NoteForm) -> dict[str, Any]:
 def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with all that was typed and uploaded, and what went wrong."""
     if not form.files.data:  # all were uploaded; it was the note that failed
+        if words := _too_long(error):
+            form.text.errors = [words]
+            return _note_page(account, form), 422
         problem, ask_for = error_pages.of_server(error), to_ask_for(error, account, "write:notes")
     elif refusal := uploads.words_of(error, form.files.data[0]):
         form.files.errors = [refusal]
@@ -97,6 +102,16 @@ def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseRe
     else:
         problem, ask_for = uploads.problem_of(error), to_ask_for(error, account, "write:notes", "write:drive")
     return _note_page(account, form, problem=problem, ask_for=ask_for), problem.status
+
+
+def _too_long(error: MisskeyError) -> str:
+    """Return what to say beside a text that is longer than the server takes, ``""`` when that is not the matter."""
+    if not isinstance(error, APIError):
+        return ""
+    name, reason = error_pages.refused_parameter(error)
+    if name == "text" and (most := re.search("more than ([0-9]+) characters", reason)):
+        return _("Your server takes notes of up to %(num)s characters.", num=most[1])
+    return _("This is longer than your server takes.") if error.code == "MAX_LENGTH" else ""
 
 
 def _not_deleted(account: Account, error: MisskeyError) -> Problem:

@@ -58,11 +58,11 @@ def count(value: Any) -> str:
 
 
 def file_size(value: Any) -> str:
-    """Return a number of bytes as people say it, a dash for anything else."""
+    """Return a number of bytes as people say it, a dash for anything else; a megabyte is 1024 * 1024, as at Misskey."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15:
         return "–"
-    for unit, divisor in (("byte", 1), ("kilobyte", 10**3), ("megabyte", 10**6), ("gigabyte", 10**9)):
-        if value < divisor * 1000 or unit == "gigabyte":
+    for unit, divisor in (("byte", 1), ("kilobyte", 2**10), ("megabyte", 2**20), ("gigabyte", 2**30)):
+        if value < divisor * 1024 or unit == "gigabyte":
             break
     length: Literal["long", "short"] = "long" if unit == "byte" else "short"
     said = str(format_unit(round(value / divisor, 1), unit, length, locale=get_locale()))

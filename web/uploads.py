@@ -82,7 +82,10 @@ _NOT_UPLOADED = Problem(502, _l("The file was not uploaded"), _l("Something went
 
 
 def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool = False) -> dict[str, Any]:
-    """Upload a file to the drive and return what is shown of it: ``id``, ``name``, ``size`` and ``url``."""
+    """Upload a file to the drive and return what is shown of it: ``id``, ``name``, ``size`` and ``url``.
+
+    ``known`` tells that the server had this content already, and kept what was said of it then.
+    """
     stream, name = cast(BinaryIO, file.stream), drive_name(file.filename or "")
     answer = client.upload(stream, name, kind=file.mimetype, comment=comment, sensitive=sensitive)
     if not isinstance(answer, dict) or not read_id(answer.get("id")):
@@ -92,6 +95,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
         "name": line(answer.get("name"), LONGEST_NAME) or name,
         "size": file_bytes(file),
         "url": web_address(answer.get("url"), client.server),
+        "known": bool(comment) and answer.get("comment") != comment,
     }
 
 
