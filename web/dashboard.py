@@ -40,7 +40,8 @@ class Panel:
     ``permission`` is the one that the endpoint needs, ``""`` when any token will do; ``kind`` is what it answers with,
     an object (``dict``) or a ``list``, which goes on with “Older”. ``also`` are endpoints asked at the same moment, by
     what the template calls their answers (``None`` for one that failed). ``choices`` are other endpoints to choose
-    from, by what the address calls them, with their labels; the first is the panel's own.
+    from, by what the address calls them, with their labels; the first is the panel's own. With ``gaps`` fewer than were
+    asked for need not be the last: the server leaves out what the person may not see.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Panel:
     also: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     wide: bool = False
+    gaps: bool = False
 
     def url(self, account: Account, **query: str) -> str:
         """Return the address of this panel as a page of its own."""
@@ -90,6 +92,7 @@ PANELS = {
             "read:notifications",
             {"limit": 10, "markAsRead": False},
             list,
+            gaps=True,
         ),
         Panel(  # the files of all folders
             "drive", _l("Your drive"), "drive/stream", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
@@ -150,11 +153,8 @@ def _answer_or_none(client: Client, endpoint: str) -> Any:
 
 
 def _older(panel: Panel, answer: Any) -> str:
-    """Return the id that what is older comes after, ``""`` when this was all.
-
-    Fewer than were asked for can be a part in the middle: servers leave out what the person may not see.
-    """
-    if panel.kind is not list or not answer:
+    """Return the id that what is older comes after, ``""`` when this was all."""
+    if panel.kind is not list or len(answer) < (1 if panel.gaps else panel.params["limit"]):
         return ""
     last = answer[-1]
     return read_id(last.get("id")) if isinstance(last, dict) else ""
