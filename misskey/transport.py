@@ -70,7 +70,7 @@ class Transport:
         self._connect_seconds = connect_seconds
         self._step_seconds = step_seconds
         self._upload_seconds = upload_seconds
-        self._verify = _ca_bundle()
+        self._verify = ca_bundle()
         self.adapter = Adapter(idle_seconds)
         self._session = _Session(user_agent, self.adapter)
         self._names = NameService(resolve)
@@ -156,7 +156,11 @@ def _read(server: Server, response: requests.Response, most: int) -> bytes:
     return bytes(content)
 
 
-def _ca_bundle() -> str | bool:
+def ca_bundle() -> str | bool:
+    """Return the file that the environment names for checking certificates, ``True`` for the usual one.
+
+    Raises :class:`ValueError` when the file is not there.
+    """
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if bundle := os.environ.get(name):
             if not Path(bundle).exists():

@@ -12,6 +12,19 @@ document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   heading.focus();
 });
 
+// A connection that is lost is told where the app's own words about a form would be, or above the part that asked.
+const place = (elt) => {
+  if (!elt.matches("form")) return elt.closest(".card");
+  const before = (told) => told.compareDocumentPosition(elt) & Node.DOCUMENT_POSITION_FOLLOWING;
+  return [...document.querySelectorAll(".told")].findLast(before);
+};
+document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
+  place(elt)?.prepend(document.querySelector("#lost").content.cloneNode(true));
+});
+document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => {
+  place(elt)?.querySelector(":scope > .lost")?.remove();
+});
+
 // The account menu closes on Escape, and on a click beside it.
 const menu = document.querySelector("details.menu");
 document.addEventListener("click", ({ target }) => {

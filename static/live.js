@@ -14,6 +14,7 @@ class Timeline {
     this.gap = element.querySelector("[data-live-gap]");
     this.paused = false;
     this.wasLive = false;
+    this.owed = 0;
     this.toggle.hidden = false;
     this.toggle.addEventListener("click", () => {
       this.paused = !this.paused;
@@ -75,11 +76,14 @@ class Timeline {
     if (this.list.querySelector(`#${CSS.escape(note.id)}`)) return;
     const item = document.createElement("li");
     item.append(note);
-    const first = this.list.firstElementChild;
-    const inside = this.list.contains(document.activeElement);
-    const before = inside && first.getBoundingClientRect().top;
+    const reading = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const before = reading?.getBoundingClientRect().top;
     this.list.prepend(item);
-    if (inside) window.scrollBy({ top: first.getBoundingClientRect().top - before, behavior: "instant" });
+    if (reading) {
+      const moved = reading.getBoundingClientRect().top - before + this.owed;
+      window.scrollBy({ top: Math.round(moved), behavior: "instant" }); // pages scroll by whole pixels
+      this.owed = moved - Math.round(moved);
+    }
     const last = this.list.lastElementChild;
     if (this.list.children.length > MOST_NOTES && !last.contains(document.activeElement)) last.remove();
     htmx.process(item);

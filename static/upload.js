@@ -46,9 +46,7 @@ document.addEventListener("htmx:sendError", ({ target }) => {
   const sending = target.querySelector(".sending");
   if (!sending) return;
   delete sending.dataset.under;
-  sending.hidden = false;
-  sending.querySelector("progress").hidden = true;
-  say(sending, sending.dataset.broken);
+  sending.hidden = true;
 });
 
 function show(sending, percent) {

@@ -26,6 +26,8 @@ from tests.words import LOCALES
 
 #: How Chromium and htmx report an answer with an error status; the answers themselves are watched.
 OF_A_STATUS = re.compile("server responded with a status of|Response Status Error Code")
+#: How they report a connection that is lost.
+OF_A_LOSS = re.compile("ERR_FAILED|ERR_INTERNET_DISCONNECTED|ERR_NETWORK|sendError|afterRequest")
 
 
 #: What another Chromium than the fixture's is started with; its own sandbox does not start for root.
@@ -62,6 +64,12 @@ class Browsers:
         context.on("response", self._read_response)
         self._open.append(context)
         return context
+
+    def expect_lost(self) -> None:
+        """A connection was lost, as was meant to happen; nothing else was complained of."""
+        lost = [told for told in self.complaints if OF_A_LOSS.search(told)]
+        assert self.complaints == lost != []
+        self.complaints.clear()
 
     def close(self) -> None:
         for context in self._open:

@@ -306,3 +306,25 @@ def test_a_notice_in_a_cookie_of_version_0_1_0_is_still_told(alice: Visitor) -> 
 
     assert "bob@misskey.example is signed out" in alice.get("/dashboard").text
     assert "bob@misskey.example" not in alice.get("/dashboard").text
+
+
+def test_accounts_at_a_server_that_is_no_longer_allowed_are_forgotten_with_the_next_sign_in(
+    alice: Visitor, app: Flask, sandbox: Running
+) -> None:
+    (former,) = alice.cookie()["accounts"]
+    session_id = alice.begin()
+    alice.allow(session_id, "bob")
+    store = app.extensions["token_store"]
+    entry = json.loads(store.get(former))
+    store.put(former, json.dumps(entry | {"origin": "http://127.0.0.1:1"}), 60, owner="http://127.0.0.1:1 9alice")
+    alice.get(f"/callback?session={session_id}")
+
+    assert store.get(former) is None
+    assert store.get(f"trace {former}") is None
+
+
+@pytest.mark.parametrize("path", ["/accounts/0123456789abcdef/switch", "/signout/everywhere"])
+def test_without_any_account_there_is_none_to_switch_or_sign_out(visitor: Visitor, path: str) -> None:
+    answer = visitor.post(path)
+
+    assert (answer.status_code, answer.location) == (303, "/")

@@ -119,6 +119,13 @@ def test_suggested_servers_may_be_private() -> None:
     assert chosen.suggested_servers == ("127.0.0.1:3000", "misskey.io")
 
 
+def test_a_ca_bundle_that_is_not_there_stops_the_start_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca")
+
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE names a file that is not there: /nowhere/ca"):
+        load({})
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -142,8 +149,12 @@ def test_suggested_servers_may_be_private() -> None:
         ({"APPNAME": "x"}, "MIAUTH_APPNAME is no setting. Is MIAUTH_APP_NAME meant?"),
         ({"QUITE_ANOTHER": "x"}, "MIAUTH_QUITE_ANOTHER is no setting."),
         ({"PERMISSIONS": "read:account read:minds"}, "read:minds"),
-        ({"TOKEN_STORE": "sqlite:////proc/nowhere/tokens"}, "MIAUTH_TOKEN_STORE is in a folder that can't be written"),
-        ({"TOKEN_STORE": "sqlite:////proc/tokens"}, "MIAUTH_TOKEN_STORE is in a folder that can't be written"),
+        ({"TOKEN_STORE": "sqlite:////proc/nowhere/tokens"}, "MIAUTH_TOKEN_STORE can't be used, /proc/nowhere/tokens: "),
+        ({"TOKEN_STORE": "sqlite:////proc/tokens"}, "MIAUTH_TOKEN_STORE can't be used, /proc/tokens: "),
+        ({"TOKEN_STORE": f"sqlite:///{Path(__file__).parent}"}, "tests: Is a directory."),
+        ({"TOKEN_STORE": f"sqlite:///{__file__}"}, "MIAUTH_TOKEN_STORE is a file of another kind"),
+        ({"SECRET_KEY_FILE": sys.executable}, "MIAUTH_SECRET_KEY_FILE must hold text"),
+        ({"SECRET_KEY": f"{KEY} {KEY}"}, "MIAUTH_SECRET_KEY must have no spaces or commas"),
         ({"TOKEN_STORE": "postgres://db"}, "MIAUTH_TOKEN_STORE must be a file"),
         ({"TOKEN_STORE": "sqlite://tokens"}, "MIAUTH_TOKEN_STORE must be a file"),
         *(({"TOKEN_STORE": url}, "MIAUTH_TOKEN_STORE must read like redis://") for url in BAD_REDIS_URLS),

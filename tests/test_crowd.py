@@ -83,3 +83,12 @@ def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: p
 
     assert answer.status_code == 429
     assert answer.headers["HX-Reswap"] == "innerHTML"
+
+
+def test_a_visitor_without_an_address_gives_the_place_back_too(
+    visitor: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a Unix socket, when nothing in front says who asks."""
+    monkeypatch.setattr(crowd, "MOST_REQUESTS", 1)
+
+    assert [visitor.get("/healthz", environ_base={"REMOTE_ADDR": ""}).status_code for _ in range(3)] == [200] * 3

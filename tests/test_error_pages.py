@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, abort
 
+from sandbox import Running
 from tests.cast import Visitor
 from web.error_pages import wait_words
 
@@ -111,3 +113,63 @@ def test_what_was_typed_stays_where_it_is_when_a_part_is_refused(alice: Visitor)
 
     assert answer.status_code == 401
     assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML")
+
+
+@pytest.mark.parametrize("path", ["/notes", "/files", "/console"])
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_a_form_of_an_account_that_is_gone_says_so(
+    alice: Visitor, sandbox: Running, path: str, headers: dict[str, str]
+) -> None:
+    """Another tab added Bob, which renews the token of the forms, and signed Alice out."""
+    (found,) = set(re.findall('name="account" value="([^"]+)"', alice.get("/dashboard").text))
+    alice.sign_in("bob")
+    alice.post("/signout", {"account": found})
+
+    form = {"csrf_token": "from before", "account": found, "draft": str(uuid.uuid4())}
+    answer = alice.client.post(path, data=form, headers=headers)
+
+    assert answer.status_code == 401
+    assert "You are signed out" in answer.text
+
+
+def test_a_form_left_open_while_the_store_went_down_says_so(alice: Visitor, tmp_path: Path) -> None:
+    break_store(tmp_path)
+
+    answer = alice.client.post("/notes", data={"csrf_token": "from before", "text": "hello"})
+
+    assert answer.status_code == 503
+    assert "Our memory is not available" in answer.text
+
+
+def test_a_store_that_fails_on_the_first_page_after_signing_out_is_told(
+    alice: Visitor, sandbox: Running, tmp_path: Path
+) -> None:
+    alice.sign_in("bob")
+    alice.post("/signout")
+    break_store(tmp_path)
+
+    answer = alice.get("/")
+
+    assert answer.status_code == 503
+    assert "Our memory is not available" in answer.text
+    assert "bob@" in answer.text
+
+
+def test_what_came_of_a_form_can_fail_and_the_form_stays(alice: Visitor, tmp_path: Path) -> None:
+    location = alice.post("/notes", {"text": "hello", "draft": str(uuid.uuid4())}).location
+    break_store(tmp_path)
+
+    answer = alice.get(location, headers={"HX-Request": "true"})
+
+    assert answer.status_code == 503
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML")
+
+
+def test_a_method_that_is_not_allowed_is_told_with_those_that_are(visitor: Visitor) -> None:
+    assert "POST" in visitor.get("/signout").headers["Allow"]
+
+
+def test_a_failure_that_flask_names_itself_is_on_our_side(visitor: Visitor, app: Flask) -> None:
+    app.view_functions["journey.token"] = lambda: abort(500)
+
+    assert "Something broke on our side" in visitor.get("/signin/token").text

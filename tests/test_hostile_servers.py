@@ -18,6 +18,7 @@ from sandbox import Running
 from tests import hostile
 from tests.cast import SECRET_KEY, Visitor
 from tests.hostile import ALICE, TOKEN, Behaviour, Caller, Hostile, misskey, says, serve
+from web import servers
 
 TIMEOUT = (504, "takes too long")
 UNREACHABLE = (502, "can’t be reached")
@@ -95,7 +96,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile, F
 @pytest.fixture
 def scene(stage: tuple[Hostile, Flask], caplog: pytest.LogCaptureFixture) -> Scene:
     server, app = stage
-    app.extensions.pop("known_servers", None)
+    vars(servers.find)["cache"].clear()
     scene = Scene(server, Visitor(app, cast(Running, server)), caplog)
     scene.turn(misskey)
     return scene

@@ -278,3 +278,54 @@ def test_without_javascript_an_error_keeps_the_text_and_signing_out_works(
 
     open_menu(scriptless).get_by_role("button", name="Sign out").click()
     expect(scriptless.get_by_role("heading", name="You are signed out")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        ("/dashboard/timeline", "Reload: Timeline"),
+        ("/dashboard/timeline", "Local"),
+        ("/dashboard/timeline", "Older"),
+        ("/dashboard", "Post"),
+        ("/dashboard", "Delete this note"),
+        ("/console", "Send"),
+    ],
+)
+def test_a_connection_that_is_lost_is_told_where_it_was_used(
+    alice: Page, browsers: Browsers, path: str, button: str
+) -> None:
+    alice.goto(path)
+    expect(alice.locator(".waiting")).to_have_count(0)
+    if path == "/dashboard":
+        expect(alice.locator("[data-live-is=live]")).to_be_visible()
+        alice.get_by_role("button", name="Pause").click()
+        alice.get_by_label("Your note").fill("do not lose me")
+        alice.locator("summary", has_text="Delete").first.click()
+    presses = alice.get_by_role("button", name=button, exact=True).or_(alice.get_by_role("link", name=button))
+    alice.context.set_offline(True)
+    presses.first.click()
+    expect(alice.get_by_role("alert")).to_contain_text("the connection to this app was lost")
+    presses.first.click()
+    expect(alice.get_by_role("alert")).to_have_count(1)
+    if path == "/dashboard":
+        expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
+
+    alice.context.set_offline(False)
+    presses.first.click()
+    expect(alice.get_by_role("alert")).to_have_count(0)
+    browsers.expect_lost()
+
+
+def test_the_focus_stays_where_nothing_older_comes(alice: Page, sandbox: Running) -> None:
+    for number in range(20 - len(sandbox.world.notes)):
+        sandbox.world.post(sandbox.world.people["bob"], text=f"filling {number}")
+    alice.goto("/dashboard/timeline")
+    alice.goto("/dashboard")
+    for _ in range(2):
+        older = panel(alice, "Timeline").get_by_role("button", name="Older")
+        older.focus()
+        alice.keyboard.press("Enter")
+        expect(older.or_(alice.get_by_text("That was all."))).to_be_visible()
+        expect(alice.locator("[autofocus]:focus")).to_have_count(1)
+
+    expect(alice.get_by_text("That was all.")).to_be_focused()

@@ -104,6 +104,15 @@ def test_a_redis_that_lost_its_scripts_gets_them_again(redis_server: RedisServer
     assert backend.put("id", b"another", 60)
 
 
+def test_a_claim_whose_answer_got_lost_is_still_ones_own(redis_server: RedisServer) -> None:
+    """The library asks again when a connection breaks, and then meets what it wrote itself."""
+    backend = RedisBackend(redis_server.url)
+
+    assert backend.put("id", b"sealed by chance", 60, only_if_new=True)
+    assert backend.put("id", b"sealed by chance", 60, only_if_new=True)
+    assert not backend.put("id", b"sealed by another", 60, only_if_new=True)
+
+
 def test_a_redis_with_tls_is_checked(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")

@@ -57,6 +57,30 @@ def test_forms_may_lead_to_any_https_server_and_to_the_private_ones(visitor: Vis
     assert f"form-action 'self' https: {sandbox.origin};" in policy
 
 
+def test_forms_may_lead_to_a_private_server_at_an_ipv6_address(make_app: Callable[..., Flask]) -> None:
+    """Browsers know no way to name one in a policy."""
+    app = make_app(PRIVATE_SERVERS="http://[::1]:3000")
+
+    policy = app.test_client().get("/").headers["Content-Security-Policy"]
+    assert "form-action 'self' https: http:;" in policy
+
+
+@pytest.mark.parametrize(
+    ("scheme", "trusted", "status"), [("http", "1", 303), ("https", "1", 200), ("", "1", 200), ("http", "0", 200)]
+)
+def test_in_production_a_browser_that_came_over_http_is_led_to_https(
+    make_app: Callable[..., Flask], scheme: str, trusted: str, status: int
+) -> None:
+    """Its cookie would be lost on the way; only what a trusted proxy says of it is believed."""
+    app = make_app(PUBLIC_URL="https://signin.example", TRUSTED_PROXIES=trusted)
+    headers = {"Host": "signin.example", "X-Forwarded-Proto": scheme} if scheme else {"Host": "signin.example"}
+
+    answer = app.test_client().get("/signin?host=misskey.io", headers=headers)
+
+    assert answer.status_code == status
+    assert status == 200 or answer.location == "https://signin.example/signin?host=misskey.io"
+
+
 def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callable[..., Flask]) -> None:
     answer = make_app(**PRODUCTION).test_client().get("/", **HTTPS)
 

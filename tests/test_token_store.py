@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis_server import RedisServer
+from web import token_store
 from web.redis_backend import RedisBackend
 from web.token_store import Backend, SqliteBackend, StoreUnavailable, TokenStore, open_store
 
@@ -46,9 +47,9 @@ class TestSqliteBackend:
     def test_of_many_at_once_only_one_is_new(self, backend: Backend) -> None:
         together = threading.Barrier(8)
 
-        def put(_: int) -> bool:
+        def put(who: int) -> bool:
             together.wait()
-            return backend.put("id", b"mine", 60, only_if_new=True)
+            return backend.put("id", b"mine: %d" % who, 60, only_if_new=True)
 
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(put, range(8))) == 1
@@ -298,6 +299,35 @@ def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: 
     }
     with pytest.raises(StoreUnavailable):
         acts[act]()
+
+
+def test_another_process_that_writes_is_waited_for(
+    open_at: Callable[..., TokenStore], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in SQLite, which under gevent would hold up everybody: others are let through between two tries."""
+    store, let_through = open_at(SECRET), threading.Event()
+    monkeypatch.setattr("web.token_store.time.sleep", lambda _: let_through.set())
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as pool:
+            putting = pool.submit(store.put, "key", "value", 60)
+            let_through.wait()
+            assert store.get("key") is None
+            other.execute("ROLLBACK")
+
+            assert putting.result()
+    assert store.get("key") == "value"
+
+
+def test_another_process_that_never_ends_is_not_waited_for(
+    open_at: Callable[..., TokenStore], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_at(SECRET)
+    monkeypatch.setattr(token_store, "WAIT_SECONDS", 0)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.put("key", "value", 60)
 
 
 def test_a_file_that_is_no_database_stops_the_start(open_at: Callable[..., TokenStore], file: Path) -> None:

@@ -110,3 +110,16 @@ def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
 
         assert server.drained - sent > LARGE
         assert most_memory(pid) - before < MOST_MORE
+
+
+def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as odd:
+            odd.sendall(b"GET /callback?session=secret\r\n\r\n")
+            while odd.recv(1000):
+                pass
+        while "Invalid request" not in (log := (tmp_path / "log").read_text()):
+            pass
+
+    assert "secret" not in log
+    assert "ip=" not in log

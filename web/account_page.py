@@ -33,7 +33,7 @@ def switch(public_id: str) -> ResponseReturnValue:
     """Use another of this browser's accounts."""
     account = accounts.named(public_id)
     if not account:
-        return error_pages.answer(_NOT_HERE)
+        return _not_here()
     accounts.enter(account.key)
     return redirect(url_for("dashboard.shell"), 303)
 
@@ -53,9 +53,13 @@ def signout_everywhere() -> ResponseReturnValue:
     """Sign an account out in every browser at once."""
     account = accounts.asked()
     if not account:
-        return error_pages.answer(_NOT_HERE)
+        return _not_here()
     accounts.leave(account, everywhere=True)
     return redirect(url_for("journey.home"), 303)
+
+
+def _not_here() -> ResponseReturnValue:
+    return error_pages.answer(_NOT_HERE) if accounts.signed_in() else redirect(url_for("journey.home"), 303)
 
 
 _NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))

@@ -169,14 +169,13 @@ def enter(key: str) -> None:
     """Make the account under ``key`` this browser's current one, in place of an older sign-in of the same person."""
     account, former = load(key), current()
     others = [other for other in signed_in() if other.key != key]
-    older = [other.key for other in others if account and other.owner == account.owner]
-    kept = [other.key for other in others if other.key not in older]
+    kept = [other.key for other in others if not account or other.owner != account.owner][: MOST_ACCOUNTS - 1]
     if former and former.key != key:
         store().put(f"left {former.key}", str(time.time()), LEFT_SECONDS, owner=former.owner)
-    for dropped in older + kept[MOST_ACCOUNTS - 1 :]:
+    for dropped in set(session.get("accounts", [])) - {key, *kept}:  # also at servers that are no longer allowed
         _forget(dropped)
     session.pop("csrf_token", None)  # whoever knew the cookie from before knows nothing of this one
-    _remember([key, *kept[: MOST_ACCOUNTS - 1]])
+    _remember([key, *kept])
 
 
 def still_current(account: Account, since: float) -> bool:

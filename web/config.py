@@ -23,6 +23,7 @@ from misskey.errors import ServerNameError
 from misskey.miauth import check_app
 from misskey.permissions import DEMO, parse_permissions
 from misskey.server import Server
+from misskey.transport import ca_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
@@ -109,6 +110,10 @@ class _Reader:
         if settings.app_icon and production and not settings.app_icon.startswith("https://"):
             self.complain("APP_ICON", "must begin with https://, as the page that shows it does.")
         try:
+            ca_bundle()
+        except ValueError as error:
+            self.wrong.append(f"{error}.")
+        try:
             check_app(settings.app_name, settings.app_icon, f"{public_url}/callback")
         except ValueError as error:
             self.complain("APP_NAME", f"or APP_ICON or PUBLIC_URL: {error}.")
@@ -160,6 +165,8 @@ class _Reader:
                 key = Path(path).read_text().strip()
             except OSError as error:
                 self.complain("SECRET_KEY_FILE", f"can't be read: {error.strerror}.")
+            except UnicodeDecodeError:
+                self.complain("SECRET_KEY_FILE", "must hold text; bytes of any kind are none.")
         if not key and not production:
             key = development_key()
         return self.long_enough("SECRET_KEY", key, production)
@@ -171,6 +178,8 @@ class _Reader:
                 "must have 32 characters or more. Make one with: "
                 "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )
+        if re.search(r"[\s,]", key):
+            self.complain(name, "must have no spaces or commas: as one of the fallbacks later, they would divide it.")
         return key
 
     def permissions(self) -> tuple[str, ...]:
@@ -210,12 +219,17 @@ class _Reader:
             )
 
     def folder_of(self, url: str) -> None:
-        folder = Path(url.removeprefix("sqlite:///")).parent
+        path = Path(url.removeprefix("sqlite:///"))
+        folder = path.parent
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
+            if path.exists():
+                with path.open("rb") as file:
+                    if file.read(16) not in (b"", b"SQLite format 3\0"):
+                        self.complain("TOKEN_STORE", f"is a file of another kind: {path}.")
         except OSError as error:
-            self.complain("TOKEN_STORE", f"is in a folder that can't be written, {folder}: {error.strerror}.")
+            self.complain("TOKEN_STORE", f"can't be used, {path}: {error.strerror}.")
 
     def private_servers(self) -> tuple[str, ...]:
         origins = []

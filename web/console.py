@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, replace
 from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
-from cachetools import TTLCache
-from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
+from cachetools import TTLCache, cached
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -20,7 +19,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
-from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, Client, Exchange, InvalidAnswer, MisskeyError
+from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, Exchange, InvalidAnswer, MisskeyError
 from misskey.client import masked
 
 from . import accounts, error_pages, snippets
@@ -28,6 +27,7 @@ from .accounts import Account, login_required
 from .dashboard import calls, results
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
 from .once import RESULT_SECONDS, do_once
+from .security import checked_by_form
 from .shown import line
 
 pages = Blueprint("console", __name__)
@@ -48,7 +48,6 @@ MOST_ENDPOINTS = 2000  # Misskey has some 400
 MOST_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
 REMEMBERED_SECONDS = 600
-_lock = Lock()
 Told = TypeVar("Told")
 
 
@@ -63,6 +62,7 @@ def page(account: Account) -> ResponseReturnValue:
 
 
 @pages.post("/console")
+@checked_by_form
 @calls
 @results
 @login_required
@@ -223,47 +223,32 @@ def _remember_call(account: Account, call: dict[str, Any]) -> None:
     accounts.store().put(_history_of(account), text, HISTORY_SECONDS, owner=account.owner)
 
 
+def _remembered(ask: Callable[..., Told]) -> Callable[..., Told]:
+    """Remember for ten minutes what a server told: everybody shares it, so it is asked without a token."""
+    cache: TTLCache[Any, Told] = TTLCache(
+        REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda value: len(str(value))
+    )
+    return cached(cache, key=lambda account, *rest: (accounts.store(), account.origin, *rest), lock=Lock())(ask)
+
+
+@_remembered
 def _endpoints(account: Account) -> list[str]:
-    def ask() -> list[str]:
-        answer = _client(account).call("endpoints")
-        if not isinstance(answer, list):
-            raise InvalidAnswer(account.server.host, "did not list its endpoints")
-        return sorted({name for name in answer if isinstance(name, str) and is_endpoint(name)})[:MOST_ENDPOINTS]
-
-    return _remembered(account.origin, ask)
+    answer = replace(accounts.client(account), token=None).call("endpoints")
+    if not isinstance(answer, list):
+        raise InvalidAnswer(account.server.host, "did not list its endpoints")
+    return sorted({name for name in answer if isinstance(name, str) and is_endpoint(name)})[:MOST_ENDPOINTS]
 
 
+@_remembered
 def _parameters(account: Account, endpoint: str) -> list[tuple[str, str]] | None:
     """Return the names and types of an endpoint's parameters, ``None`` when the server has no such endpoint."""
-
-    def ask() -> list[tuple[str, str]] | None:
-        answer = _client(account).call("endpoint", {"endpoint": endpoint})
-        if answer is None:
-            return None
-        found = answer.get("params") if isinstance(answer, dict) else None
-        if not isinstance(found, list):
-            raise InvalidAnswer(account.server.host, "did not list the parameters")
-        told = [(line(entry.get("name")), line(entry.get("type"), 20)) for entry in found if isinstance(entry, dict)]
-        return [(name, kind) for name, kind in told if name][:MOST_PARAMETERS]
-
-    return _remembered((account.origin, endpoint), ask) if is_endpoint(endpoint or "") else None
-
-
-def _client(account: Account) -> Client:
-    """Return a client without a token: what a server can do it tells everybody, so everybody shares the answer."""
-    client = accounts.client(account)
-    client.token = None
-    return client
-
-
-def _remembered(key: object, ask: Callable[[], Told]) -> Told:
-    """Return what ``ask`` returned in the last ten minutes."""
-    known = current_app.extensions.setdefault(
-        "console", TTLCache(REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda value: len(str(value)))
-    )
-    with suppress(KeyError), _lock:
-        return cast(Told, known[key])
-    answer = ask()
-    with _lock:
-        known[key] = answer
-    return answer
+    if not is_endpoint(endpoint or ""):
+        return None
+    answer = replace(accounts.client(account), token=None).call("endpoint", {"endpoint": endpoint})
+    if answer is None:
+        return None
+    found = answer.get("params") if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise InvalidAnswer(account.server.host, "did not list the parameters")
+    told = [(line(entry.get("name")), line(entry.get("type"), 20)) for entry in found if isinstance(entry, dict)]
+    return [(name, kind) for name, kind in told if name][:MOST_PARAMETERS]

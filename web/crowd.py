@@ -91,7 +91,7 @@ def init_app(app: Flask, visitor: Callable[[], str]) -> None:
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:
-        if whose := g.pop("visitor", None):
+        if (whose := g.pop("visitor", None)) is not None:  # "" where a socket of the machine's own is asked
             _crowd().leave(whose, g.pop("upload_bytes", None))
 
 

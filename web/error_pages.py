@@ -34,9 +34,7 @@ from misskey import (
 from .shown import line
 from .token_store import StoreUnavailable
 
-FROM_ELSEWHERE = "The request came from another site."
-#: These check the page's token once more, as their forms do, and show the form again with what was typed.
-_FORMS = ("journey.signin", "journey.token", "posting.post_note", "uploads.upload", "console.send")
+_AFTER_A_FORM = ("posting.posted", "uploads.uploaded", "console.answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _not_our_page)
     app.register_error_handler(RateLimitExceeded, lambda error: answer(too_many(error)))
     app.register_error_handler(StoreUnavailable, _store_unavailable)
-    app.register_error_handler(HTTPException, lambda error: answer(_of_http(error)))
+    app.register_error_handler(HTTPException, _http_failure)
     app.register_error_handler(Exception, _broken)
 
 
@@ -72,7 +70,8 @@ def answer(problem: Problem) -> ResponseReturnValue:
         render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context),
         problem.status,
     )
-    if "HX-Request" in request.headers and request.method == "POST":  # what was typed stays where it is
+    # What was typed stays where it is; also when the form was fine, and the page of what came of it fails.
+    if "HX-Request" in request.headers and (request.method == "POST" or request.endpoint in _AFTER_A_FORM):
         response.headers["HX-Retarget"] = "previous .told"
         response.headers["HX-Reswap"] = "innerHTML"
     if problem.retry_after is not None:
@@ -204,7 +203,7 @@ def in_app_browser() -> bool:
     )
 
 
-def _not_our_page(error: CSRFError) -> ResponseReturnValue:
+def _not_our_page(_error: CSRFError) -> ResponseReturnValue:
     if request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]) is None:
         return answer(
             Problem(
@@ -213,17 +212,22 @@ def _not_our_page(error: CSRFError) -> ResponseReturnValue:
                 _l("Signing in needs a cookie, to know that it is you. Allow cookies here, then start again."),
             )
         )
-    if error.description != FROM_ELSEWHERE and request.endpoint in _FORMS:
-        try:
-            return make_response(current_app.view_functions[request.endpoint]())
-        except RateLimitExceeded as too_often:
-            return make_response(current_app.handle_user_exception(too_often))
     words = _l("Nothing was changed. Go back, reload the page and send it again.")
     return answer(Problem(400, _l("This page was too old"), words, "back"))
 
 
+def _http_failure(error: HTTPException) -> ResponseReturnValue:
+    response = make_response(answer(_of_http(error)))
+    for name, value in error.get_headers():  # Allow for 405, Content-Range for 416
+        if name != "Content-Type":
+            response.headers[name] = value
+    return response
+
+
 def _of_http(error: HTTPException) -> Problem:
     status = error.code or 500
+    if status >= 500:
+        return _BROKEN
     texts = {
         401: (_l("You are signed out"), _l("Sign in again to see this."), "start"),
         404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "back"),
@@ -254,11 +258,12 @@ def _store_unavailable(error: StoreUnavailable) -> ResponseReturnValue:
 
 def _broken(error: Exception) -> ResponseReturnValue:
     current_app.logger.error("%s failed", request.endpoint, exc_info=error)
-    return answer(
-        Problem(
-            500,
-            _l("Something broke on our side"),
-            _l("It was noted. Try again; if it happens again, tell whoever runs this site."),
-            "retry",
-        )
-    )
+    return answer(_BROKEN)
+
+
+_BROKEN = Problem(
+    500,
+    _l("Something broke on our side"),
+    _l("It was noted. Try again; if it happens again, tell whoever runs this site."),
+    "retry",
+)

@@ -40,6 +40,10 @@ class Log(Logger):
         if environ.get("PATH_INFO") != "/healthz":  # asked twice a minute, for ever
             super().access(resp, req, environ, request_time)
 
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        # gunicorn's own "Invalid request from ip=…" names the visitor's address, and the request's with its query.
+        super().warning(msg.partition(" from ip=")[0] if isinstance(msg, str) else msg, *args, **kwargs)
+
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         # gunicorn's own "Error handling request" names the address with its query.
         without_queries = [arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args]

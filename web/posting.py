@@ -18,12 +18,14 @@ from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .error_pages import Problem
 from .forms import NoteForm
+from .security import checked_by_form
 from .shown import line, read_id, text
 
 pages = Blueprint("posting", __name__)
 
 
 @pages.post("/notes")
+@checked_by_form
 @calls
 @results
 @login_required

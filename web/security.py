@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, redirect, request
+from flask import Flask, Request, Response, abort, redirect, request, session
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
@@ -15,7 +16,6 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from . import accounts, crowd
 from .config import ICON_PATH, Settings
-from .error_pages import FROM_ELSEWHERE
 
 
 def _visitor() -> str:
@@ -35,6 +35,15 @@ def _visitor() -> str:
 
 csrf = CSRFProtect()
 limiter = Limiter(_visitor)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def checked_by_form(view: View) -> View:
+    """Leave it to the form of ``view`` to check the page's token: when it is too old, the form keeps what was typed."""
+    csrf.exempt(view)
+    return view
+
 
 #: Larger than any form here without files.
 LARGEST_FORM_BYTES = 256 * 1024
@@ -97,21 +106,26 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def _stay_on_one_host(settings: Settings) -> BaseResponse | None:
-    """Lead a browser at ``127.0.0.1`` to ``localhost``, or the other way: the cookie belongs to one of them."""
-    if urlsplit(f"//{request.host}").hostname == settings.host or request.path in ("/healthz", "/readyz"):
+    """Lead a browser to the public address: the cookie belongs to ``localhost`` or to ``127.0.0.1``, and to https."""
+    by_http = settings.trusted_proxies and settings.production and request.headers.get("X-Forwarded-Proto") == "http"
+    at_home = urlsplit(f"//{request.host}").hostname == settings.host and not by_http
+    if at_home or request.path in ("/healthz", "/readyz"):
         return None
     path = request.full_path.removesuffix("?") if request.method == "GET" else "/"
     return redirect(settings.public_url + path, 303)
 
 
 def _refuse_other_sites(settings: Settings) -> None:
+    """Raise :class:`CSRFError` for what no page of this app sends: from another site, or without its cookie."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     origin = request.headers.get("Origin")
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise CSRFError(FROM_ELSEWHERE)
+        raise CSRFError
     if origin and origin not in (settings.public_url, request.host_url.rstrip("/")):
-        raise CSRFError(FROM_ELSEWHERE)
+        raise CSRFError
+    if not session:
+        raise CSRFError
 
 
 def _allow_files() -> ResponseReturnValue | None:
@@ -131,7 +145,9 @@ def _allow_files() -> ResponseReturnValue | None:
 
 def _content_policy(settings: Settings) -> str:
     # Browsers also apply form-action to the redirect that answers a form, and that one leads to any Misskey server.
-    private = " ".join(origin for origin in settings.private_servers if origin.startswith("http://"))
+    # A policy can't name an IPv6 address.
+    plain = [origin for origin in settings.private_servers if origin.startswith("http://")]
+    private = " ".join(sorted({"http:" if "[" in origin else origin for origin in plain}))
     return "; ".join(
         (
             "default-src 'none'",

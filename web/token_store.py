@@ -119,6 +119,10 @@ class TokenStore:
         return self._owners(owner)[0] if owner else ""
 
 
+WAIT_SECONDS = 5  # for other processes that write
+LOOK_AGAIN_SECONDS = 0.02
+
+
 class SqliteBackend:
     """Keeps entries in one file, for one machine and any number of workers."""
 
@@ -126,7 +130,7 @@ class SqliteBackend:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = Lock()
         # One connection for all threads, kept open: closing the last one makes SQLite tidy up the whole file.
-        self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         finalize(self, self._database.close)
         Path(path).chmod(0o600)
         with self._use() as database:
@@ -143,12 +147,13 @@ class SqliteBackend:
                     database.execute("ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
                 database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
                 database.execute("CREATE INDEX IF NOT EXISTS entries_owner ON entries (owner)")
+            # From now on waiting is up to `_write`: SQLite waits where, under gevent, nobody else can go on.
+            database.execute("PRAGMA busy_timeout = 20")
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         replace = "UPDATE SET value = excluded.value, expires = excluded.expires, owner = excluded.owner"
         conflict = "NOTHING" if only_if_new else replace
-        with self._use() as database, database:
-            database.execute("BEGIN IMMEDIATE")
+        with self._write() as database:
             database.execute("DELETE FROM entries WHERE expires <= ?", (time.time(),))
             cursor = database.execute(
                 f"INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two
@@ -163,7 +168,7 @@ class SqliteBackend:
         return row[0] if row else None
 
     def replace(self, entry: str, value: bytes, *, owner: str = "") -> bool:
-        with self._use() as database:
+        with self._write() as database:
             cursor = database.execute(
                 "UPDATE entries SET value = ?, owner = coalesce(nullif(?, ''), owner) WHERE id = ? AND expires > ?",
                 (value, owner, entry, time.time()),
@@ -171,7 +176,7 @@ class SqliteBackend:
         return cursor.rowcount == 1
 
     def delete(self, entry: str) -> None:
-        with self._use() as database:
+        with self._write() as database:
             database.execute("DELETE FROM entries WHERE id = ?", (entry,))
 
     def owned_by(self, *owners: str) -> list[bytes]:
@@ -180,8 +185,25 @@ class SqliteBackend:
             return [value for (value,) in database.execute(query, (*owners, time.time()))]
 
     def delete_owned_by(self, *owners: str) -> None:
-        with self._use() as database:
+        with self._write() as database:
             database.execute(f"DELETE FROM entries WHERE owner IN ({_places(owners)})", owners)  # noqa: S608
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction, as soon as other processes let it, and hold up nobody meanwhile."""
+        ends = time.monotonic() + WAIT_SECONDS
+        while True:
+            with self._use() as database:
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                        raise
+                else:
+                    with database:
+                        yield database
+                    return
+            time.sleep(LOOK_AGAIN_SECONDS)
 
     @contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:

@@ -22,6 +22,7 @@ from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .error_pages import Problem
 from .forms import UploadForm, file_bytes
 from .once import RESULT_SECONDS, WORKING_SECONDS, do_once
+from .security import checked_by_form
 from .shown import line, read_id, web_address
 
 pages = Blueprint("uploads", __name__)
@@ -49,6 +50,7 @@ def new_upload_form(me: Any) -> UploadForm:
 
 
 @pages.post("/files")
+@checked_by_form
 @calls
 @results
 @login_required
