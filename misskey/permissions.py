@@ -24,7 +24,7 @@ PERMISSIONS = {
     for row in (
         ("read:account", "See your account and your timelines", "アカウントの情報とタイムラインを見る"),
         ("write:account", "Change your profile and settings", "プロフィールや設定を変更する"),
-        ("write:notes", "Post and delete notes", "ノートを投稿・削除する"),
+        ("write:notes", "Post and delete notes", "ノートを作成・削除する"),
         ("read:reactions", "See your reactions", "自分のリアクションを見る"),
         ("write:reactions", "Add and remove reactions", "リアクションを付けたり外したりする"),
         ("write:votes", "Vote in polls", "アンケートに投票する"),
@@ -37,16 +37,16 @@ PERMISSIONS = {
         (
             "read:following",
             "See whom you follow and who asks to follow you",
-            "フォローしている人と、届いたフォローリクエストを見る",
+            "フォロー中のユーザーと、届いたフォローリクエストを見る",
         ),
         ("write:following", "Follow and unfollow people", "ユーザーをフォローしたり解除したりする"),
-        ("read:mutes", "See whom you mute", "ミュートしている人を見る"),
+        ("read:mutes", "See whom you mute", "ミュートしているユーザーを見る"),
         ("write:mutes", "Mute and unmute people", "ユーザーをミュートしたり解除したりする"),
-        ("read:blocks", "See whom you block", "ブロックしている人を見る"),
+        ("read:blocks", "See whom you block", "ブロックしているユーザーを見る"),
         ("write:blocks", "Block and unblock people", "ユーザーをブロックしたり解除したりする"),
         ("write:report-abuse", "Report people to the moderators", "問題のあるユーザーをモデレーターに通報する"),
-        ("read:chat", "Read your chats", "チャットを読む"),
-        ("write:chat", "Send and delete chat messages", "チャットのメッセージを送信・削除する"),
+        ("read:chat", "Read your chats", "チャット（ダイレクトメッセージ）を読む"),
+        ("write:chat", "Send and delete chat messages", "チャット（ダイレクトメッセージ）を送信・削除する"),
         ("read:messaging", "Read your chats (older servers)", "チャットを読む（古いサーバー）"),
         ("write:messaging", "Send and delete chats (older servers)", "チャットを送信・削除する（古いサーバー）"),
         ("read:user-groups", "See your user groups (older servers)", "ユーザーグループを見る（古いサーバー）"),
@@ -69,7 +69,7 @@ PERMISSIONS = {
         ("write:flash-likes", "Like and unlike Plays", "Play にいいねを付けたり外したりする"),
         ("read:invite-codes", "See your invitation codes", "自分の招待コードを見る"),
         ("write:invite-codes", "Create and delete invitation codes", "招待コードを作成・削除する"),
-        ("read:federation", "Fetch data from other servers", "ほかのサーバーのデータを取得する"),
+        ("read:federation", "Fetch data from other servers", "連合先のサーバーのデータを取得する"),
     )
 }
 

@@ -6,9 +6,12 @@ import re
 
 import pytest
 from flask import Flask
+from flask_babel import lazy_gettext
+from markupsafe import Markup
 
 from tests.cast import Visitor
 from web.languages import LANGUAGES, NAMES
+from web.shown import sentences
 
 
 def choose(visitor: Visitor, language: str, page: str | None = None, **headers: str) -> tuple[int, str]:
@@ -90,3 +93,15 @@ def test_a_language_that_is_gone_is_no_choice(visitor: Visitor) -> None:
 )
 def test_it_leads_back_to_a_page_of_this_app_only(visitor: Visitor, page: str | None, location: str) -> None:
     assert choose(visitor, "ja", page) == (303, location)
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "One. Two."), ("ja", "One.Two.")])
+def test_japanese_sentences_stand_without_a_space_between_them(app: Flask, language: str, said: str) -> None:
+    with app.test_request_context(headers={"Accept-Language": language}):
+        assert sentences("One.", None, "", "Two.") == said
+
+
+def test_sentences_are_text_whatever_is_in_them(app: Flask) -> None:
+    with app.test_request_context():
+        words = lazy_gettext("The server said: %(text)s", text="<b>")
+        assert sentences(words, Markup("<i>")) == "The server said: &lt;b&gt; <i>"

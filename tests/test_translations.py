@@ -88,4 +88,4 @@ def test_errors_and_permissions_are_in_the_browsers_language_too(visitor: Visito
     page = visitor.post("/signin", {"host": "misskey"}, headers={"Accept-Language": "ja"}).text
 
     assert "末尾が足りません" in page
-    assert "ノートを投稿・削除する" in page
+    assert "ノートを作成・削除する" in page

@@ -306,7 +306,7 @@ def test_what_the_server_says_of_a_file_is_data(alice: Visitor, url: object) -> 
     with moved_to(says(said), alice):
         page = alice.get(upload(alice).location).text
 
-    assert "&lt;b&gt;name&lt;/b&gt;</bdi> (7\u00a0bytes)" in page
+    assert '&lt;b&gt;name&lt;/b&gt;</bdi> <span class="aside size">7\u00a0bytes</span>' in page
     assert "Open the file" not in page
 
 

@@ -13,6 +13,7 @@ from babel.units import format_unit
 from flask import Flask
 from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
 from flask_babel import gettext as _
+from markupsafe import Markup
 
 from misskey import PERMISSIONS, Permission, Server, clean
 
@@ -31,6 +32,7 @@ def init_app(app: Flask) -> None:
         just_signed_out=accounts.just_signed_out,
         sign_in_trace=accounts.trace,
         permission_label=permission_label,
+        sentences=sentences,
         permissions=PERMISSIONS,
     )
 
@@ -112,6 +114,12 @@ def day(value: Any) -> str:
 def epoch(seconds: float) -> datetime:
     """Return a time of our own, in seconds since 1970, as a date with its time."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def sentences(*parts: Any) -> Markup:
+    """Return sentences one after the other; Japanese ones stand without a space between them."""
+    said = [part if isinstance(part, Markup) else str(part) for part in parts if part]  # a lazy text is no markup
+    return Markup("").join(said) if str(get_locale()) == "ja" else Markup(" ").join(said)
 
 
 def permission_label(permission: Permission) -> str:
