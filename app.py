@@ -188,9 +188,9 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
 
 _OTHER_BROWSER = Problem(
     400,
-    _l("This sign-in began in another browser"),
-    _l("Only the browser that began a sign-in can finish it, so nothing happened here. Start again in this browser, or "
-       "go back to the one where you began."),
+    _l("This browser did not begin this sign-in"),
+    _l("Only the browser that began a sign-in can finish it, so nothing happened. Perhaps you began in another browser "
+       "or app, or cookies are off. Start again here, or go back there."),
     "browser",
 )  # fmt: skip
 _USED = Problem(
@@ -201,7 +201,7 @@ _USED = Problem(
 _EXPIRED = Problem(
     410,
     _l("This sign-in took too long"),
-    _l("For your safety a sign-in is valid for ten minutes. Nothing is lost; start again."),
+    _l("You have ten minutes to allow a sign-in. This app got no access. Start again; it takes a few seconds."),
 )
 _TOKEN_WORDS = {
     AuthenticationFailed: _l(

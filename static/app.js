@@ -25,10 +25,18 @@ document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => {
   place(elt)?.querySelector(":scope > .lost")?.remove();
 });
 
-// The account menu closes on Escape, and on a click beside it.
+// What was pressed shows that it is at work.
+const pressed = (elt) => (elt.matches("form") ? elt.querySelector("[type=submit]") : elt.matches("a") ? elt : null);
+document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => pressed(elt)?.setAttribute("aria-busy", "true"));
+document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => pressed(elt)?.removeAttribute("aria-busy"));
+
+// The account menu closes on Escape, on a click beside it, and when the focus goes on.
 const menu = document.querySelector("details.menu");
 document.addEventListener("click", ({ target }) => {
   if (!menu.contains(target)) menu.open = false;
+});
+menu.addEventListener("focusout", ({ relatedTarget }) => {
+  if (relatedTarget && !menu.contains(relatedTarget)) menu.open = false;
 });
 menu.addEventListener("keydown", ({ key }) => {
   if (key !== "Escape") return;

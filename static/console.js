@@ -89,6 +89,7 @@ const offer = () => {
     }),
   );
   list().hidden = false;
+  list().scrollIntoView({ block: "nearest" });
   const told = document.querySelector("#completing");
   told.textContent = told.dataset.words;
 };
@@ -96,6 +97,7 @@ const offer = () => {
 const choose = (option) => {
   if (chosen()) chosen().ariaSelected = "false";
   option.ariaSelected = "true";
+  option.scrollIntoView({ block: "nearest" });
   field().setAttribute("aria-activedescendant", option.id);
 };
 

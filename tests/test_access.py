@@ -78,7 +78,7 @@ def test_a_sign_in_that_the_server_spoils(
     begin(page, sandbox.origin)
     sandbox.world.misbehaviour = Misbehaviour.NOT_JSON
     decide(page)
-    expect_title(page, say("gave an answer that makes no sense"))
+    expect_title(page, say("gave an answer that this app can’t read"))
     check(page, "at the callback")
 
 
@@ -103,7 +103,7 @@ def test_a_page_that_tells(page: Page, path: str, check: Check) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("/callback?session=x", 400, "This sign-in began in another browser"),
+        ("/callback?session=x", 400, "This browser did not begin this sign-in"),
         ("/nowhere", 404, "There is no such page"),
         ("/signout", 405, "can’t be opened like that"),
     ],
@@ -181,7 +181,7 @@ def test_the_dashboard_until_signing_out(alice: Page, sandbox: Running, say: Say
 def test_signing_out_all_accounts(alice: Page, sandbox: Running, say: Say, check: Check) -> None:
     arrive(alice, sandbox, "bob")
     press(open_menu(alice), say("Sign out all accounts"))
-    expect(alice.get_by_role("status").first).to_contain_text("bob@")
+    expect(alice.locator(".notice")).to_contain_text("bob@")
     check(alice, "done")
 
 
@@ -193,7 +193,7 @@ def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Brow
     check(alice, "waiting")
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    expect(alice.get_by_role("alert")).to_have_count(len(PANELS))
+    expect(alice.locator(".problem")).to_have_count(len(PANELS))
     check(alice, "failed")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
@@ -224,7 +224,7 @@ def test_a_panel_as_a_page_of_its_own(
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     alice.reload()
-    expect(alice.get_by_role("alert")).to_contain_text(say("said no"))
+    expect(alice.locator(".problem")).to_contain_text(say("has a problem"))
     check(alice, "failed")
 
 
@@ -272,7 +272,7 @@ def test_a_note(alice: Page, sandbox: Running, browsers: Browsers, say: Say, che
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     press(alice, say("Delete this note"))
-    expect(alice.locator("#note").get_by_role("alert")).to_contain_text(say("said no"))
+    expect(alice.locator("#note").get_by_role("alert")).to_contain_text(say("has a problem"))
     check(alice, "not deleted")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
@@ -412,5 +412,5 @@ def test_the_account_page(alice: Page, sandbox: Running, browsers: Browsers, say
     check(alice, "with two sign-ins")
 
     press(alice, say("Sign out everywhere"))
-    expect(alice.get_by_role("status").first).to_contain_text("alice@")
+    expect(alice.locator(".notice")).to_contain_text("alice@")
     check(alice, "signed out everywhere")

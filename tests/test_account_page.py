@@ -99,7 +99,7 @@ def test_no_key_is_in_the_page(alice: Visitor, elsewhere: Visitor) -> None:
 
 @pytest.mark.parametrize(
     ("permissions", "words"),
-    [(["write:notes"], "Post and delete notes"), ([""], "Nothing: this app only knows who you are.")],
+    [(["write:notes"], "Post and delete notes"), ([""], "Nothing: this app only received your profile.")],
 )
 def test_the_permissions_of_this_sign_in_are_listed(visitor: Visitor, permissions: list[str], words: str) -> None:
     session_id = visitor.begin(permission=permissions)
@@ -139,7 +139,7 @@ def test_the_page_is_about_the_account_that_was_asked_for(alice: Visitor) -> Non
 def test_signing_out_everywhere_ends_every_sign_in(alice: Visitor, elsewhere: Visitor) -> None:
     assert alice.post("/signout/everywhere", {"account": public_id(alice)}).location == "/"
 
-    assert "in every browser" in alice.get("/").text
+    assert "in any browser" in alice.get("/").text
     for visitor in (alice, elsewhere):
         assert visitor.get("/dashboard").location == "/"
         assert visitor.get("/dashboard/profile", headers={"HX-Request": "true"}).status_code == 401

@@ -82,7 +82,7 @@ def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: p
     answer = alice.post("/files", form, headers=FRAGMENT)
 
     assert answer.status_code == 429
-    assert answer.headers["HX-Reswap"] == "innerHTML"
+    assert answer.headers["HX-Reswap"] == "innerHTML show:top"
 
 
 def test_a_visitor_without_an_address_gives_the_place_back_too(

@@ -66,10 +66,10 @@ def test_without_an_account_a_page_leads_home_and_a_fragment_says_so(visitor: Vi
 @pytest.mark.parametrize(
     ("misbehaviour", "status", "words"),
     [
-        (Misbehaviour.FORBIDDEN, 502, "gave an answer that makes no sense"),
-        (Misbehaviour.BROKEN, 502, "said no"),
-        (Misbehaviour.NOT_JSON, 502, "gave an answer that makes no sense"),
-        (Misbehaviour.RATE_LIMITED, 502, "asks to slow down"),
+        (Misbehaviour.FORBIDDEN, 502, "gave an answer that this app can’t read"),
+        (Misbehaviour.BROKEN, 502, "has a problem"),
+        (Misbehaviour.NOT_JSON, 502, "gave an answer that this app can’t read"),
+        (Misbehaviour.RATE_LIMITED, 502, "has had too many requests"),
     ],
 )
 def test_a_panel_fails_alone_with_its_own_words(

@@ -112,7 +112,7 @@ def test_what_was_typed_stays_where_it_is_when_a_part_is_refused(alice: Visitor)
     answer = alice.post("/notes", form, headers={"HX-Request": "true"})
 
     assert answer.status_code == 401
-    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML")
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML show:top")
 
 
 @pytest.mark.parametrize("path", ["/notes", "/files", "/console"])
@@ -162,7 +162,7 @@ def test_what_came_of_a_form_can_fail_and_the_form_stays(alice: Visitor, tmp_pat
     answer = alice.get(location, headers={"HX-Request": "true"})
 
     assert answer.status_code == 503
-    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML")
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reswap"]) == ("previous .told", "innerHTML show:top")
 
 
 def test_a_method_that_is_not_allowed_is_told_with_those_that_are(visitor: Visitor) -> None:

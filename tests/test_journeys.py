@@ -122,7 +122,7 @@ def test_a_callback_in_another_browser_signs_nobody_in(page: Page, sandbox: Runn
     elsewhere.goto(page.url)
     decide(elsewhere)
 
-    expect_title(elsewhere, "This sign-in began in another browser")
+    expect_title(elsewhere, "This browser did not begin this sign-in")
     assert checks(sandbox) == []
 
     page.goto("/")
@@ -169,8 +169,8 @@ def test_a_mistyped_server_is_told_beside_the_field_with_the_text_kept(page: Pag
     ("misbehaviour", "status", "words"),
     [
         (Misbehaviour.MASTODON, 422, "is not a Misskey server"),
-        (Misbehaviour.FORBIDDEN, 502, "gave an answer that makes no sense"),
-        (Misbehaviour.BROKEN, 502, "said no"),
+        (Misbehaviour.FORBIDDEN, 502, "gave an answer that this app can’t read"),
+        (Misbehaviour.BROKEN, 502, "has a problem"),
     ],
 )
 def test_a_server_that_fails_at_first_can_be_tried_again(
@@ -196,7 +196,7 @@ def test_a_server_that_fails_at_the_callback_can_be_tried_again(
     begin(page, sandbox.origin)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     decide(page)
-    expect_title(page, "said no")
+    expect_title(page, "has a problem")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     page.get_by_role("button", name="Try again").click()

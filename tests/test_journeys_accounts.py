@@ -84,7 +84,7 @@ def test_a_revoked_token_leads_to_a_new_sign_in_at_the_same_server(
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
     profile = alice.locator("#profile")
-    expect(profile.get_by_role("alert")).to_contain_text("no longer accepts the token")
+    expect(profile.locator(".problem")).to_contain_text("no longer accepts the token")
 
     profile.get_by_role("button", name="Sign in at").click()
     decide(alice)

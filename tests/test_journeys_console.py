@@ -270,7 +270,7 @@ def test_a_server_that_fails_is_told_in_each_part(page: Page, sandbox: Running, 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     page.goto("/console")
     for part in ("#names", "#parameters"):
-        expect(page.locator(part).get_by_role("alert")).to_contain_text("said no")
+        expect(page.locator(part).get_by_role("alert")).to_contain_text("has a problem")
     press_send(page)
 
     expect(page.get_by_role("heading", name="Answer of i: 500")).to_be_focused()

@@ -69,14 +69,14 @@ def test_a_panel_that_failed_comes_back_with_try_again(
     sandbox.world.misbehaviour = misbehaviour
     alice.goto("/dashboard")
     profile = alice.locator("#profile")
-    expect(profile.get_by_role("alert")).to_be_visible()
+    expect(profile.locator(".problem")).to_be_visible()
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     profile.get_by_role("button", name="Try again").click()
 
     expect(profile.locator("p", has_text="Lives in the sandbox")).to_be_visible()
     expect(profile.get_by_role("heading", name="Your profile")).to_be_focused()
-    expect(alice.locator("#server").get_by_role("alert")).to_be_visible()
+    expect(alice.locator("#server").locator(".problem")).to_be_visible()
 
 
 def test_a_permission_that_the_server_misses_is_asked_for_and_given(
@@ -89,7 +89,7 @@ def test_a_permission_that_the_server_misses_is_asked_for_and_given(
     page.get_by_label("Access token").fill(by_hand.value)
     page.get_by_role("button", name="Sign in").click()
     drive = page.locator("#drive")
-    expect(drive.get_by_role("alert")).to_contain_text("The permission for this is missing")
+    expect(drive.locator(".problem")).to_contain_text("The permission for this is missing")
 
     drive.get_by_role("button", name="Sign in at").click()
     expect(page.get_by_text("read:drive")).to_be_visible()
@@ -180,7 +180,7 @@ def test_after_an_error_the_text_is_still_there_to_edit(alice: Page, sandbox: Ru
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     post(alice, "First try")
     note = alice.locator("#note")
-    expect(note.get_by_role("region", name="said no")).to_be_focused()
+    expect(note.get_by_role("region", name="has a problem")).to_be_focused()
     expect(alice.get_by_label("Your note")).to_have_value("First try")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
@@ -247,7 +247,7 @@ def test_without_javascript_a_failed_panel_is_a_page_to_try_again(
     decide(scriptless)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     scriptless.goto("/dashboard/profile")
-    expect(scriptless.get_by_role("alert")).to_contain_text("said no")
+    expect(scriptless.locator(".problem")).to_contain_text("has a problem")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     scriptless.get_by_role("button", name="Try again").click()

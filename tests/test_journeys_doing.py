@@ -143,7 +143,7 @@ def test_a_note_that_can_not_be_deleted_is_told(anyone: Page, sandbox: Running, 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     posted(anyone).get_by_role("button", name="Delete this note").click()
 
-    expect(anyone.get_by_role("alert")).to_contain_text("said no")
+    expect(anyone.get_by_role("alert")).to_contain_text("has a problem")
 
 
 def test_a_file_is_uploaded(anyone: Page, sandbox: Running) -> None:
@@ -152,7 +152,7 @@ def test_a_file_is_uploaded(anyone: Page, sandbox: Running) -> None:
     upload(anyone, file("空.txt"))
 
     expect(anyone.get_by_role("heading", name="Uploaded")).to_be_focused()
-    expect(anyone.get_by_text("空.txt (")).to_be_visible()
+    expect(anyone.locator(".note").get_by_text("空.txt")).to_be_visible()
     expect(anyone.get_by_role("link", name="Back to your drive")).to_be_visible()
     assert next(reversed(sandbox.world.people["alice"].files.values()))["comment"] == "An evening sky"
 
@@ -174,7 +174,7 @@ def test_an_upload_that_failed_can_be_sent_again(anyone: Page, sandbox: Running,
     anyone.goto("/files")
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     upload(anyone, file("a.txt"))
-    expect(anyone.get_by_role("region", name="said no")).to_be_focused()
+    expect(anyone.get_by_role("region", name="has a problem")).to_be_focused()
     expect(anyone.get_by_text("choose again:")).to_contain_text("a.txt")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE

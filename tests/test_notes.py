@@ -259,7 +259,7 @@ def test_no_value_of_a_wrong_kind_breaks_a_page(fields: dict[str, Any]) -> None:
     [
         ({"type": "follow", "user": BOB}, "bob follows you"),
         ({"type": "reaction", "user": BOB, "reaction": ":blob@.:"}, "bob reacted with :blob:"),
-        ({"type": "createToken"}, "An app was allowed to use your account"),
+        ({"type": "createToken"}, "An access token was made for your account"),
         ({"type": "app", "header": "Backup", "body": "Done"}, "Backup: Done"),
         ({"type": "app", "body": "Done"}, "Done"),
         ({"type": "chatRoomInvitationReceived", "user": BOB}, "bob invited you to a chat room"),

@@ -27,7 +27,7 @@ def calls(sandbox: Running) -> list[str]:
     ("panel", "words"),
     [
         ("timeline", ["did you water the plants?", "How the film ends", "ラーメン", "3 votes", "bob</bdi> renoted"]),
-        ("notifications", ["bob mentioned you", "An app was allowed to use your account"]),
+        ("notifications", ["bob mentioned you", "An access token was made for your account"]),
         ("drive", ["evening.png", "384\u00a0bytes", "500\u00a0bytes of 100\u00a0MB used", "<meter"]),
     ],
 )
@@ -93,6 +93,25 @@ def test_a_timeline_that_is_switched_off_is_told_and_not_tried_again(alice: Visi
     assert "Try again" not in page
     assert "Start again" not in page
     assert "which=home" in page
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "words"),
+    [
+        (404, {"statusCode": 404, "error": "Not Found", "message": "Route not found"}, "does not know this endpoint"),
+        (
+            500,
+            {"error": {"message": "Ask us."}},
+            "on the server’s side. Try again in a few minutes. The server said: Ask us.",
+        ),
+        (500, {}, "has a problem"),
+        (400, {"error": {"message": "Not today."}}, "The server said: Not today."),
+        (400, {}, "without giving a reason"),
+    ],
+)
+def test_a_refusal_says_whose_side_it_is_on(alice: Visitor, status: int, sent: dict[str, object], words: str) -> None:
+    with moved_to(says(sent, status), alice):
+        assert words in alice.get("/dashboard/profile").text
 
 
 def test_older_is_a_page_of_its_own_too(alice: Visitor, sandbox: Running) -> None:
@@ -218,7 +237,7 @@ def test_a_failed_choice_can_be_left_for_another(alice: Visitor, sandbox: Runnin
 
     assert answer.status_code == 502
     assert "which=home" in answer.text
-    assert re.search(r'role="button" href="/dashboard/timeline\?account=\w+&amp;which=global"', answer.text)
+    assert re.search(r'role="button" [^>]*href="/dashboard/timeline\?account=\w+&amp;which=global"', answer.text)
 
 
 def test_a_new_panel_is_one_entry_and_one_template(

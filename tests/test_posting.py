@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from urllib3 import encode_multipart_formdata
 
+from misskey import Transport
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from tests.hostile import moved_to, says
@@ -192,7 +193,7 @@ def test_a_note_that_the_server_does_not_give_back_is_told(alice: Visitor) -> No
         answer = alice.post("/notes", {"text": "hello", "draft": draft()})
 
     assert answer.status_code == 502
-    assert "gave an answer that makes no sense" in answer.text
+    assert "gave an answer that this app can’t read" in answer.text
 
 
 def test_a_note_whose_first_try_came_to_nothing_keeps_its_text(alice: Visitor, app: Flask) -> None:
@@ -397,7 +398,7 @@ def test_deleting_too_fast_is_told(alice: Visitor, sandbox: Running) -> None:
     answer = alice.post(f"/notes/{post(alice, sandbox)}/delete", headers=FRAGMENT)
 
     assert answer.headers["HX-Retarget"] == "previous .told"
-    assert "asks to slow down" in answer.text
+    assert "has had too many requests" in answer.text
     assert "Wait 1 second, then try again." in answer.text
     assert answer.headers["Retry-After"] == "1"
 
@@ -424,3 +425,17 @@ def test_deleting_without_the_permission_leads_to_asking_for_it(visitor: Visitor
 @pytest.mark.parametrize("note_id", ["a.b", "%0a", "é", "a" * 65])
 def test_what_is_no_note_id_leads_nowhere(alice: Visitor, note_id: str) -> None:
     assert alice.post(f"/notes/{note_id}/delete").status_code == 404
+
+
+def test_a_note_that_the_server_was_too_slow_for_may_have_been_posted(
+    alice: Visitor, app: Flask, sandbox: Running
+) -> None:
+    app.extensions["transport"].close()
+    app.extensions["transport"] = Transport("test/1.0", total_seconds=0.2)
+    sandbox.world.misbehaviour = Misbehaviour.HANGING
+
+    answer = alice.post("/notes", {"text": "hello", "draft": draft()})
+
+    assert answer.status_code == 504
+    assert "The note may have been posted all the same." in answer.text
+    assert "hello</textarea>" in answer.text

@@ -111,8 +111,8 @@ def test_strangers_are_not_told_of_private_servers(make_app: Callable[..., Flask
         (Misbehaviour.MASTODON, 422, "It runs Mastodon"),
         (Misbehaviour.MIAUTH_OFF, 422, "switched off"),
         (Misbehaviour.FORBIDDEN, 502, "firewall"),
-        (Misbehaviour.NOT_JSON, 502, "gave an answer that makes no sense"),
-        (Misbehaviour.BROKEN, 502, "said no"),
+        (Misbehaviour.NOT_JSON, 502, "gave an answer that this app can’t read"),
+        (Misbehaviour.BROKEN, 502, "has a problem"),
         (Misbehaviour.RATE_LIMITED, 502, "Wait 30 seconds"),
     ],
 )
@@ -151,7 +151,7 @@ def test_another_browser_can_not_finish_a_sign_in(visitor: Visitor, app: Flask, 
     answer = bob.get(f"/callback?session={session_id}")
 
     assert answer.status_code == 400
-    assert title(answer.text) == "This sign-in began in another browser"
+    assert title(answer.text) == "This browser did not begin this sign-in"
     assert ("POST", f"/api/miauth/{session_id}/check") not in sandbox.requests
     assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
 

@@ -16,7 +16,7 @@ from web import accounts
 
 def steps(page: str) -> list[str]:
     """The steps that the page lists, as text."""
-    found = re.search(r'<ol class="trace">(.*?)</ol>', page, re.DOTALL)
+    found = re.search(r'<ol class="story trace">(.*?)</ol>', page, re.DOTALL)
     assert found, page
     return [" ".join(html.unescape(re.sub("<[^>]*>", " ", entry)).split()) for entry in found[1].split("<li>")[1:]]
 
@@ -42,7 +42,7 @@ def test_the_three_steps_are_told_with_their_real_addresses(alice: Visitor, sand
 
 def test_the_first_two_steps_tell_when(alice: Visitor) -> None:
     sent, came_back, _ = re.findall(
-        "<li>.*?</li>", alice.get("/dashboard").text.partition('class="trace"')[2], re.DOTALL
+        "<li>.*?</li>", alice.get("/dashboard").text.partition('class="story trace"')[2], re.DOTALL
     )
 
     for step in (sent, came_back):

@@ -11,6 +11,7 @@ from flask import Flask
 from urllib3 import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
+from misskey import Transport
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
 from tests import hostile
@@ -243,9 +244,9 @@ def test_a_full_drive_is_told(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("misbehaviour", "words"),
     [
-        (Misbehaviour.BROKEN, "said no"),
-        (Misbehaviour.RATE_LIMITED, "asks to slow down"),
-        (Misbehaviour.FORBIDDEN, "gave an answer that makes no sense"),
+        (Misbehaviour.BROKEN, "has a problem"),
+        (Misbehaviour.RATE_LIMITED, "has had too many requests"),
+        (Misbehaviour.FORBIDDEN, "gave an answer that this app can’t read"),
     ],
 )
 def test_a_failure_at_the_server_is_told_above_the_form(
@@ -295,7 +296,7 @@ def test_a_file_that_the_server_does_not_give_back_is_told(alice: Visitor, answe
         page = upload(alice)
 
     assert page.status_code == 502
-    assert "gave an answer that makes no sense" in page.text
+    assert "gave an answer that this app can’t read" in page.text
 
 
 @pytest.mark.parametrize(
@@ -387,3 +388,14 @@ def test_a_form_that_was_left_open_too_long_keeps_what_was_typed(alice: Visitor,
     assert 'value="kept"' in answer.text
     assert "choose again:" in answer.text
     assert not created(sandbox)
+
+
+def test_a_file_that_the_server_was_too_slow_for_may_have_arrived(alice: Visitor, app: Flask, sandbox: Running) -> None:
+    app.extensions["transport"].close()
+    app.extensions["transport"] = Transport("test/1.0", total_seconds=0.1, upload_seconds=0.1)
+    sandbox.world.misbehaviour = Misbehaviour.HANGING
+
+    answer = upload(alice)
+
+    assert answer.status_code == 504
+    assert "The file may have arrived all the same." in answer.text

@@ -31,7 +31,7 @@ from misskey import (
     TransportError,
 )
 
-from .shown import line
+from .shown import line, sentences
 from .token_store import StoreUnavailable
 
 _AFTER_A_FORM = ("posting.posted", "uploads.uploaded", "console.answer")
@@ -73,7 +73,7 @@ def answer(problem: Problem) -> ResponseReturnValue:
     # What was typed stays where it is; also when the form was fine, and the page of what came of it fails.
     if "HX-Request" in request.headers and (request.method == "POST" or request.endpoint in _AFTER_A_FORM):
         response.headers["HX-Retarget"] = "previous .told"
-        response.headers["HX-Reswap"] = "innerHTML"
+        response.headers["HX-Reswap"] = "innerHTML show:top"
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     return response
@@ -89,12 +89,24 @@ def of_server(error: MisskeyError) -> Problem:
         words, retry_after = wait_words(error.retry_after), error.retry_after
     elif isinstance(error, NotMisskey) and error.software:
         words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
-    elif type(error) is APIError and error.text:
-        words = _("The server said: %(text)s", text=" ".join(filter(None, (error.text, *refused_parameter(error)))))
+    elif type(error) is APIError:
+        title, words = _of_refusal(error, title, words)
     action = "start" if kind in _BEGIN_ANEW else "retry"
     if isinstance(error, APIError) and error.code in _SWITCHED_OFF:
         title, words, action = *_SWITCHED_OFF[error.code], "none"
     return Problem(_STATUS.get(kind, 502), str(title % {"host": host}), str(words), action, retry_after)
+
+
+def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:
+    """Return title and words for a server that says no in a way of its own."""
+    if error.status >= 500:
+        title, words = _OUT_OF_ORDER
+    elif error.status == 404:
+        return _UNKNOWN_THERE
+    if not error.text:
+        return title, words
+    said = _("The server said: %(text)s", text=" ".join(filter(None, (error.text, *refused_parameter(error)))))
+    return title, sentences(words, said) if error.status >= 500 else said
 
 
 def refused_parameter(error: APIError) -> tuple[str, str]:
@@ -121,7 +133,7 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
     ),
     ServerNotFound: (
         _l("%(host)s can’t be found"),
-        _l("No server with this name was found. Check the spelling. If it is right, this app may be offline just now."),
+        _l("Check the spelling. If it is right, the server or this app may be offline just now."),
     ),
     ServerForbidden: (
         _l("%(host)s is not on the public internet"),
@@ -148,11 +160,14 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
     ),
     MiAuthDisabled: (
         _l("%(host)s does not let apps sign people in"),
-        _l("This Misskey server has its sign-in for apps (MiAuth) switched off. Ask its administrators."),
+        _l(
+            "This Misskey server has its sign-in for apps (MiAuth) switched off. "
+            "Only its administrators can change that."
+        ),
     ),
     InvalidAnswer: (
-        _l("%(host)s gave an answer that makes no sense"),
-        _l("Perhaps a firewall or a page for maintenance answered in the server’s place. Try again later."),
+        _l("%(host)s gave an answer that this app can’t read"),
+        _l("The server may be under maintenance, or a firewall answered in its place. Try again later."),
     ),
     AuthenticationFailed: (
         _l("%(host)s no longer accepts the token"),
@@ -160,14 +175,19 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
     ),
     PermissionDenied: (
         _l("The permission for this is missing"),
-        _l("Your token does not cover this. To go on, sign in again and allow it."),
+        _l("It was not given when you signed in. To go on, sign in again and allow it."),
     ),
-    RateLimited: (_l("%(host)s asks to slow down"), ""),
+    RateLimited: (_l("%(host)s has had too many requests"), ""),
     MisskeyError: (
         _l("%(host)s said no"),
         _l("The server refused this without giving a reason. Try again in a minute."),
     ),
 }
+_OUT_OF_ORDER = (_l("%(host)s has a problem"), _l("The fault is on the server’s side. Try again in a few minutes."))
+_UNKNOWN_THERE = (
+    _l("%(host)s does not know this endpoint"),
+    _l("Its name may be mistyped or belong to another version, or the server no longer runs Misskey."),
+)
 #: Refusals that trying again does not mend, by the server's code, with title and words.
 _SWITCHED_OFF = {
     code: (
@@ -229,7 +249,7 @@ def _of_http(error: HTTPException) -> Problem:
     if status >= 500:
         return _BROKEN
     texts = {
-        401: (_l("You are signed out"), _l("Sign in again to see this."), "start"),
+        401: (_l("You are signed out"), _signed_out_words(), "start"),
         404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "back"),
         405: (
             _l("This page can’t be opened like that"),
@@ -241,6 +261,12 @@ def _of_http(error: HTTPException) -> Problem:
     default = (_l("Something in the request was not right"), _l("Go back and try again."), "back")
     title, words, action = texts.get(status, default)
     return Problem(status, title, words, action)
+
+
+def _signed_out_words() -> Any:
+    if request.method == "POST":
+        return _l("Nothing was done. Copy what you typed before you sign in again: it does not come along.")
+    return _l("Sign in again to see this.")
 
 
 def _store_unavailable(error: StoreUnavailable) -> ResponseReturnValue:

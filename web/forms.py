@@ -127,7 +127,11 @@ def presets() -> dict[str, Preset]:
             whole,
         ),
         "read": Preset(_l("Only look"), _l("It may read, and change nothing."), reading),
-        "identity": Preset(_l("Only learn who I am"), _l("It learns your name, and may do nothing."), IDENTITY_ONLY),
+        "identity": Preset(
+            _l("Only learn who I am"),
+            _l("It receives your profile, as your server sends it, and may do nothing."),
+            IDENTITY_ONLY,
+        ),
     }
 
 
@@ -288,7 +292,7 @@ class NoteForm(Form):
         ],
         default="home",
     )
-    local_only = BooleanField(_l("Keep it on your server"))
+    local_only = BooleanField(_l("Don’t send it to other servers"))
     files = Files(_l("Files (optional)"), widget=FileInput(multiple=True))
     file_id = Uploaded()
 

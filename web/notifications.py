@@ -34,7 +34,7 @@ _BY_SOMEBODY = {
 }
 _BY_NOBODY = {
     "achievementEarned": _l("You earned an achievement"),
-    "createToken": _l("An app was allowed to use your account"),
+    "createToken": _l("An access token was made for your account"),
     "exportCompleted": _l("Your export is ready"),
     "login": _l("Somebody signed in to your account"),
     "pollEnded": _l("A poll has ended"),

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from misskey import APIError, InvalidAnswer, MisskeyError
+from misskey import APIError, InvalidAnswer, MisskeyError, ServerTimeout
 
 from . import accounts, error_pages, uploads
 from .accounts import Account, login_required
@@ -97,13 +97,21 @@ def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseRe
         if words := _too_long(error):
             form.text.errors = [words]
             return _note_page(account, form), 422
-        problem, ask_for = error_pages.of_server(error), to_ask_for(error, account, "write:notes")
+        problem, ask_for = _problem_of(error), to_ask_for(error, account, "write:notes")
     elif refusal := uploads.words_of(error, form.files.data[0]):
         form.files.errors = [refusal]
         return _note_page(account, form), 422
     else:
         problem, ask_for = uploads.problem_of(error), to_ask_for(error, account, "write:notes", "write:drive")
     return _note_page(account, form, problem=problem, ask_for=ask_for), problem.status
+
+
+def _problem_of(error: MisskeyError) -> Problem:
+    problem = error_pages.of_server(error)
+    if isinstance(error, ServerTimeout):
+        words = _("The note may have been posted all the same. Look at your timeline before you post it again.")
+        return replace(problem, words=words)
+    return problem
 
 
 def _too_long(error: MisskeyError) -> str:

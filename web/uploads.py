@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
-from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, ServerUnreachable, clean
+from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable, clean
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
@@ -120,6 +120,9 @@ def words_of(error: MisskeyError, file: FileStorage) -> str:
 def problem_of(error: MisskeyError) -> Problem:
     """Return what a failed upload means for the visitor."""
     problem = error_pages.of_server(error)
+    if isinstance(error, ServerTimeout):
+        words = _("The file may have arrived all the same. Look into your drive before you send it again.")
+        return replace(problem, words=words)
     if type(error) is ServerUnreachable:
         words = _("The server refused or cut the connection. It may be down, or the file may be too large for it.")
         return replace(problem, words=words)
