@@ -228,7 +228,7 @@ def test_the_next_call_is_another_one(console: Page, sandbox: Running) -> None:
 def test_a_call_of_before_is_filled_in_again(console: Page) -> None:
     choose(console, "notes/local-timeline", '{"limit": 1}')
     press_send(console)
-    history = console.get_by_role("region", name="Calls of this visit")
+    history = console.get_by_role("region", name="Your latest calls")
     expect(history).to_contain_text("200")
     console.goto("/console")
     history.get_by_role("link", name="notes/local-timeline").click()

@@ -129,7 +129,7 @@ def test_a_note_is_deleted_after_a_question(anyone: Page, sandbox: Running) -> N
     before = len(sandbox.world.notes)
     write(anyone, "To be deleted")
     posted(anyone).get_by_text("Delete", exact=True).click()
-    expect(posted(anyone).get_by_text("There is no way back.")).to_be_visible()
+    expect(posted(anyone).get_by_text("You can’t undo this.")).to_be_visible()
 
     posted(anyone).get_by_role("button", name="Delete this note").click()
     expect(anyone.get_by_role("heading", name="Deleted")).to_be_focused()
