@@ -20,6 +20,7 @@ from ua_parser import parse_os, parse_user_agent
 from misskey import Client, Exchange, Grant, Server, ServerNameError, Transport, clean
 
 from .config import Settings
+from .parts import wants_part
 from .token_store import TokenStore
 from .trace import Trace
 
@@ -250,7 +251,7 @@ def login_required(view: View) -> View:
         if account:
             _note_use(account)
             return view(account, *args, **kwargs)
-        if "HX-Request" in request.headers or signed_in():
+        if wants_part() or signed_in():
             abort(401)
         return redirect(url_for("journey.home"), 303)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from threading import Lock
 from typing import Any, TypeVar
 from uuid import UUID
 
 from cachetools import TTLCache, cached
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -19,14 +19,14 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
-from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, Exchange, InvalidAnswer, MisskeyError
+from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError
 from misskey.client import masked
 
-from . import accounts, error_pages, snippets
+from . import accounts, error_pages, kept, snippets
 from .accounts import Account, login_required
 from .dashboard import calls, results
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
-from .once import RESULT_SECONDS, do_once
+from .parts import wants_part
 from .security import checked_by_form
 from .shown import line
 
@@ -74,8 +74,7 @@ def send(account: Account) -> ResponseReturnValue:
         return _show_parameters(account, form)
     if not is_valid:
         return _console(account, form), 422
-    name, owner = _kept(account, form.draft.data), account.owner
-    if do_once(accounts.store(), name, lambda: _call(account, form), RESULT_SECONDS, owner=owner) is None:
+    if not kept.keep("console", account, form.draft.data, lambda: _call(account, form)):
         return _console(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
     return redirect(url_for("console.answer", draft=form.draft.data, account=account.public_id), 303)
 
@@ -89,8 +88,8 @@ def answer(account: Account, draft: UUID) -> ResponseReturnValue:
     A server that says no was asked and has answered, which is what the console is for: 200. Without an answer, 502 or
     504.
     """
-    call = json.loads(accounts.store().get(_kept(account, str(draft))) or abort(404))
-    exchange = Exchange(**call["exchange"])
+    call = kept.find("console", account, draft)
+    exchange = accounts.exchanges()[-1]
     codes = snippets.of_call(exchange.url, call["values"])
     shown = _console(account, _filled(call), call=call, exchange=exchange, codes=codes)
     return shown, 200 if exchange.status else call["failure"]["status"]
@@ -109,7 +108,7 @@ def clear(account: Account) -> ResponseReturnValue:
 @login_required
 def endpoints(account: Account) -> ResponseReturnValue:
     """Show the server's endpoints, as a fragment for completion or as a page of links."""
-    template = "console/names.html" if "HX-Request" in request.headers else "console/endpoints.html"
+    template = "console/names.html" if wants_part() else "console/endpoints.html"
     return render_template(template, account=account, names=_endpoints(account), native_only=NATIVE_ONLY)
 
 
@@ -119,7 +118,7 @@ def endpoints(account: Account) -> ResponseReturnValue:
 def parameters(account: Account) -> ResponseReturnValue:
     """Show an endpoint's parameters, as a fragment for completion or within the console."""
     form = _filled({"endpoint": line(request.args.get("endpoint"), ENDPOINT_CHARACTERS), "params": "{}"})
-    if "HX-Request" not in request.headers:
+    if not wants_part():
         return _show_parameters(account, form)
     known = _parameters(account, form.endpoint.data)
     return render_template("console/parameters.html", account=account, form=form, parameters=known, **_FACTS)
@@ -152,7 +151,7 @@ def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
         values["codes"] = snippets.of_upload(url, masked(getattr(form, "values", {}), account.token))
     granted = accounts.settings().permissions if account.permissions is None else account.permissions
     return render_template(
-        "console/part.html" if "HX-Request" in request.headers else "console/console.html",
+        "console/part.html" if wants_part() else "console/console.html",
         account=account,
         form=form,
         history=_history(account),
@@ -185,8 +184,8 @@ def _show_parameters(account: Account, form: ConsoleForm) -> ResponseReturnValue
     return _console(account, form, parameters=known)
 
 
-def _call(account: Account, form: ConsoleForm) -> str:
-    """Make a call; return all that its page will show, as JSON."""
+def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
+    """Make a call; return what its page will show beside what was sent."""
     failure = None
     try:
         accounts.client(account).call(form.endpoint.data, form.values)
@@ -198,11 +197,7 @@ def _call(account: Account, form: ConsoleForm) -> str:
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
     _remember_call(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
     values = masked(form.values, account.token)
-    return json.dumps(call | {"values": values, "exchange": asdict(exchange), "failure": failure}, ensure_ascii=False)
-
-
-def _kept(account: Account, draft: str) -> str:
-    return f"console {account.key} {draft}"
+    return call | {"values": values, "failure": failure}
 
 
 def _history_of(account: Account) -> str:

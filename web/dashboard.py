@@ -19,6 +19,7 @@ from .forms import NoteForm
 from .media import picture
 from .notes import read_files, read_notes
 from .notifications import read_notifications
+from .parts import wants_part
 from .security import limiter
 from .shown import read_id
 
@@ -171,6 +172,6 @@ def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tupl
 def page_or_fragment(template: str, title: Any, account: Account, **values: Any) -> str:
     """Return one file, alone for a script that asked for a part of the page, else within the page."""
     values |= {"title": title, "account": account, "exchanges": accounts.exchanges()}
-    if "HX-Request" in request.headers:
+    if wants_part():
         return render_template(template, **values)
     return render_template("dashboard_page.html", fragment=template, **values)

@@ -31,6 +31,7 @@ from misskey import (
     TransportError,
 )
 
+from .parts import wants_part
 from .shown import line, sentences
 from .token_store import StoreUnavailable
 
@@ -65,13 +66,13 @@ def init_app(app: Flask) -> None:
 
 def answer(problem: Problem) -> ResponseReturnValue:
     """Return the page of ``problem``, or its fragment where a panel asked."""
-    template = "_problem.html" if "HX-Request" in request.headers else "problem.html"
+    template = "_problem.html" if wants_part() else "problem.html"
     response = make_response(
         render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context),
         problem.status,
     )
     # What was typed stays where it is; also when the form was fine, and the page of what came of it fails.
-    if "HX-Request" in request.headers and (request.method == "POST" or request.endpoint in _AFTER_A_FORM):
+    if wants_part() and (request.method == "POST" or request.endpoint in _AFTER_A_FORM):
         response.headers["HX-Retarget"] = "previous .told"
         response.headers["HX-Reswap"] = "innerHTML show:top"
     if problem.retry_after is not None:

@@ -11,7 +11,6 @@ from .token_store import TokenStore
 
 WORKING_SECONDS = int(TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
 LOOK_AGAIN_SECONDS = 0.1
-RESULT_SECONDS = 600  # how long what was done can be looked at, and is not done again
 
 
 def do_once(

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import APIError, InvalidAnswer, MisskeyError, ServerTimeout
 
-from . import accounts, error_pages, uploads
+from . import accounts, error_pages, kept, uploads
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .error_pages import Problem
@@ -35,7 +35,9 @@ def post_note(account: Account) -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _note_page(account, form), 422
     try:
-        if not uploads.once("note", account, form, form.files.data, lambda: _post(account, form)):
+        if not kept.keep(
+            "note", account, form.draft.data, lambda: _post(account, form), uploads.longest(form.files.data)
+        ):
             return _note_page(account, form, problem=_NOT_POSTED), _NOT_POSTED.status
     except MisskeyError as error:
         return _failed(account, form, error)
@@ -46,7 +48,7 @@ def post_note(account: Account) -> ResponseReturnValue:
 @login_required
 def posted(account: Account, draft: str) -> ResponseReturnValue:
     """Show a note that was posted here a moment ago, and what was sent for it."""
-    note = uploads.result("note", account, draft)
+    note = kept.find("note", account, draft)
     note_url = account.server.url(f"/notes/{note['id']}")
     return page_or_fragment("note_posted.html", _l("Posted"), account, note=note, note_url=note_url)
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, cast
 
-from flask import Blueprint, abort, redirect, request, url_for
+from flask import Blueprint, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
-from misskey import APIError, Client, Exchange, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable, clean
+from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable, clean
 
-from . import accounts, error_pages
+from . import accounts, error_pages, kept
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .error_pages import Problem
 from .forms import UploadForm, file_bytes
-from .once import RESULT_SECONDS, WORKING_SECONDS, do_once
+from .parts import wants_part
 from .security import checked_by_form
 from .shown import line, read_id, web_address
 
@@ -61,8 +61,9 @@ def upload(account: Account) -> ResponseReturnValue:
         return _page("upload_form.html", account, form=form), 422
     (file,) = form.file.data
     try:
-        client = accounts.client(account)
-        if not once("file", account, form, [file], lambda: send(client, file, form.comment.data, form.sensitive.data)):
+        client, seconds = accounts.client(account), longest(form.file.data)
+        work = partial(send, client, file, form.comment.data, form.sensitive.data)
+        if not kept.keep("file", account, form.draft.data, work, seconds):
             return _page("upload_form.html", account, form=form, problem=_NOT_UPLOADED), _NOT_UPLOADED.status
     except MisskeyError as error:
         if refusal := words_of(error, file):
@@ -77,7 +78,7 @@ def upload(account: Account) -> ResponseReturnValue:
 @login_required
 def uploaded(account: Account, draft: str) -> ResponseReturnValue:
     """Show a file that was uploaded here a moment ago, and what was sent for it."""
-    return _page("uploaded.html", account, file=result("file", account, draft))
+    return _page("uploaded.html", account, file=kept.find("file", account, draft))
 
 
 _NOT_UPLOADED = Problem(502, _l("The file was not uploaded"), _l("Something went wrong on the way. Try again."))
@@ -129,31 +130,13 @@ def problem_of(error: MisskeyError) -> Problem:
     return problem
 
 
-def once(kind: str, account: Account, form: Any, files: list[FileStorage], work: Callable[[], dict[str, Any]]) -> bool:
-    """Do what a form with ``files`` asks for, once, and keep the result for a while; tell whether it was done."""
-    seconds = sum(accounts.transport().longest_upload(file_bytes(file)) for file in files)
-
-    def done() -> str:
-        return json.dumps([work(), [asdict(entry) for entry in accounts.exchanges()]], ensure_ascii=False)
-
-    name, working_seconds = _result_name(kind, account, form.draft.data), WORKING_SECONDS + int(seconds)
-    kept = do_once(accounts.store(), name, done, RESULT_SECONDS, working_seconds=working_seconds, owner=account.owner)
-    return kept is not None
-
-
-def result(kind: str, account: Account, draft: str) -> dict[str, Any]:
-    """Return what :func:`once` kept, and show again what was sent for it; 404 when there is nothing."""
-    kept, sent = json.loads(accounts.store().get(_result_name(kind, account, draft)) or abort(404))
-    accounts.exchanges().extend(Exchange(**entry) for entry in sent)
-    return cast(dict[str, Any], kept)
-
-
-def _result_name(kind: str, account: Account, draft: str) -> str:
-    return f"{kind} {account.key} {draft}"
+def longest(files: Iterable[FileStorage]) -> float:
+    """Return how many seconds it may take to upload ``files``."""
+    return sum(accounts.transport().longest_upload(file_bytes(file)) for file in files)
 
 
 def _page(template: str, account: Account, **values: Any) -> str:
     """Return a part of the drive, alone for a script that asked for it, else under the heading of a page."""
-    if "HX-Request" not in request.headers:
+    if not wants_part():
         values["part"], template = template, "upload_page.html"
     return page_or_fragment(template, _l("Upload a file"), account, **values)

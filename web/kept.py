@@ -1,0 +1,43 @@
+"""What was done here, kept for a while: it can be looked at, and a form that is sent twice does it once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, cast
+
+from flask import abort
+
+from misskey import Exchange
+
+from . import accounts
+from .accounts import Account
+from .once import WORKING_SECONDS, do_once
+
+KEPT_SECONDS = 600
+
+
+def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, Any]], seconds: float = 0) -> bool:
+    """Do ``work`` for the form named ``draft``, once; tell whether it was done, now or before.
+
+    Its result is kept with what was sent for it. ``seconds`` are what it may take beyond the usual.
+    """
+
+    def done() -> str:
+        return json.dumps([work(), [asdict(entry) for entry in accounts.exchanges()]], ensure_ascii=False)
+
+    name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
+    kept = do_once(accounts.store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.owner)
+    return kept is not None
+
+
+def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
+    """Return what :func:`keep` kept, and show again what was sent for it; 404 when there is nothing."""
+    kept, sent = json.loads(accounts.store().get(_name(kind, account, draft)) or abort(404))
+    accounts.exchanges().extend(Exchange(**entry) for entry in sent)
+    return cast(dict[str, Any], kept)
+
+
+def _name(kind: str, account: Account, draft: object) -> str:
+    return f"{kind} {account.key} {draft}"
