@@ -27,14 +27,23 @@ from __future__ import annotations
 
 
 class MisskeyError(Exception):
-    """The root of the tree: catch it to catch everything."""
+    """The root of the tree: catch it to catch everything.
+
+    ``host`` is the server that it is about, ``status`` the HTTP status of its answer; ``""`` and ``None`` where there
+    is none.
+    """
+
+    def __init__(self, host: str, message: str, *, status: int | None = None) -> None:
+        super().__init__(f"{host}: {message}" if host else message)
+        self.host = host
+        self.status = status
 
 
 class ServerNameError(MisskeyError, ValueError):
     """What a person typed is not the name of a server; ``reason`` is one of :data:`SERVER_NAME_REASONS`."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(SERVER_NAME_REASONS[reason])
+        super().__init__("", SERVER_NAME_REASONS[reason])
         self.reason = reason
 
 
@@ -55,10 +64,6 @@ SERVER_NAME_REASONS = {
 
 class TransportError(MisskeyError):
     """No answer came from ``host``."""
-
-    def __init__(self, host: str, message: str) -> None:
-        super().__init__(f"{host}: {message}")
-        self.host = host
 
 
 class ServerNotFound(TransportError):
@@ -88,10 +93,6 @@ class AnswerTooLarge(TransportError):
 class ServerUnsuitable(MisskeyError):
     """``host`` answers, but a sign-in can't be done there."""
 
-    def __init__(self, host: str, message: str) -> None:
-        super().__init__(f"{host}: {message}")
-        self.host = host
-
 
 class NotMisskey(ServerUnsuitable):
     """``host`` runs another software, ``software`` when it says which, or nothing that is known."""
@@ -111,11 +112,6 @@ class MiAuthDisabled(ServerUnsuitable):
 class InvalidAnswer(MisskeyError):
     """``host`` gave an answer that Misskey would not give: HTML, broken JSON, a redirect, values of the wrong kind."""
 
-    def __init__(self, host: str, message: str, *, status: int | None = None) -> None:
-        super().__init__(f"{host}: {message}")
-        self.host = host
-        self.status = status
-
 
 class APIError(MisskeyError):
     """The server says no.
@@ -124,6 +120,8 @@ class APIError(MisskeyError):
     words, cleaned, ``info`` its details, ``retry_after`` the seconds it asks to wait.
     https://misskey-hub.net/docs/for-developers/api/
     """
+
+    status: int
 
     def __init__(
         self,
@@ -135,9 +133,7 @@ class APIError(MisskeyError):
         info: object = None,
         retry_after: int | None = None,
     ) -> None:
-        super().__init__(f"{host}: {status} {code} {text}".rstrip())
-        self.host = host
-        self.status = status
+        super().__init__(host, f"{status} {code} {text}".rstrip(), status=status)
         self.code = code
         self.text = text
         self.info = info

@@ -82,8 +82,7 @@ def answer(problem: Problem) -> ResponseReturnValue:
 
 def of_server(error: MisskeyError) -> Problem:
     """Return what a failure at the remote server means for the visitor, and note it in the log."""
-    host = getattr(error, "host", "")
-    current_app.logger.warning("%s at %s (%s)", type(error).__name__, host, request.endpoint)
+    current_app.logger.warning("%s at %s (%s)", type(error).__name__, error.host, request.endpoint)
     kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
     retry_after = None
     if isinstance(error, RateLimited):
@@ -95,7 +94,7 @@ def of_server(error: MisskeyError) -> Problem:
     action = "start" if kind in _BEGIN_ANEW else "retry"
     if isinstance(error, APIError) and error.code in _SWITCHED_OFF:
         title, words, action = *_SWITCHED_OFF[error.code], "none"
-    return Problem(_STATUS.get(kind, 502), str(title % {"host": host}), str(words), action, retry_after)
+    return Problem(_STATUS.get(kind, 502), str(title % {"host": error.host}), str(words), action, retry_after)
 
 
 def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:

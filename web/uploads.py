@@ -111,7 +111,7 @@ def drive_name(name: str) -> str:
 def words_of(error: MisskeyError, file: FileStorage) -> str:
     """Return what to say beside a file that a server does not take, ``""`` when the file is not to blame."""
     name = drive_name(file.filename or "")
-    if getattr(error, "status", None) == 413:  # Misskey's own answer, or a proxy's with no body or a page as its body
+    if error.status == 413:  # Misskey's own answer, or a proxy's with no body or a page as its body
         return _("“%(name)s” is larger than your server takes. Make it smaller, or choose another one.", name=name)
     if isinstance(error, APIError) and error.code == "NO_FREE_SPACE":
         return _("“%(name)s” does not fit into your drive any more. Delete something there, then try again.", name=name)
