@@ -58,7 +58,7 @@ from web.error_pages import Problem
 from web.forms import ServerForm, SignInForm, TokenForm
 from web.trace import Trace
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
