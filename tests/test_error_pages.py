@@ -173,3 +173,10 @@ def test_a_failure_that_flask_names_itself_is_on_our_side(visitor: Visitor, app:
     app.view_functions["journey.token"] = lambda: abort(500)
 
     assert "Something broke on our side" in visitor.get("/signin/token").text
+
+
+def test_whoever_is_signed_in_keeps_the_menu_on_a_page_that_failed(alice: Visitor, app: Flask) -> None:
+    assert "alice@127.0.0.1" in alice.get("/nowhere").text
+    stranger = Visitor(app, alice.sandbox).get("/nowhere").text
+    assert "alice@" not in stranger
+    assert 'class="menu"' not in stranger

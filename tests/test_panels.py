@@ -87,7 +87,7 @@ def test_a_part_with_gaps_is_not_the_last_one(alice: Visitor) -> None:
 @pytest.mark.parametrize("code", ["LTL_DISABLED", "STL_DISABLED", "GTL_DISABLED"])
 def test_a_timeline_that_is_switched_off_is_told_and_not_tried_again(alice: Visitor, code: str) -> None:
     with moved_to(says({"error": {"code": code, "message": "It is disabled."}}, 400), alice) as hostile:
-        page = alice.get("/dashboard/timeline?which=global").text
+        page = alice.get("/dashboard/timeline?which=global", headers=FRAGMENT).text
 
     assert f"{hostile.origin.removeprefix('http://')} does not offer this timeline" in page
     assert "Try again" not in page

@@ -31,6 +31,7 @@ from misskey import (
     TransportError,
 )
 
+from . import accounts
 from .parts import wants_part
 from .shown import line, sentences
 from .token_store import StoreUnavailable
@@ -66,11 +67,13 @@ def init_app(app: Flask) -> None:
 
 def answer(problem: Problem) -> ResponseReturnValue:
     """Return the page of ``problem``, or its fragment where a panel asked."""
-    template = "_problem.html" if wants_part() else "problem.html"
-    response = make_response(
-        render_template(template, problem=problem, in_app_browser=in_app_browser(), **problem.context),
-        problem.status,
-    )
+    values = {"problem": problem, "in_app_browser": in_app_browser(), **problem.context}
+    if wants_part():
+        page = render_template("_problem.html", **values)
+    else:  # with the account's menu, unless it may be that which is broken
+        account = None if problem.status in (500, 503) else accounts.current()
+        page = render_template("problem.html", **{"account": account, **values})
+    response = make_response(page, problem.status)
     # What was typed stays where it is; also when the form was fine, and the page of what came of it fails.
     if wants_part() and (request.method == "POST" or request.endpoint in _AFTER_A_FORM):
         response.headers["HX-Retarget"] = "previous .told"
