@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import io
 import re
+import sqlite3
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -439,3 +441,18 @@ def test_a_note_that_the_server_was_too_slow_for_may_have_been_posted(
     assert answer.status_code == 504
     assert "The note may have been posted all the same." in answer.text
     assert "hello</textarea>" in answer.text
+
+
+def test_a_note_whose_result_can_not_be_kept_was_posted_all_the_same(
+    alice: Visitor, sandbox: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store takes the claim, and then no more."""
+    with closing(sqlite3.connect(tmp_path / "tokens.sqlite3")) as database, database:
+        database.execute("CREATE TRIGGER full BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'full'); END")
+
+    answer = alice.post("/notes", {"text": "hello", "draft": draft()})
+
+    assert answer.status_code == 503
+    assert "It was done at your server" in answer.text
+    assert "token store: full" in caplog.text
+    assert newest(sandbox)["text"] == "hello"

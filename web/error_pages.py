@@ -34,7 +34,7 @@ from misskey import (
 from . import accounts
 from .parts import wants_part
 from .shown import line, sentences
-from .token_store import StoreUnavailable
+from .token_store import NotKept, StoreUnavailable
 
 _AFTER_A_FORM = ("posting.posted", "uploads.uploaded", "console.answer")
 
@@ -274,15 +274,11 @@ def _signed_out_words() -> Any:
 
 def _store_unavailable(error: StoreUnavailable) -> ResponseReturnValue:
     current_app.logger.error("token store: %s", error)
-    return answer(
-        Problem(
-            503,
-            _l("Our memory is not available"),
-            _l("This is on our side: the place where sign-ins are kept does not answer. Try again in a minute."),
-            "retry",
-            30,
-        )
-    )
+    if isinstance(error, NotKept):
+        words = _l("It was done at your server, and only the page about it is lost. Look there before you do it again.")
+        return answer(Problem(503, _l("Our memory is not available"), words, "back"))
+    words = _l("This is on our side: the place where sign-ins are kept does not answer. Try again in a minute.")
+    return answer(Problem(503, _l("Our memory is not available"), words, "retry", 30))
 
 
 def _broken(error: Exception) -> ResponseReturnValue:

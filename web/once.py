@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from misskey.transport import TOTAL_SECONDS
 
-from .token_store import TokenStore
+from .token_store import NotKept, StoreUnavailable, TokenStore
 
 WORKING_SECONDS = int(TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
 LOOK_AGAIN_SECONDS = 0.1
@@ -25,7 +25,8 @@ def do_once(
     """Return what ``work`` returns, or what it returned when somebody did ``name`` in the last ``seconds``.
 
     While somebody else is at it, this waits, ``working_seconds`` at most. When ``work`` raises or returns ``None``,
-    nothing was done and the next one tries again. The result is forgotten sooner when all of ``owner`` is.
+    nothing was done and the next one tries again. The result is forgotten sooner when all of ``owner`` is. Raises
+    :class:`~web.token_store.NotKept` when it was done and can't be kept.
     """
     if not store.put(name, "", working_seconds, only_if_new=True):
         return _result_of_other(store, name)
@@ -35,8 +36,11 @@ def do_once(
     finally:
         if result is None:
             store.delete(name)
-        else:
+    try:
+        if result is not None:
             store.put(name, result, seconds, owner=owner)
+    except StoreUnavailable as error:
+        raise NotKept(str(error)) from error
     return result
 
 

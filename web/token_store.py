@@ -29,6 +29,10 @@ class StoreUnavailable(Exception):
     """The store can't be read or written now: a full disk, a lock that nobody gives back, a Redis that is down."""
 
 
+class NotKept(StoreUnavailable):
+    """Something was done, and the store could not keep what came of it."""
+
+
 class Backend(Protocol):
     """Bytes under ids, each with an expiry and, where it has one, an owner. Everything is done in one step.
 
