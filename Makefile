@@ -16,7 +16,7 @@ run: .venv/installed ## Start the app and the sandbox, a Misskey server to try i
 
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
 	@.venv/bin/python tests/find_browser.py >/dev/null
-	@.venv/bin/python -m pytest $(or $(ARGS),--cov)
+	@.venv/bin/python -m pytest $(or $(ARGS),--cov --numprocesses auto --maxprocesses 4)
 
 check: .venv/installed ## Check the code: lint, formatting, types
 	@.venv/bin/python -m ruff check --quiet .
