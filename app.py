@@ -47,6 +47,7 @@ from web import (
     media,
     pending,
     posting,
+    problems,
     security,
     servers,
     shown,
@@ -54,8 +55,8 @@ from web import (
     token_store,
     uploads,
 )
-from web.error_pages import Problem
 from web.forms import ServerForm, SignInForm, TokenForm
+from web.problems import Problem
 from web.trace import Trace
 
 VERSION = "0.3.0"
@@ -176,7 +177,7 @@ def token() -> ResponseReturnValue:
 @journey.errorhandler(RateLimitExceeded)
 def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     """Ask a visitor to wait; what was typed stays in its form."""
-    problem = error_pages.too_many(error)
+    problem = problems.too_many(error)
     if request.endpoint == "journey.signin":
         page = _sign_in_page(SignInForm(), problem)
     elif request.endpoint == "journey.token":
@@ -254,7 +255,7 @@ def _fetch(begun: pending.Pending, resumed: bool) -> str | None:
 
 def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with what was typed and why it did not work at that server."""
-    problem = error_pages.of_server(error)
+    problem = problems.of_server(error)
     form.host.errors = [_("%(title)s. %(words)s", title=problem.title, words=problem.words)]
     mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
     page = _token_page(form) if isinstance(form, TokenForm) else _sign_in_page(form)

@@ -13,7 +13,7 @@ from flask import Flask, abort
 
 from sandbox import Running
 from tests.cast import Visitor
-from web.error_pages import wait_words
+from web.problems import wait_words
 
 
 def break_store(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from flask import Flask
 from misskey import DEMO, PERMISSIONS
 from sandbox import Running
 from tests.cast import Visitor
-from web import forms
+from web import presets
 
 READING = [name for name in DEMO if name.startswith("read:")]
 
@@ -99,7 +99,7 @@ def test_presets_that_would_ask_for_the_same_are_offered_once(
 
 
 def test_every_permission_is_in_one_group_beside_its_counterpart(visitor: Visitor) -> None:
-    things = [thing for _, things in forms.GROUPS for thing in things]
+    things = [thing for _, things in presets.GROUPS for thing in things]
 
     assert sorted(things) == sorted({name.partition(":")[2] for name in PERMISSIONS})
     assert sorted(re.findall(r'type="checkbox" name="permission" value="([^"]+)"', visitor.get("/").text)) == sorted(

@@ -55,7 +55,7 @@ def test_the_sandbox_imports_nothing_of_the_app() -> None:
     ("room", "below"),
     [
         ("token_store", {"accounts", "dashboard", "pending", "forms"}),
-        ("accounts", {"dashboard", "pending", "forms", "error_pages"}),
+        ("accounts", {"dashboard", "pending", "forms", "error_pages", "problems"}),
         ("config", {"accounts", "security"}),
     ],
 )

@@ -10,7 +10,7 @@ from misskey import PERMISSIONS
 
 from . import accounts, error_pages
 from .accounts import Account, login_required
-from .error_pages import Problem
+from .problems import Problem
 
 pages = Blueprint("account", __name__)
 

@@ -22,7 +22,7 @@ from pygments.lexers import JsonLexer
 from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError
 from misskey.client import masked
 
-from . import accounts, error_pages, kept, snippets
+from . import accounts, error_pages, kept, problems, snippets
 from .accounts import Account, login_required
 from .dashboard import calls, results
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
@@ -127,7 +127,7 @@ def parameters(account: Account) -> ResponseReturnValue:
 @pages.errorhandler(MisskeyError)
 def failed(error: MisskeyError) -> ResponseReturnValue:
     """Tell what went wrong when the server was asked for endpoints or parameters, and what was sent."""
-    return error_pages.answer(replace(error_pages.of_server(error), context={"exchanges": accounts.exchanges()}))
+    return error_pages.answer(replace(problems.of_server(error), context={"exchanges": accounts.exchanges()}))
 
 
 @pages.app_template_filter()
@@ -137,7 +137,7 @@ def coloured(text: str) -> Markup:
     return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))  # noqa: S704 - Pygments escapes what it is given
 
 
-_NOT_KNOWN = error_pages.Problem(
+_NOT_KNOWN = problems.Problem(
     502,
     _l("The result of this call is not known"),
     _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),
@@ -173,7 +173,7 @@ def _show_parameters(account: Account, form: ConsoleForm) -> ResponseReturnValue
     try:
         known = _parameters(account, form.endpoint.data)
     except MisskeyError as error:
-        failure = error_pages.of_server(error)
+        failure = problems.of_server(error)
         return _console(account, form, failure=failure, exchanges=accounts.exchanges()), failure.status
     name = request.form.get("insert")
     if name is not None:
@@ -190,7 +190,7 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
     try:
         accounts.client(account).call(form.endpoint.data, form.values)
     except MisskeyError as error:
-        told = error_pages.of_server(error)
+        told = problems.of_server(error)
         failure = {"kind": type(error).__name__, "title": told.title, "words": told.words, "status": told.status}
     exchange = accounts.exchanges()[-1]
     typed = masked(form.params.data or "{}", account.token)

@@ -18,7 +18,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
 from . import error_pages
-from .error_pages import Problem
+from .problems import Problem
 
 MOST_REQUESTS = 100  # a browser asks six at once, and many people can share one address
 MOST_UPLOADS = 8

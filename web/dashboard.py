@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import AuthenticationFailed, Client, InvalidAnswer, MisskeyError, PermissionDenied, parse_permissions
 
-from . import accounts, error_pages
+from . import accounts, error_pages, problems
 from .accounts import Account, login_required
 from .forms import NoteForm
 from .media import picture
@@ -126,7 +126,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
     except MisskeyError as error:
         ask_for = to_ask_for(error, account, shown.permission)
         context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for}
-        return error_pages.answer(replace(error_pages.of_server(error), context=context))
+        return error_pages.answer(replace(problems.of_server(error), context=context))
     values = view | also | {"answer": answer, "older": _older(shown, answer)}
     return page_or_fragment("panels/panel.html", shown.title, **values)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from werkzeug.datastructures import FileStorage
 from wtforms import (
     BooleanField,
     Field,
@@ -23,14 +22,14 @@ from wtforms import (
     ValidationError,
 )
 from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
-from wtforms.widgets import FileInput, HiddenInput
+from wtforms.widgets import FileInput
 
-from misskey import IDENTITY_ONLY, PERMISSIONS, UPLOAD, Permission, Server, ServerNameError, parse_permissions
+from misskey import PERMISSIONS, UPLOAD, Permission, Server, ServerNameError
 
 from . import accounts, typed_json
-from .shown import read_id
+from .fields import MOST_FILES, Files, Megabytes, Permissions, Uploaded, file_bytes
+from .presets import Preset, groups, presets
 
-MOST_FILES = 4  # of one note: what other apps show at once
 COMMENT_CHARACTERS = 512  # Misskey's own limit
 MEGABYTE = 1024 * 1024  # as Misskey counts
 NOTE_CHARACTERS = 20_000  # each server has its own limit, and the last word; few take more than 3,000
@@ -87,67 +86,6 @@ class ServerForm(Form):
             raise ValidationError(words) from error
 
 
-class Permissions(Field):
-    """Permission names, one value each; without the field the settings decide, an empty value asks for none."""
-
-    data: list[str]
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        if not valuelist:
-            return
-        try:
-            self.data = list(parse_permissions(name for name in valuelist if name))
-        except ValueError as error:
-            raise ValueError(_l("A permission was asked for that Misskey does not have.")) from error
-
-    def process_data(self, value: Any) -> None:
-        self.data = list(accounts.settings().permissions)
-
-
-class Preset(NamedTuple):
-    """Permissions to ask for at once, with words for people."""
-
-    title: Any
-    words: Any
-    permissions: tuple[str, ...]
-
-    @property
-    def allowed(self) -> list[Permission]:
-        return [PERMISSIONS[name] for name in self.permissions]
-
-
-def presets() -> dict[str, Preset]:
-    """Return what may be asked for at once; the settings decide what the whole dashboard is."""
-    whole = accounts.settings().permissions
-    reading = tuple(name for name in whole if name.startswith("read:"))
-    return {
-        "dashboard": Preset(
-            _l("Everything on the dashboard"),
-            _l("So that every part of it works. The app writes only when you press a button for it."),
-            whole,
-        ),
-        "read": Preset(_l("Only look"), _l("It may read, and change nothing."), reading),
-        "identity": Preset(
-            _l("Only learn who I am"),
-            _l("It receives your profile, as your server sends it, and may do nothing."),
-            IDENTITY_ONLY,
-        ),
-    }
-
-
-#: All permissions as people look for them, by what comes after the colon in their names.
-GROUPS = (
-    (_l("Everyday things"), ("account", "notes", "reactions", "votes", "favorites", "notifications", "drive")),
-    (_l("Other people"), ("following", "mutes", "blocks", "report-abuse")),
-    (_l("Chats"), ("chat", "messaging", "user-groups")),
-    (
-        _l("Things that people make"),
-        ("channels", "clip-favorite", "pages", "page-likes", "gallery", "gallery-likes", "flash", "flash-likes"),
-    ),
-    (_l("The server"), ("invite-codes", "federation")),
-)
-
-
 class SignInForm(ServerForm):
     """Which server to sign in at, and what for: a preset, or permissions one by one."""
 
@@ -180,11 +118,7 @@ class SignInForm(ServerForm):
 
     def groups(self) -> list[tuple[Any, list[list[Permission]]]]:
         """Return every permission in its group, reading and writing the same thing side by side."""
-        return [(title, [_pair(thing) for thing in things]) for title, things in GROUPS]
-
-
-def _pair(thing: str) -> list[Permission]:
-    return [PERMISSIONS[name] for name in (f"read:{thing}", f"write:{thing}") if name in PERMISSIONS]
+        return groups()
 
 
 class TokenForm(ServerForm):
@@ -199,49 +133,6 @@ class TokenForm(ServerForm):
     def validate_token(self, field: Field) -> None:
         if not field.data.isascii() or not field.data.isprintable() or " " in field.data:
             raise ValidationError(_l("This is not a token: it has letters and digits only."))
-
-
-class Files(Field):
-    """Files that were chosen; a text in their place is none."""
-
-    widget = FileInput()
-    data: list[FileStorage]
-
-    def process_data(self, value: Any) -> None:
-        self.data = []
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        self.data = [file for file in request.files.getlist(self.name) if file.filename]
-
-
-class Uploaded(Field):
-    """Files that are in the drive already, each as its id and its name; those that stay are sent back as one text."""
-
-    data: list[tuple[str, str]]
-
-    def process_data(self, value: Any) -> None:
-        self.data = []
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        parts = [value.partition(" ") for value in valuelist]
-        self.data = [(file_id, name[:200]) for file_id, _, name in parts if read_id(file_id)][:MOST_FILES]
-
-
-class Megabytes(Field):
-    """How large a file may be, ``None`` when nobody knows."""
-
-    widget = HiddenInput()
-    data: float | None
-
-    def process_data(self, value: Any) -> None:
-        self.data = value if isinstance(value, int | float) and 0 < value < 10**6 else None
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        if valuelist and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", valuelist[0]):
-            self.process_data(float(valuelist[0]))
-
-    def _value(self) -> str:
-        return f"{self.data:g}" if self.data else ""
 
 
 class UploadForm(Form):
@@ -347,8 +238,3 @@ class ConsoleForm(Form):
 def is_endpoint(name: str) -> bool:
     """Tell whether an endpoint can have this name."""
     return len(name) <= ENDPOINT_CHARACTERS and bool(ENDPOINT.fullmatch(name))
-
-
-def file_bytes(file: FileStorage) -> int:
-    """Return how large a file is that was sent here."""
-    return int(file.stream.seek(0, 2))

@@ -22,7 +22,7 @@ from flask_babel import ngettext
 
 from misskey import APIError, MisskeyError, RateLimited, Stream
 
-from . import accounts, error_pages
+from . import accounts, problems
 from .accounts import Account, login_required
 from .dashboard import calls
 from .notes import read_note
@@ -98,7 +98,7 @@ def _news(account: Account) -> Generator[str, None, None]:
             yield from _stream(account)
         except MisskeyError as error:
             if isinstance(error, APIError) and error.status in (401, 403):
-                problem = error_pages.of_server(error)
+                problem = problems.of_server(error)
                 yield _state("stopped", _("%(title)s. %(words)s", title=problem.title, words=problem.words))
                 return
             failures = 0 if time.monotonic() - opened > STEADY_SECONDS else failures
@@ -128,7 +128,7 @@ def _waiting_words(error: MisskeyError, seconds: float) -> str:
         "%(title)s. Next try in %(num)d second.",
         "%(title)s. Next try in %(num)d seconds.",
         max(round(seconds), 1),
-        title=error_pages.of_server(error).title,
+        title=problems.of_server(error).title,
     )
 
 

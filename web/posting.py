@@ -13,11 +13,11 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import APIError, InvalidAnswer, MisskeyError, ServerTimeout
 
-from . import accounts, error_pages, kept, uploads
+from . import accounts, error_pages, kept, problems, uploads
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
-from .error_pages import Problem
 from .forms import NoteForm
+from .problems import Problem
 from .security import checked_by_form
 from .shown import line, read_id, text
 
@@ -109,7 +109,7 @@ def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseRe
 
 
 def _problem_of(error: MisskeyError) -> Problem:
-    problem = error_pages.of_server(error)
+    problem = problems.of_server(error)
     if isinstance(error, ServerTimeout):
         words = _("The note may have been posted all the same. Look at your timeline before you post it again.")
         return replace(problem, words=words)
@@ -120,7 +120,7 @@ def _too_long(error: MisskeyError) -> str:
     """Return what to say beside a text that is longer than the server takes, ``""`` when that is not the matter."""
     if not isinstance(error, APIError):
         return ""
-    name, reason = error_pages.refused_parameter(error)
+    name, reason = problems.refused_parameter(error)
     if name == "text" and (most := re.search("more than ([0-9]+) characters", reason)):
         return _("Your server takes notes of up to %(num)s characters.", num=most[1])
     return _("This is longer than your server takes.") if error.code == "MAX_LENGTH" else ""
@@ -131,7 +131,7 @@ def _not_deleted(account: Account, error: MisskeyError) -> Problem:
         return _NOT_YOURS
     ask_for = to_ask_for(error, account, "write:notes")
     context = {"account": account, "ask_for": ask_for, "exchanges": accounts.exchanges()}
-    return replace(error_pages.of_server(error), context=context)
+    return replace(problems.of_server(error), context=context)
 
 
 def _says(error: MisskeyError, code: str) -> bool:

@@ -16,12 +16,13 @@ from werkzeug.datastructures import FileStorage
 
 from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable, clean
 
-from . import accounts, error_pages, kept
+from . import accounts, kept, problems
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
-from .error_pages import Problem
-from .forms import UploadForm, file_bytes
+from .fields import file_bytes
+from .forms import UploadForm
 from .parts import wants_part
+from .problems import Problem
 from .security import checked_by_form
 from .shown import line, read_id, web_address
 
@@ -120,7 +121,7 @@ def words_of(error: MisskeyError, file: FileStorage) -> str:
 
 def problem_of(error: MisskeyError) -> Problem:
     """Return what a failed upload means for the visitor."""
-    problem = error_pages.of_server(error)
+    problem = problems.of_server(error)
     if isinstance(error, ServerTimeout):
         words = _("The file may have arrived all the same. Look into your drive before you send it again.")
         return replace(problem, words=words)

@@ -1,0 +1,182 @@
+"""What a failure means for the visitor: what happened, whose side it is on, and what to do now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app, request
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_ngettext as _ln
+from flask_limiter import RateLimitExceeded
+
+from misskey import (
+    AnswerTooLarge,
+    APIError,
+    AuthenticationFailed,
+    InsecureConnection,
+    InvalidAnswer,
+    MiAuthDisabled,
+    MisskeyError,
+    NotMisskey,
+    PermissionDenied,
+    RateLimited,
+    ServerForbidden,
+    ServerNotFound,
+    ServerTimeout,
+    TransportError,
+)
+
+from .shown import line, sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A failure in words for the visitor.
+
+    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser`` or ``none``;
+    ``context`` is what it needs to know for that.
+    """
+
+    status: int
+    title: Any
+    words: Any
+    action: str = "start"
+    retry_after: int | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+def of_server(error: MisskeyError) -> Problem:
+    """Return what a failure at the remote server means for the visitor, and note it in the log."""
+    current_app.logger.warning("%s at %s (%s)", type(error).__name__, error.host, request.endpoint)
+    kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
+    retry_after = None
+    if isinstance(error, RateLimited):
+        words, retry_after = wait_words(error.retry_after), error.retry_after
+    elif isinstance(error, NotMisskey) and error.software:
+        words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
+    elif type(error) is APIError:
+        title, words = _of_refusal(error, title, words)
+    action = "start" if kind in _BEGIN_ANEW else "retry"
+    if isinstance(error, APIError) and error.code in _SWITCHED_OFF:
+        title, words, action = *_SWITCHED_OFF[error.code], "none"
+    return Problem(_STATUS.get(kind, 502), str(title % {"host": error.host}), str(words), action, retry_after)
+
+
+def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:
+    """Return title and words for a server that says no in a way of its own."""
+    if error.status >= 500:
+        title, words = _OUT_OF_ORDER
+    elif error.status == 404:
+        return _UNKNOWN_THERE
+    if not error.text:
+        return title, words
+    said = _("The server said: %(text)s", text=" ".join(filter(None, (error.text, *refused_parameter(error)))))
+    return title, sentences(words, said) if error.status >= 500 else said
+
+
+def refused_parameter(error: APIError) -> tuple[str, str]:
+    """Return the parameter that the server refused and what is wrong with it; ``""`` where it does not say.
+
+    Misskey names it by where the rule stands: ``#/then/properties/text/maxLength``.
+    """
+    info = error.info if isinstance(error.info, dict) else {}
+    path, reason = line(info.get("param")), line(info.get("reason"), 200)
+    return path.partition("properties/")[2].partition("/")[0], reason
+
+
+def too_many(error: RateLimitExceeded) -> Problem:
+    """Return how long a visitor has to wait who asked too often."""
+    seconds = error.limit.limit.get_expiry()
+    return Problem(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
+
+
+#: Title and words for an error, by the first of its kinds that is here.
+_OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
+    ServerTimeout: (
+        _l("%(host)s takes too long"),
+        _l("The server did not answer in time. It may be busy; try again in a minute."),
+    ),
+    ServerNotFound: (
+        _l("%(host)s can’t be found"),
+        _l("Check the spelling. If it is right, the server or this app may be offline just now."),
+    ),
+    ServerForbidden: (
+        _l("%(host)s is not on the public internet"),
+        _l("The name leads into a private network, where this app does not go. Check the spelling."),
+    ),
+    InsecureConnection: (
+        _l("The connection to %(host)s is not secure"),
+        _l("Its certificate is out of date or made for another name. Its owner can mend this."),
+    ),
+    AnswerTooLarge: (
+        _l("%(host)s sends too much"),
+        _l(
+            "Its answer is longer than any Misskey server’s, so it was not read to the end. "
+            "Check the name, or try later."
+        ),
+    ),
+    TransportError: (
+        _l("%(host)s can’t be reached"),
+        _l("The server refused or cut the connection. It may be down; try again in a few minutes."),
+    ),
+    NotMisskey: (
+        _l("%(host)s is not a Misskey server"),
+        _l("It answers, but not as Misskey does. Check the spelling of your server’s name."),
+    ),
+    MiAuthDisabled: (
+        _l("%(host)s does not let apps sign people in"),
+        _l(
+            "This Misskey server has its sign-in for apps (MiAuth) switched off. "
+            "Only its administrators can change that."
+        ),
+    ),
+    InvalidAnswer: (
+        _l("%(host)s gave an answer that this app can’t read"),
+        _l("The server may be under maintenance, or a firewall answered in its place. Try again later."),
+    ),
+    AuthenticationFailed: (
+        _l("%(host)s no longer accepts the token"),
+        _l("The token was removed at the server, or it ran out. Sign in there again to go on."),
+    ),
+    PermissionDenied: (
+        _l("The permission for this is missing"),
+        _l("It was not given when you signed in. To go on, sign in again and allow it."),
+    ),
+    RateLimited: (_l("%(host)s has had too many requests"), ""),
+    MisskeyError: (
+        _l("%(host)s said no"),
+        _l("The server refused this without giving a reason. Try again in a minute."),
+    ),
+}
+_OUT_OF_ORDER = (_l("%(host)s has a problem"), _l("The fault is on the server’s side. Try again in a few minutes."))
+_UNKNOWN_THERE = (
+    _l("%(host)s does not know this endpoint"),
+    _l("Its name may be mistyped or belong to another version, or the server no longer runs Misskey."),
+)
+#: Refusals that trying again does not mend, by the server's code, with title and words.
+_SWITCHED_OFF = {
+    code: (
+        _l("%(host)s does not offer this timeline"),
+        _l("It is switched off there, for everybody or for your account. Choose another one."),
+    )
+    for code in ("LTL_DISABLED", "STL_DISABLED", "GTL_DISABLED")
+}
+_STATUS: dict[type[MisskeyError], int] = {
+    ServerTimeout: 504,
+    NotMisskey: 422,
+    MiAuthDisabled: 422,
+    PermissionDenied: 403,
+}
+_BEGIN_ANEW = (NotMisskey, MiAuthDisabled, AuthenticationFailed, PermissionDenied)
+
+
+def wait_words(seconds: int | None) -> Any:
+    """Return how long to wait, as people say it."""
+    if seconds is None:
+        return _l("Too many requests in a short time. Wait a minute, then try again.")
+    if seconds < 90:
+        return _ln("Wait %(num)d second, then try again.", "Wait %(num)d seconds, then try again.", seconds)
+    minutes = -(-seconds // 60)
+    return _ln("Wait %(num)d minute, then try again.", "Wait %(num)d minutes, then try again.", minutes)
