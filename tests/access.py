@@ -10,7 +10,26 @@ from playwright.sync_api import Page, expect
 
 SCHEMES = ("light", "dark")
 SIZES = (360, 1440)
-WIDTHS = (320, 360, 768, 1440)
+WIDTHS = (320, 360, 768, 1440, 1920)
+
+#: What can be pressed or filled in and lies over something else of the kind; what pops up over the page may.
+OVERLAPPING = """() => {
+  const seen = [...document.querySelectorAll("a, button, input, select, textarea, summary, pre, [role=button]")]
+    .filter((one) => one.checkVisibility() && !one.matches(".skip, [type=hidden]"))
+    .map((one) => ({ one, over: one.closest(".menu-list, #completions"), within: one.closest(".choices"),
+                     boxes: [...one.getClientRects()] }));
+  const cross = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  return seen.flatMap((a, at) => seen.slice(at + 1)
+    .filter((b) => a.over === b.over && a.within === b.within && !a.one.contains(b.one) && !b.one.contains(a.one))
+    .filter((b) => a.boxes.some((box) => b.boxes.some((other) => cross(box, other))))
+    .map((b) => `${a.one.outerHTML.slice(0, 80)} and ${b.one.outerHTML.slice(0, 80)}`));
+}"""
+#: Text that is cut off at its end without a sign that there is more.
+CUT = """() => [...document.querySelectorAll("body *")]
+  .filter((one) => one.checkVisibility() && ["hidden", "clip"].includes(getComputedStyle(one).overflowX))
+  .filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).textOverflow !== "ellipsis")
+  .filter((one) => !one.matches("input, meter, progress, svg *, .brand span"))
+  .map((one) => one.outerHTML.slice(0, 80))"""
 
 
 class Check:
@@ -52,7 +71,7 @@ def check_with_axe(page: Page, sizes: tuple[int, ...]) -> None:
 
 
 def check_widths(page: Page) -> None:
-    """Nothing makes the page wider than the window, also with letters twice as large."""
+    """Nothing makes the page wider than the window, is cut off or overlaps, also with letters twice as large."""
     settings = page.context.new_cdp_session(page)
     for size in (32, 16):
         settings.send("Page.setFontSizes", {"fontSizes": {"standard": size}})
@@ -60,6 +79,8 @@ def check_widths(page: Page) -> None:
             page.set_viewport_size({"width": width, "height": 800})
             wide = page.evaluate("() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth")
             assert wide <= 0, f"{wide} pixels too wide at {width} with letters of {size}"
+            for what, found in (("overlaps", page.evaluate(OVERLAPPING)), ("is cut off", page.evaluate(CUT))):
+                assert not found, f"{what} at {width} with letters of {size}: {found[:5]}"
     settings.detach()
 
 
