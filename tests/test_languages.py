@@ -95,10 +95,17 @@ def test_it_leads_back_to_a_page_of_this_app_only(visitor: Visitor, page: str | 
     assert choose(visitor, "ja", page) == (303, location)
 
 
-@pytest.mark.parametrize(("language", "said"), [("en", "One. Two."), ("ja", "One.Two.")])
-def test_japanese_sentences_stand_without_a_space_between_them(app: Flask, language: str, said: str) -> None:
-    with app.test_request_context(headers={"Accept-Language": language}):
-        assert sentences("One.", None, "", "Two.") == said
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("One.", None, "", "Two."), "One. Two."),
+        (("いち。", "に。"), "いち。に。"),
+        (("サーバーから：Try again.", "残っています。"), "サーバーから：Try again. 残っています。"),
+        ((), ""),
+    ],
+)
+def test_there_is_no_space_after_a_japanese_sentence(parts: tuple[str | None, ...], said: str) -> None:
+    assert sentences(*parts) == said
 
 
 def test_sentences_are_text_whatever_is_in_them(app: Flask) -> None:

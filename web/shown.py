@@ -13,7 +13,7 @@ from babel.units import format_unit
 from flask import Flask
 from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
 from flask_babel import gettext as _
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from misskey import PERMISSIONS, Permission, Server, clean
 
@@ -117,9 +117,12 @@ def epoch(seconds: float) -> datetime:
 
 
 def sentences(*parts: Any) -> Markup:
-    """Return sentences one after the other; Japanese ones stand without a space between them."""
-    said = [part if isinstance(part, Markup) else str(part) for part in parts if part]  # a lazy text is no markup
-    return Markup("").join(said) if str(get_locale()) == "ja" else Markup(" ").join(said)
+    """Return sentences one after the other; there is no space after a Japanese one."""
+    said = Markup()
+    for part in filter(None, parts):
+        space = "" if not said or said.endswith("。") else " "
+        said += space + (part if isinstance(part, Markup) else escape(str(part)))  # a lazy text is no markup
+    return said
 
 
 def permission_label(permission: Permission) -> str:
