@@ -168,3 +168,25 @@ def test_nothing_is_asked_any_more_when_somebody_goes_back_to_the_form(page: Pag
     expect(page.get_by_label("Your Misskey server")).to_be_visible()
     expect(page.get_by_role("progressbar")).to_have_count(0)
     go_on(page, sandbox)
+
+
+#: How far things moved by themselves, as browsers measure it. https://web.dev/articles/cls
+SHIFTED = """() => new Promise((done) => {
+  let sum = 0;
+  const add = (entry) => { if (!entry.hadRecentInput) sum += entry.value; };
+  new PerformanceObserver((list) => list.getEntries().forEach(add)).observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => setTimeout(() => done(sum), 50));
+})"""
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_nothing_jumps_while_a_page_comes(page: Page, sandbox: Running, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for path in ("/", "/how-it-works", "/privacy", "/signin/token"):
+        page.goto(path, wait_until="networkidle")
+        assert page.evaluate(SHIFTED) == 0, path
+
+    arrive(page, sandbox)
+    page.goto("/dashboard")
+    expect_dashboard(page)
+    assert page.evaluate(SHIFTED) < 0.05  # nobody knows how high a part will be; 0.1 is where people begin to notice
