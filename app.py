@@ -117,7 +117,6 @@ def signin() -> ResponseReturnValue:
         return _refused(form, error)
     session_id = new_session_id()
     begun = pending.begin(session_id, server, form.permissions())
-    session["last_server"] = server.host
     return redirect(_page_at_server(begun), 303)
 
 
@@ -129,12 +128,12 @@ def signin() -> ResponseReturnValue:
 def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")
-    begun = pending.find(session_id)
-    if begun:
-        return _finish(begun)
     key = pending.finished_as(session_id)
     if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
         return redirect(url_for("dashboard.shell"), 303)
+    begun = pending.find(session_id)
+    if begun:
+        return _finish(begun)
     return error_pages.answer(_USED if key is not None else _OTHER_BROWSER)
 
 
@@ -226,7 +225,7 @@ def _page_at_server(begun: pending.Pending) -> str:
 
 def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnValue:
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
-    if begun.expired:
+    if begun.expired and not begun.finished:
         pending.drop(begun.session_id)
         return error_pages.answer(_EXPIRED)
     key = pending.finish_once(begun.session_id, lambda: _fetch(begun, resumed))
@@ -234,10 +233,11 @@ def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnV
         title = _("%(host)s says: not allowed yet", host=begun.server.host)
         words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
         return error_pages.answer(Problem(403, title, words, "resume", context={"begun": begun}))
-    pending.drop(begun.session_id)
     if not accounts.load(key):
+        pending.drop(begun.session_id)
         return error_pages.answer(_USED)
     accounts.enter(key)
+    session["last_server"] = begun.server.host
     return redirect(url_for("dashboard.shell"), 303)
 
 
@@ -268,7 +268,7 @@ def _sign_in_page(form: ServerForm, problem: Problem | None = None) -> str:
         form,
         problem=problem,
         settings=accounts.settings(),
-        under_way=[entry for entry in pending.under_way() if not entry.expired],
+        under_way=[entry for entry in pending.under_way() if not (entry.expired or entry.finished)],
         in_app_browser=error_pages.in_app_browser(),
     )
 

@@ -73,6 +73,18 @@ class Visitor:
         with self.client.session_transaction() as session:
             return dict(session)
 
+    def twin(self, app: Flask | None = None) -> Visitor:
+        """The same browser in another tab, with the cookies of now; or at another machine, with its ``app``."""
+        twin = Visitor(app or self.app, self.sandbox, asked=dict(self.asked))
+        for name in ("session", *(f"signin-{session_id}" for session_id in self.asked)):
+            if cookie := self.client.get_cookie(name):
+                twin.client.set_cookie(name, cookie.value)
+        return twin
+
+    def under_way(self) -> list[str]:
+        """The session ids of the sign-ins begun here whose cookies this browser has."""
+        return [session_id for session_id in self.asked if self.client.get_cookie(f"signin-{session_id}")]
+
 
 @contextmanager
 def served(make_app: Callable[..., Flask], **settings: str) -> Iterator[str]:

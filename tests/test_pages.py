@@ -81,7 +81,7 @@ def test_privacy_tells_what_the_settings_say(make_app: Callable[..., Flask], san
 def test_privacy_tells_of_everything_in_the_cookie(alice: Visitor) -> None:
     alice.begin()
     alice.post("/language", {"language": "en"})
-    told = {"accounts", "pending", "last_server", "language", "csrf_token", "signed_out", "_permanent"}
+    told = {"accounts", "last_server", "language", "csrf_token", "signed_out", "_permanent"}
 
     assert alice.cookie().keys() <= told
 

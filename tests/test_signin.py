@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from flask import Flask
 
 from misskey import DEMO, PERMISSIONS
 from sandbox import Misbehaviour, Running, serve
-from tests.cast import Visitor, query
+from tests.cast import SECRET_KEY, Visitor, query
 from web import pending
 
 
@@ -126,7 +127,7 @@ def test_a_server_where_it_can_not_work_is_told_at_the_form(
     assert answer.status_code == status
     assert words in answer.text
     assert f'value="{sandbox.origin}"' in answer.text
-    assert not visitor.cookie().get("pending")
+    assert "signin-" not in str(answer.headers)
 
 
 def test_a_good_server_is_asked_what_it_is_once_in_ten_minutes(visitor: Visitor, sandbox: Running) -> None:
@@ -252,13 +253,10 @@ def test_callbacks_at_the_same_moment_end_in_one_account(visitor: Visitor, app: 
     visitor.allow(session_id)
     sandbox.world.misbehaviour = Misbehaviour.SLOW
     sandbox.world.slow_seconds = 0.3
-    cookie = visitor.client.get_cookie("session")
-    assert cookie
     together = threading.Barrier(6)
 
     def call_back(_: int) -> tuple[int, list[str]]:
-        twin = Visitor(app, sandbox)
-        twin.client.set_cookie("session", cookie.value)
+        twin = visitor.twin()
         together.wait()
         answer = twin.get(f"/callback?session={session_id}")
         return answer.status_code, twin.cookie()["accounts"]
@@ -315,24 +313,73 @@ def test_a_restart_finds_pending_and_finished_sign_ins(
 ) -> None:
     session_id = alice.begin()
     alice.allow(session_id, "bob")
-    cookie = alice.client.get_cookie("session")
-    assert cookie
-    after = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin), sandbox)
-    after.client.set_cookie("session", cookie.value)
+    after = alice.twin(make_app(PRIVATE_SERVERS=sandbox.origin))
 
     assert "Hello, Alice" in after.get("/dashboard").text
     assert after.get(f"/callback?session={session_id}").location == "/dashboard"
     assert "Hello, bob" in after.get("/dashboard").text
 
 
-def test_the_cookie_stays_small_with_everything_under_way(visitor: Visitor) -> None:
-    for _ in range(12):
-        visitor.begin(permission=list(PERMISSIONS))
+def test_sign_ins_in_two_tabs_at_the_same_moment_do_not_undo_each_other(
+    site: str, sandbox: Running, visitor: Visitor
+) -> None:
+    """What one tab's answer sets, the answer to the other, which did not know of it, leaves alone."""
+    browser = requests.Session()
+    token = re.findall('csrf_token" value="(.+?)"', browser.get(f"{site}/signin").text)[0]
+    form = {"csrf_token": token, "host": sandbox.origin}
+    first, second, third = (
+        requests.post(f"{site}/signin", form, cookies=browser.cookies.copy(), allow_redirects=False, timeout=5)
+        for _ in range(3)
+    )
+    session_ids = [urlsplit(tab.headers["Location"]).path.rpartition("/")[2] for tab in (first, second, third)]
+    for tab in (first, second):
+        browser.cookies.update(tab.cookies)
+    visitor.allow(session_ids[0])
+    assert browser.get(f"{site}/callback?session={session_ids[0]}").url == f"{site}/dashboard"
 
-    cookie = visitor.client.get_cookie("session")
+    browser.cookies.update(third.cookies)  # began before the callback, and is answered after it
+    assert browser.get(f"{site}/dashboard").url == f"{site}/dashboard"
+    for session_id, person in zip(session_ids[1:], ("bob", "alice"), strict=True):
+        visitor.allow(session_id, person)
+        assert browser.get(f"{site}/callback?session={session_id}").url == f"{site}/dashboard"
+    assert "I have allowed it" not in browser.get(f"{site}/signin").text  # all of them are finished
+
+
+@pytest.mark.parametrize("value", ["", "x", "eyJ.x.y"])
+def test_a_cookie_that_the_app_did_not_sign_begins_nothing(visitor: Visitor, value: str) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    visitor.client.set_cookie(f"signin-{session_id}", value)
+
+    assert visitor.get(f"/callback?session={session_id}").status_code == 400
+
+
+def test_a_cookie_of_one_sign_in_is_none_of_another(visitor: Visitor) -> None:
+    first, second = visitor.begin(), visitor.begin()
+    cookie = visitor.client.get_cookie(f"signin-{second}")
     assert cookie
-    assert len(cookie.value) < 3800
-    assert len(visitor.cookie()["pending"]) == pending.MOST_PENDING
+    visitor.client.set_cookie(f"signin-{first}", cookie.value)
+
+    assert visitor.get(f"/callback?session={first}").status_code == 400
+
+
+def test_a_sign_in_under_way_survives_a_new_secret_key(
+    make_app: Callable[..., Flask], sandbox: Running, visitor: Visitor
+) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    app = make_app(PRIVATE_SERVERS=sandbox.origin, SECRET_KEY="another-key", SECRET_KEY_FALLBACKS=SECRET_KEY)
+
+    assert visitor.twin(app).get(f"/callback?session={session_id}").location == "/dashboard"
+
+
+def test_the_cookies_stay_small_with_everything_under_way(visitor: Visitor) -> None:
+    begun = [visitor.begin(permission=list(PERMISSIONS)) for _ in range(12)]
+
+    assert len(visitor.under_way()) == pending.MOST_PENDING
+    assert begun[-1] in visitor.under_way()
+    cookies = [visitor.client.get_cookie(f"signin-{session_id}") for session_id in visitor.under_way()]
+    assert all(cookie and len(cookie.value) < 1500 for cookie in cookies)
 
 
 def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running) -> None:

@@ -26,7 +26,7 @@ from wtforms.widgets import FileInput
 
 from misskey import PERMISSIONS, UPLOAD, Permission, Server, ServerNameError
 
-from . import accounts, typed_json
+from . import accounts, pending, typed_json
 from .fields import MOST_FILES, Files, Megabytes, Permissions, Uploaded, file_bytes
 from .presets import Preset, groups, presets
 
@@ -71,7 +71,8 @@ class ServerForm(Form):
 
     def prefill(self) -> None:
         """Fill in what a link says, else the last server; the visitor sees it before anything is sent."""
-        self.host.data = request.args.get("host", session.get("last_server", ""))
+        begun = [entry.server.host for entry in pending.under_way()]
+        self.host.data = request.args.get("host", next(iter(begun), session.get("last_server", "")))
 
     def validate_host(self, field: Field) -> None:
         try:

@@ -100,7 +100,7 @@ graceful_timeout = 7
 # to close, a request sent in that moment would end as 502. It is also the time that a request's headers may take.
 keepalive = 125
 
-# The longest addresses and headers the app knows are far below: the callback's 60 bytes, two cookies of 4 KiB.
+# The longest addresses and headers the app knows are far below: the callback's 60 bytes; cookies of 4 KiB, 4 of 1 KiB.
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 16380

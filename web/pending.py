@@ -1,15 +1,18 @@
-"""Sign-ins under way in this browser: in its signed cookie, so that no other browser can finish them.
+"""Sign-ins under way in this browser: in its signed cookies, so that no other browser can finish them.
 
-Several may be under way, one in each tab.
+Several may be under way, one in each tab. Each has a cookie of its own, which no answer to another tab undoes. It stays
+for a while when the sign-in is finished: should an answer to another tab undo that, the callback is as good as before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 
-from flask import session
+from flask import Response, after_this_request, current_app, g, request
+from itsdangerous import BadSignature, URLSafeSerializer
 
 from misskey import Server
 
@@ -17,8 +20,8 @@ from . import accounts
 from .once import do_once
 
 VALID_SECONDS = 600
-MOST_PENDING = 4  # with all permissions in each, the cookie stays below the 4 KB that browsers take
-KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over
+MOST_PENDING = 4  # what people have open in tabs, and servers take in cookies
+KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over, or by the back button
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +38,43 @@ class Pending:
         return Server.parse(self.origin, accounts.settings().private_servers)
 
     @property
+    def finished(self) -> bool:
+        """Whether it ended in an account, or is about to."""
+        return finished_as(self.session_id) is not None
+
+    @property
     def expired(self) -> bool:
         return time.time() - self.started > VALID_SECONDS
 
 
 def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
-    """Remember a fresh session id in the cookie, in place of the oldest when there are too many."""
-    entries = {entry.session_id: entry for entry in under_way()[: MOST_PENDING - 1]}
-    entries[session_id] = begun = Pending(session_id, server.origin, permissions, int(time.time()))
-    _remember(entries.values())
+    """Remember a fresh session id in a cookie; with too many, in place of a finished one, else of the oldest."""
+    for dropped in sorted(under_way(), key=lambda entry: entry.finished)[MOST_PENDING - 1 :]:
+        drop(dropped.session_id)
+    begun = Pending(session_id, server.origin, permissions, int(time.time()))
+    _change(session_id, begun)
     return begun
 
 
 def under_way() -> list[Pending]:
-    """Return this browser's sign-ins that are not finished, the latest first."""
-    entries = [Pending(session_id, *fields) for session_id, fields in session.get("pending", {}).items()]
+    """Return the sign-ins that this browser began in the last hour, the latest first."""
+    entries = (_cookies() | g.get("pending", {})).values()
     recent = [
-        entry for entry in entries if time.time() - entry.started < KEPT_SECONDS and accounts.is_allowed(entry.origin)
+        entry
+        for entry in entries
+        if entry and time.time() - entry.started < KEPT_SECONDS and accounts.is_allowed(entry.origin)
     ]
     return sorted(recent, key=lambda entry: entry.started, reverse=True)
 
 
 def find(session_id: str) -> Pending | None:
-    """Return the sign-in with this session id, if this browser began it and has not finished it."""
+    """Return the sign-in with this session id, if this browser began it and has not cancelled it."""
     return next((entry for entry in under_way() if entry.session_id == session_id), None)
 
 
 def drop(session_id: str) -> None:
-    """Forget a sign-in: it is finished or the person cancelled it."""
-    _remember(entry for entry in under_way() if entry.session_id != session_id)
+    """Forget a sign-in: its time or its account is over, or the person cancelled it."""
+    _change(session_id, None)
 
 
 def finished_as(session_id: str) -> str | None:
@@ -84,6 +95,43 @@ def _claim(session_id: str) -> str:
     return f"sign-in {session_id}"
 
 
-def _remember(entries: Iterable[Pending]) -> None:
-    session["pending"] = {entry.session_id: [entry.origin, entry.permissions, entry.started] for entry in entries}
-    session.permanent = True
+def _cookies() -> dict[str, Pending | None]:
+    """Return what the browser sent, by session id."""
+    found: dict[str, Pending | None] = {}
+    for name, value in request.cookies.items():
+        if name.startswith(_name("")):
+            session_id = name.removeprefix(_name(""))
+            with suppress(BadSignature):
+                found[session_id] = Pending(session_id, *_serializer(session_id).loads(value))
+    return found
+
+
+def _change(session_id: str, entry: Pending | None) -> None:
+    """Have this request's answer set the cookie of a sign-in, or remove it."""
+    if "pending" not in g:
+        g.pending = {}
+        after_this_request(_send)
+    g.pending[session_id] = entry
+
+
+def _send(response: Response) -> Response:
+    for session_id, entry in g.pending.items():
+        response.set_cookie(
+            _name(session_id),
+            str(_serializer(session_id).dumps(astuple(entry)[1:])) if entry else "",
+            max_age=KEPT_SECONDS if entry else 0,
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            httponly=True,
+            samesite="Lax",  # Strict would be missing when the browser comes back from the server
+        )
+    return response
+
+
+def _name(session_id: str) -> str:
+    return f"{current_app.config['PENDING_COOKIE_PREFIX']}{session_id}"
+
+
+def _serializer(session_id: str) -> URLSafeSerializer:
+    """Return what signs the cookie of one sign-in; under another one's name it is worth nothing."""
+    settings = accounts.settings()
+    return URLSafeSerializer([*settings.secret_key_fallbacks, settings.secret_key], salt=f"sign-in {session_id}")

@@ -84,6 +84,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM_BYTES,
         # A name with this prefix is accepted from this host over https only, so no neighbour can plant a cookie.
         SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
+        PENDING_COOKIE_PREFIX="__Host-signin-" if settings.production else "signin-",
         SESSION_COOKIE_SECURE=settings.production,
         SESSION_COOKIE_SAMESITE="Lax",  # Strict would be missing when the browser comes back from the server
         PERMANENT_SESSION_LIFETIME=settings.session_days * 86400,
