@@ -432,3 +432,21 @@ def test_a_server_that_fails_at_the_token_form_is_told_there(visitor: Visitor, s
 
 def test_the_token_form_is_shown(visitor: Visitor) -> None:
     assert visitor.get("/signin/token").status_code == 200
+
+
+def test_in_production_the_cookie_of_a_sign_in_belongs_to_this_host_and_https_alone(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    app = make_app(PUBLIC_URL="https://signin.example", PRIVATE_SERVERS=sandbox.origin)
+    browser = app.test_client()
+    token = re.findall('csrf_token" value="(.+?)"', browser.get("/signin", base_url="https://signin.example").text)[0]
+
+    answer = browser.post(
+        "/signin", data={"csrf_token": token, "host": sandbox.origin}, base_url="https://signin.example"
+    )
+
+    (cookie,) = [cookie for cookie in answer.headers.getlist("Set-Cookie") if "signin-" in cookie]
+    assert re.fullmatch(
+        r"__Host-signin-[0-9a-f-]{36}=[\w.-]+; Expires=[^;]+; Max-Age=3600; Secure; HttpOnly; Path=/; SameSite=Lax",
+        cookie,
+    )
