@@ -148,7 +148,8 @@ def resume() -> ResponseReturnValue:
 @journey.post("/signin/cancel")
 def cancel() -> ResponseReturnValue:
     """Forget a sign-in that is under way."""
-    pending.drop(request.form.get("session", ""))
+    if begun := pending.find(request.form.get("session", "")):
+        pending.drop(begun.session_id)
     return redirect(url_for("journey.home"), 303)
 
 

@@ -325,3 +325,22 @@ def test_without_any_account_there_is_none_to_switch_or_sign_out(visitor: Visito
     answer = visitor.post(path)
 
     assert (answer.status_code, answer.location) == (303, "/")
+
+
+def test_signing_out_all_reaches_an_account_that_another_tab_undid(
+    visitor: Visitor, app: Flask, sandbox: Running
+) -> None:
+    first, second = visitor.begin(), visitor.begin()
+    visitor.allow(first, "alice")
+    visitor.allow(second, "bob")
+    other_tab = visitor.twin()
+    visitor.get(f"/callback?session={first}")
+    (alices,) = visitor.cookie()["accounts"]
+    other_tab.get(f"/callback?session={second}")  # the browser keeps this cookie, which does not know of Alice
+    third = other_tab.begin()
+
+    other_tab.post("/signout", {"all": "yes"})
+
+    assert app.extensions["token_store"].get(alices) is None
+    assert other_tab.get(f"/callback?session={first}").status_code != 303
+    assert other_tab.under_way() == [third]  # not finished, so it goes on

@@ -450,3 +450,14 @@ def test_in_production_the_cookie_of_a_sign_in_belongs_to_this_host_and_https_al
         r"__Host-signin-[0-9a-f-]{36}=[\w.-]+; Expires=[^;]+; Max-Age=3600; Secure; HttpOnly; Path=/; SameSite=Lax",
         cookie,
     )
+
+
+@pytest.mark.parametrize("session_id", ["", "a\nb", "a\r\nSet-Cookie: z=1", "\x00", "x; Domain=evil", "x" * 100_000])
+def test_cancelling_what_was_never_begun_changes_nothing(visitor: Visitor, session_id: str) -> None:
+    begun = visitor.begin()
+
+    answer = visitor.post("/signin/cancel", {"session": session_id})
+
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert "signin-" not in str(answer.headers)
+    assert visitor.under_way() == [begun]

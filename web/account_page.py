@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import PERMISSIONS
 
-from . import accounts, error_pages
+from . import accounts, error_pages, pending
 from .accounts import Account, login_required
 from .problems import Problem
 
@@ -43,6 +43,7 @@ def signout() -> ResponseReturnValue:
     """Sign an account out, with ``all`` every one in this browser, and tell that the tokens live on."""
     if "all" in request.form:
         accounts.leave_all()
+        _leave_undone()
     elif account := accounts.asked():
         accounts.leave(account)
     return redirect(url_for("journey.home"), 303)
@@ -56,6 +57,15 @@ def signout_everywhere() -> ResponseReturnValue:
         return _not_here()
     accounts.leave(account, everywhere=True)
     return redirect(url_for("journey.home"), 303)
+
+
+def _leave_undone() -> None:
+    """Sign out whom an answer to another tab undid, for their callback could bring them back."""
+    for entry in pending.under_way():
+        if key := pending.finished_as(entry.session_id):
+            if account := accounts.load(key):
+                accounts.leave(account)
+            pending.drop(entry.session_id)
 
 
 def _not_here() -> ResponseReturnValue:

@@ -175,6 +175,7 @@ def enter(key: str) -> None:
         store().put(f"left {former.key}", str(time.time()), LEFT_SECONDS, owner=former.owner)
     for dropped in set(session.get("accounts", [])) - {key, *kept}:  # also at servers that are no longer allowed
         _forget(dropped)
+    session.pop("pending", None)  # of version 0.2.0
     session.pop("csrf_token", None)  # whoever knew the cookie from before knows nothing of this one
     _remember([key, *kept])
 
