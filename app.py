@@ -190,8 +190,8 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
 _OTHER_BROWSER = Problem(
     400,
     _l("This browser did not begin this sign-in"),
-    _l("Only the browser that began a sign-in can finish it, so nothing happened. Perhaps you began in another browser "
-       "or app, or cookies are off. Start again here, or go back there."),
+    _l("Only the browser that began a sign-in can finish it, so nothing happened. If cookies are off, "
+       "turn them on. If you began in another browser or app, go back there, or start again here."),
     "browser",
 )  # fmt: skip
 _USED = Problem(

@@ -98,7 +98,7 @@ def test_a_timeline_that_is_switched_off_is_told_and_not_tried_again(alice: Visi
 @pytest.mark.parametrize(
     ("status", "sent", "words"),
     [
-        (404, {"statusCode": 404, "error": "Not Found", "message": "Route not found"}, "does not know this endpoint"),
+        (404, {"statusCode": 404, "error": "Not Found", "message": "Route not found"}, "can’t do what was asked"),
         (
             500,
             {"error": {"message": "Ask us."}},

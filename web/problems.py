@@ -134,7 +134,10 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
     ),
     InvalidAnswer: (
         _l("%(host)s gave an answer that this app can’t read"),
-        _l("The server may be under maintenance, or a firewall answered in its place. Try again later."),
+        _l(
+            "It is not your mistake: the server may be under maintenance, or a firewall of its own answered. "
+            "Try again later."
+        ),
     ),
     AuthenticationFailed: (
         _l("%(host)s no longer accepts the token"),
@@ -152,8 +155,8 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
 }
 _OUT_OF_ORDER = (_l("%(host)s has a problem"), _l("The fault is on the server’s side. Try again in a few minutes."))
 _UNKNOWN_THERE = (
-    _l("%(host)s does not know this endpoint"),
-    _l("Its name may be mistyped or belong to another version, or the server no longer runs Misskey."),
+    _l("%(host)s can’t do what was asked"),
+    _l("It may run another version, or no Misskey any more. In the console, the endpoint’s name may be mistyped."),
 )
 #: Refusals that trying again does not mend, by the server's code, with title and words.
 _SWITCHED_OFF = {
