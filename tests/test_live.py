@@ -13,7 +13,7 @@ import pytest
 import requests
 from flask import Flask
 
-from misskey import APIError, MisskeyError, RateLimited, ServerUnreachable
+from misskey import APIError, MisskeyError, PermissionDenied, RateLimited, ServerUnreachable
 from sandbox import Running
 from tests import hostile
 from tests.cast import Visitor, served
@@ -348,3 +348,17 @@ def test_the_token_is_not_in_what_the_browser_gets(make_app: Callable[..., Flask
         with watching(site, person) as watched:
             assert state(watched) == "live"
             assert "yours is •••" in next(watched)[1]
+
+
+def test_a_missing_permission_ends_it_whatever_the_status(
+    alice: Visitor, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forks tell it with 400 as well."""
+
+    def refused(_: object) -> Iterator[str]:
+        raise PermissionDenied("misskey.example", 400, "PERMISSION_DENIED")
+
+    monkeypatch.setattr(live, "_stream", refused)
+    with watching(site, alice) as watched:
+        assert state(watched) == "stopped"
+        assert list(watched) == []

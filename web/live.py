@@ -20,7 +20,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
-from misskey import APIError, MisskeyError, RateLimited, Stream
+from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
 
 from . import accounts, problems
 from .accounts import Account, login_required
@@ -97,7 +97,8 @@ def _news(account: Account) -> Generator[str, None, None]:
         try:
             yield from _stream(account)
         except MisskeyError as error:
-            if isinstance(error, APIError) and error.status in (401, 403):
+            refused = isinstance(error, (AuthenticationFailed, PermissionDenied))  # forks differ in the status
+            if refused or (isinstance(error, APIError) and error.status == 403):
                 problem = problems.of_server(error)
                 yield _state("stopped", _("%(title)s. %(words)s", title=problem.title, words=problem.words))
                 return
