@@ -2,7 +2,8 @@
 
 *Guarded*: a server's name is looked up here, at the moment of connecting, and only public addresses are connected to,
 so a name that turns to an inner address after its first look-up leads nowhere. *Bounded*: a whole exchange ends, and
-so does what is read. *Pooled*: connections are kept per server for a while, for hundreds of servers.
+so does what is read. *Pooled*: connections are kept per server for a while, for hundreds of servers; a connection goes
+back only when exactly one whole answer was read from it, so that no answer can reach another request.
 
 These are requests' and urllib3's own classes with the fewest changes that do it.
 """
@@ -12,16 +13,19 @@ from __future__ import annotations
 import contextlib
 import io
 import ipaddress
-import os
+import itertools
+import re
 import socket
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from contextvars import ContextVar
-from http.client import HTTPException, HTTPResponse
-from queue import Empty
-from typing import Any
+from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
+from queue import Empty, Full
+from selectors import EVENT_WRITE, DefaultSelector
+from threading import Thread
+from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -34,11 +38,14 @@ from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
 SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has may take no more for a while
-HEADER_BYTES = 64 * 1024  # with what else is not body: chunk sizes, trailers, answers before the answer
+PIECE_BYTES = 16 * 1024  # one TLS record: Python's time-outs count for each anew
+HEADER_BYTES = 64 * 1024  # of an answer's head, with all answers before the answer
+READ_COST_BYTES = 64  # what a read counts for, however little came: each costs processor time
+CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content, for the same reason
 POOLED_SERVERS = 256
-POOLED_PER_SERVER = 64  # urllib3 writes a warning for each connection beyond, at the moment it is given back
-ADDRESSES_TRIED = 4
-LOOK_UPS = 64  # under way at once
+POOLED_PER_SERVER = 8
+ADDRESSES_TRIED = 6
+NEXT_ADDRESS_SECONDS = 0.25  # as RFC 8305 recommends
 
 #: Global unicast blocks that lead elsewhere: translation and tunnels carry an IPv4 address that could be an inner one.
 _NOT_PUBLIC = [
@@ -53,123 +60,165 @@ _NOT_PUBLIC = [
     )
 ]
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+#: How a network without IPv4 reaches an IPv4 address, which is the last part: RFC 6052.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 Resolver = Callable[..., list[tuple[Any, ...]]]
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address, in text, belongs to the public internet and to nothing inside a network."""
+    """Return whether an IP address, in text, belongs to the public internet and to nothing inside a network."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if ip.version == 6 and ip not in _GLOBAL_UNICAST:  # also IPv4 in IPv6, NAT64, site-local
+    if ip in _NAT64:
+        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if ip.version == 6 and ip not in _GLOBAL_UNICAST:  # also IPv4 in IPv6, site-local
         return False
     return ip.is_global and not ip.is_multicast and not any(ip in block for block in _NOT_PUBLIC)
 
 
-class NameService:
-    """Looks names up; ``resolve`` is called as :func:`socket.getaddrinfo` is.
-
-    A name service can be slow without end, and ``getaddrinfo`` has no time-out: so it waits in threads of its own.
-    """
-
-    def __init__(self, resolve: Resolver) -> None:
-        self._resolve = resolve
-        self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="resolve")
-        self._under_way: dict[tuple[str, int], Future[list[tuple[Any, ...]]]] = {}
-        self._lock = threading.Lock()
-
-    def addresses(self, server: Server, host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
-        """Look ``host`` up and return what of it may be connected to, within ``seconds``.
-
-        Raises :class:`~misskey.errors.ServerNotFound`, :class:`~misskey.errors.ServerForbidden` or
-        :class:`~misskey.errors.ServerTimeout`.
-        """
-        with self._lock:  # a slow one is waited for together, so that one name takes one place only
-            look_up = self._under_way.get((host, port))
-            if look_up is None or look_up.done():
-                look_up = self._threads.submit(self._resolve, host, port, type=socket.SOCK_STREAM)
-                self._under_way[host, port] = look_up
-                look_up.add_done_callback(lambda _: self._under_way.pop((host, port), None))
-        try:
-            found = look_up.result(timeout=max(seconds, 0))
-        except TimeoutError:
-            raise ServerTimeout(server.host, "the name service did not answer in time") from None
-        except (OSError, UnicodeError):
-            raise ServerNotFound(server.host, "no server has this name") from None
-        allowed = [entry for entry in found if server.private or is_public(entry[4][0])]
-        if not allowed:
-            raise ServerForbidden(server.host, "leads to an address that is not public")
-        return allowed[:ADDRESSES_TRIED]
-
-    def close(self) -> None:
-        """Look nothing up any more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
 class Exchange:
-    """One request under way: when it has to end, and the means to end it.
+    """One request under way: where to, when it has to end, and how much may still come.
 
-    Time-outs of sockets start anew with every byte, so a server that drips could hold on for hours. A timer shuts the
-    connection down instead, whatever is being waited for: the TLS handshake, headers or body.
+    ``reused`` is whether its connection was kept from an earlier request, ``received`` whether anything came,
+    ``whole`` whether one whole answer came and nothing else, so that the connection can be kept; not if it is
+    ``spoiled``. ``fresh`` asks for a new connection, ``step_seconds`` is the longest silence.
     """
 
-    def __init__(self, server: Server, names: NameService, seconds: float, body_bytes: int) -> None:
+    def __init__(self, server: Server, resolve: Resolver, seconds: float, step_seconds: float, body_bytes: int) -> None:
         self.server = server
-        self.names = names
-        self.body_bytes = body_bytes
-        self.late = False
-        self.ends = time.monotonic() + seconds
-        self._lifeline: socket.socket | None = None
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
+        self.resolve = resolve
+        self.step_seconds = step_seconds
+        self.fresh = self.reused = self.received = self.whole = self.spoiled = False
+        self._ends = time.monotonic() + seconds
+        self._body_bytes = body_bytes
+        self._left = HEADER_BYTES
 
     def __enter__(self) -> Exchange:
         self._token = _current.set(self)
-        self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
         _current.reset(self._token)
-        self.hold(None)
 
-    def hold(self, sock: socket.socket | None) -> None:
-        """Keep a second handle on the connection in use: TLS takes the first one over, and closing detaches it."""
-        with self._lock:
-            if self._lifeline:
-                self._lifeline.close()
-            self._lifeline = socket.socket(fileno=os.dup(sock.fileno())) if sock else None
-        if self.late:
-            self._cut()
+    @property
+    def late(self) -> bool:
+        return time.monotonic() >= self._ends
 
-    def _cut(self) -> None:
-        with self._lock:
-            self.late = True
-            if self._lifeline:
-                with contextlib.suppress(OSError):
-                    self._lifeline.shutdown(socket.SHUT_RDWR)
+    def seconds(self, most: float) -> float:
+        """Return how long the next step may take, at most ``most``; raises :class:`TimeoutError` when time is over."""
+        if (left := self._ends - time.monotonic()) <= 0:
+            raise TimeoutError("timed out")
+        return min(left, most)
+
+    def expect_body(self) -> None:
+        """Let a body come: as large as allowed, with a quarter of that for what is not content."""
+        self._left = HEADER_BYTES + self._body_bytes + self._body_bytes // 4
+
+    def count(self, size: int) -> None:
+        """Count what came; raises :class:`~misskey.errors.AnswerTooLarge` when it is more than may come."""
+        self._left -= size
+        if self._left < 0:
+            raise AnswerTooLarge(self.server.host, "sends without end")
 
 
 _current: ContextVar[Exchange] = ContextVar("exchange")
 
 
-class _Wire(io.RawIOBase):
-    """What comes over a connection for one answer: as much as the transport allows, whatever it is made of."""
+def _look_up(exchange: Exchange, host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
+    """Return the addresses of ``host`` that may be connected to, IPv6 and IPv4 by turns.
 
-    def __init__(self, raw: io.RawIOBase, exchange: Exchange) -> None:
+    A name service can be slow without end, and ``getaddrinfo`` has no time-out: so it waits in a thread of its own.
+    """
+    server, answer = exchange.server, Future[list[tuple[Any, ...]]]()
+
+    def resolve() -> None:
+        try:
+            answer.set_result(exchange.resolve(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(error)
+
+    Thread(target=resolve, name="resolve", daemon=True).start()
+    try:
+        found = answer.result(seconds)
+    except TimeoutError:
+        raise ServerTimeout(server.host, "the name service did not answer in time") from None
+    except (OSError, UnicodeError):
+        raise ServerNotFound(server.host, "no server has this name") from None
+    allowed = [entry for entry in found if server.private or is_public(entry[4][0])]
+    if not allowed:
+        raise ServerForbidden(server.host, "leads to an address that is not public")
+    first = [entry for entry in allowed if entry[0] == allowed[0][0]]
+    second = [entry for entry in allowed if entry[0] != allowed[0][0]]
+    in_turns = itertools.chain.from_iterable(itertools.zip_longest(first, second))
+    return [entry for entry in in_turns if entry][:ADDRESSES_TRIED]
+
+
+def _connect(addresses: Iterable[tuple[Any, ...]], seconds: float) -> socket.socket:
+    """Return a connection to the first of ``addresses`` that answers; each waits a moment for those before it.
+
+    https://www.rfc-editor.org/rfc/rfc8305
+    """
+    ends, waiting, connected = time.monotonic() + seconds, deque(addresses), None
+    with DefaultSelector() as selector:
+        try:
+            while waiting or selector.get_map():
+                if waiting and not _begin_to_connect(waiting.popleft(), selector):
+                    continue
+                if (left := ends - time.monotonic()) <= 0:
+                    raise TimeoutError("timed out")
+                for key, _ in selector.select(min(left, NEXT_ADDRESS_SECONDS) if waiting else left):
+                    sock = cast(socket.socket, key.fileobj)
+                    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                        connected = sock
+                        return connected
+                    selector.unregister(sock)
+                    sock.close()
+        finally:
+            for key in selector.get_map().values():
+                if key.fileobj is not connected:
+                    cast(socket.socket, key.fileobj).close()
+    raise ConnectionRefusedError
+
+
+def _begin_to_connect(address: tuple[Any, ...], selector: DefaultSelector) -> bool:
+    """Return whether ``selector`` will tell more; this one can have failed already."""
+    family, kind, protocol, _, place = address
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError:  # a machine without IPv6
+        return False
+    sock.setblocking(False)
+    try:
+        sock.connect(place)
+    except BlockingIOError:
+        pass
+    except OSError:
+        sock.close()
+        return False
+    selector.register(sock, EVENT_WRITE)
+    return True
+
+
+class _Wire(io.RawIOBase):
+    """What comes over a connection for one answer, for as long and as much as the exchange allows."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         self._raw = raw
+        self._sock = sock
         self._exchange = exchange
-        self._left = HEADER_BYTES + exchange.body_bytes
+        self.ended = False
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        count = self._raw.readinto(buffer)
-        self._left -= count or 0
-        if self._left < 0:
-            raise AnswerTooLarge(self._exchange.server.host, "sends without end")
-        time.sleep(0)  # under gevent, reading from a server that never pauses would let nobody else run, nor the timer
+    def readinto(self, buffer: Any) -> int:
+        if self.ended:
+            return 0
+        self._sock.settimeout(self._exchange.seconds(self._exchange.step_seconds))
+        count = self._raw.readinto(buffer) or 0
+        self._exchange.received = self._exchange.received or count > 0
+        self._exchange.count(max(count, READ_COST_BYTES))
         return count
 
     def close(self) -> None:
@@ -178,14 +227,59 @@ class _Wire(io.RawIOBase):
 
 
 class _Response(HTTPResponse):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fp = io.BufferedReader(_Wire(self.fp.detach(), _current.get()))
+    """An answer that is read past any number of informational ones, and by strict rules where it ends."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._sock, self._exchange, self._saw_last_chunk = sock, _current.get(), False
+        self._wire = _Wire(self.fp.detach(), sock, self._exchange)
+        self.fp = io.BufferedReader(self._wire)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the first status line that is final: http.client itself passes over 100 only."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == SWITCHING_PROTOCOLS:
+                return version, status, reason
+            parse_headers(self.fp)
 
     def begin(self) -> None:
+        """Read the head.
+
+        Raises :class:`http.client.HTTPException` where two programs could differ about the end of the answer.
+        """
         super().begin()
         if self.msg.defects:  # urllib3 would write them, the server's own words, into the log
             raise HTTPException
+        for name in ("Set-Cookie", "Set-Cookie2"):  # taking them apart costs much time, and nobody wants them
+            del self.msg[name]
+        lengths, codings = self.msg.get_all("Content-Length", []), self.msg.get_all("Transfer-Encoding", [])
+        if not all(re.fullmatch("[0-9]{1,18}", length) for length in lengths) or len(set(lengths)) > 1:
+            raise HTTPException
+        if self.status == SWITCHING_PROTOCOLS or (codings and not self.chunked):
+            raise HTTPException
+        if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
+            self.chunked, self.length = False, 0
+            self._exchange.spoiled = bool(codings or {*lengths} - {"0"})
+        elif lengths and codings:
+            self._exchange.spoiled = True
+        self._exchange.expect_body()
+
+    def _read_next_chunk_size(self) -> int:
+        self._exchange.count(CHUNK_COST_BYTES)
+        size = _CHUNK_SIZE.fullmatch(self.fp.readline(HEADER_BYTES))
+        if not size:
+            raise HTTPException
+        self._saw_last_chunk = int(size[1], 16) == 0
+        return int(size[1], 16)
+
+    def _close_conn(self) -> None:
+        """Note whether this was the whole answer, and nothing came after it."""
+        self._wire.ended = True
+        is_whole = self._saw_last_chunk if self.chunked is True else self.length == 0
+        read_ahead = self.fp.read(1) or getattr(self._sock, "pending", int)()  # an SSL socket has a store of its own
+        self._exchange.whole = is_whole and not read_ahead and not self._exchange.spoiled
+        super()._close_conn()  # type: ignore[misc]
 
 
 class _Guarded(HTTPConnection):
@@ -193,52 +287,31 @@ class _Guarded(HTTPConnection):
 
     response_class = _Response
     idle_since = 0.0
-    unfinished = False  # in the middle of a body, of which the next request would seem to be a part
 
     def _new_conn(self) -> socket.socket:
         exchange = _current.get()
-        sock = super()._new_conn() if self.proxy else self._connect_guarded(exchange)
-        exchange.hold(sock)
-        return sock
-
-    def _connect_guarded(self, exchange: Exchange) -> socket.socket:
-        ends = min(time.monotonic() + float(self.timeout or CONNECT_SECONDS), exchange.ends)
-        addresses = exchange.names.addresses(exchange.server, self.host, self.port, ends - time.monotonic())
-        *others, last = addresses
-        for left, address in zip(range(len(addresses), 1, -1), others, strict=True):
-            with contextlib.suppress(OSError):
-                return self._open(address, (ends - time.monotonic()) / left)
-        return self._open(last, ends - time.monotonic())
-
-    def _open(self, address: tuple[Any, ...], seconds: float) -> socket.socket:
-        family, kind, protocol, _, place = address
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(max(seconds, 0.001))
-            sock.connect(place)
+        if self.proxy:
+            sock = super()._new_conn()
+        else:
+            seconds = exchange.seconds(float(self.timeout or CONNECT_SECONDS))
+            ends = time.monotonic() + seconds
+            sock = _connect(_look_up(exchange, self.host, self.port, seconds), ends - time.monotonic())
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(self.timeout)
-        except OSError:
-            sock.close()
-            raise
+        sock.settimeout(exchange.seconds(CONNECT_SECONDS))  # for the TLS handshake
         return sock
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:
-            _current.get().hold(self.sock)
-        super().request(*args, **kwargs)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(SEND_SECONDS)
+        exchange, view = _current.get(), memoryview(data)
         try:
-            super().send(data)
+            for start in range(0, len(view), PIECE_BYTES):
+                self.sock.settimeout(exchange.seconds(SEND_SECONDS))
+                super().send(view[start : start + PIECE_BYTES])
         except OSError:
             # After this one, urllib3 reads the answer: a server that refuses a file need not take it to its end.
-            self.unfinished = True
+            exchange.spoiled = True
             raise BrokenPipeError from None
-        time.sleep(0)  # as in reading
 
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
@@ -248,25 +321,36 @@ class _GuardedTLS(_Guarded, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Guarded
 
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        exchange = _current.get()
+        conn: Any = self._new_conn() if exchange.fresh else super()._get_conn(timeout)
+        exchange.reused = conn.sock is not None
+        return conn
+
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
             conn.idle_since = time.monotonic()
-            if conn.unfinished:
+            if not _current.get().whole:
                 conn.close()
-                conn.unfinished = False
-        super()._put_conn(conn)
+        self._keep(conn)
 
-    def close_idle(self, seconds: float) -> int:
-        """Close connections that nobody used for ``seconds``; return how many others are left."""
+    def _keep(self, conn: Any) -> None:
+        try:
+            self.pool.put(conn, block=False)  # type: ignore[union-attr]
+        except (AttributeError, Full):  # the pool itself was closed meanwhile, or has enough
+            if conn:
+                conn.close()
+
+    def close_idle(self, seconds: float) -> None:
+        """Close the connections that nobody used for ``seconds``."""
         conns: list[Any] = []
-        with contextlib.suppress(Empty, AttributeError):  # the pool itself was closed meanwhile
+        with contextlib.suppress(AttributeError, Empty):
             while True:
                 conns.append(self.pool.get(block=False))  # type: ignore[union-attr]
         for conn in reversed(conns):
-            if conn and time.monotonic() - conn.idle_since >= seconds:
+            if conn and time.monotonic() - conn.idle_since > seconds:
                 conn.close()
-            super()._put_conn(conn)
-        return sum(bool(conn and conn.sock) for conn in conns)
+            self._keep(conn)
 
 
 class _PoolTLS(_Pool, HTTPSConnectionPool):
@@ -274,12 +358,11 @@ class _PoolTLS(_Pool, HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """Keeps connections to many servers and closes those that nobody uses."""
+    """Keeps connections to many servers and closes those that nobody uses, whenever there is a request."""
 
     def __init__(self, idle_seconds: float) -> None:
         self._idle_seconds = idle_seconds
-        self._sweeper: threading.Timer | None = None
-        self._lock = threading.Lock()
+        self._tidied = time.monotonic()
         super().__init__(pool_connections=POOLED_SERVERS, pool_maxsize=POOLED_PER_SERVER)
         _use_guarded_pools(self.poolmanager)
 
@@ -300,20 +383,14 @@ class Adapter(HTTPAdapter):
             connection.set_tunnel(place.host, port, pool.proxy_headers, pool.proxy.scheme)
         return connection
 
-    def sweep_later(self) -> None:
-        with self._lock:
-            if self._sweeper is None:
-                self._sweeper = threading.Timer(self._idle_seconds, self._sweep)
-                self._sweeper.daemon = True
-                self._sweeper.start()
-
-    def _sweep(self) -> None:
-        with self._lock:
-            self._sweeper = None
-        managers = [self.poolmanager, *self.proxy_manager.values()]
-        pools = [manager.pools.get(key) for manager in managers for key in manager.pools.keys()]  # noqa: SIM118
-        if sum(pool.close_idle(self._idle_seconds) for pool in pools if pool):
-            self.sweep_later()
+    def tidy(self) -> None:
+        """Close connections that were idle for too long, to whichever server, once in a while."""
+        if time.monotonic() - self._tidied > self._idle_seconds:
+            self._tidied = time.monotonic()
+            for manager in (self.poolmanager, *self.proxy_manager.values()):
+                for key in manager.pools.keys():  # noqa: SIM118 - not a dictionary
+                    if pool := manager.pools.get(key):
+                        pool.close_idle(self._idle_seconds)
 
 
 def _use_guarded_pools(manager: PoolManager) -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from typing import Any, Self
 from urllib.parse import urlencode
 
 from requests.structures import CaseInsensitiveDict
-from urllib3.util import wait_for_read
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.frames import Frame, Opcode
@@ -25,6 +24,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from .client import Client, error_of, parse
+from .connections import READ_COST_BYTES, Exchange
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .transport import CHUNK_BYTES, Answer
 
@@ -35,6 +35,8 @@ MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their re
 TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
 FRAME_BYTES = 8 * 1024  # what a frame counts for, however small: drawing a note takes milliseconds
 
+#: Answers before the answer, whole ones: any number may come.
+_INFORMATIONAL = re.compile(rb"\A(?:HTTP/1\.1 1(?!01)[0-9]{2}(?: [^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n)+")
 _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
 
 # websockets would log the address, which holds the token, wherever a program logs everything.
@@ -103,13 +105,24 @@ class Stream:
             self._check_silence()
             yield None
 
-    def _shake_hands(self, sock: socket.socket) -> None:
+    def _shake_hands(self, sock: socket.socket, exchange: Exchange) -> None:
         request = self._protocol.connect()
         request.headers["User-Agent"] = self._client.transport.user_agent
         self._protocol.send_request(request)
+        sock.settimeout(exchange.seconds(SEND_SECONDS))
         sock.sendall(b"".join(self._protocol.data_to_send()))
+        head: bytes | None = b""
         while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
-            self._feed(sock.recv(CHUNK_BYTES))
+            sock.settimeout(exchange.seconds(exchange.step_seconds))
+            received = sock.recv(CHUNK_BYTES)
+            exchange.count(max(len(received), READ_COST_BYTES))
+            if head is not None and received:
+                head = _INFORMATIONAL.sub(b"", head + received)
+                if b"\r\n\r\n" not in head:
+                    continue
+                received, head = head, None
+                exchange.expect_body()
+            self._feed(received)
 
     def _refusal(self, error: Exception) -> MisskeyError:
         if isinstance(error, InvalidStatus):
@@ -123,20 +136,16 @@ class Stream:
         return InvalidAnswer(self._server.host, "did not open a stream")
 
     def _pieces(self, ends: float) -> Iterator[bytes]:
-        """Yield what comes until ``ends``, and what is there already."""
-        while True:
-            time.sleep(0)  # under gevent, reading from a server that never pauses would let nobody else run
+        """Yield what comes until ``ends``."""
+        while (left := ends - time.monotonic()) > 0:
             try:
-                self._socket.settimeout(0)  # under gevent, another one would start anew with every byte of a TLS record
+                self._socket.settimeout(left)
                 received = self._socket.recv(CHUNK_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                wait_for_read(self._socket, max(ends - time.monotonic(), 0))
+            except TimeoutError:
+                return
             except OSError:
                 raise ServerUnreachable(self._server.host, "cut the stream off") from None
-            else:
-                yield received
-            if time.monotonic() >= ends:
-                return
+            yield received
 
     def _feed(self, received: bytes) -> None:
         if received:

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
@@ -21,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import DecodeError, HTTPError
 
-from .connections import CONNECT_SECONDS, Adapter, Exchange, NameService, Resolver
+from .connections import CONNECT_SECONDS, Adapter, Exchange, Resolver
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
 from .server import Server
@@ -32,6 +33,7 @@ UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it look
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
 BODY_BYTES = 4 * 1024 * 1024  # the largest ``meta`` seen is under 1 MiB
 CHUNK_BYTES = 16 * 1024
+LONGEST_PATH = 4096  # with its query; what is longer is no address, and requests takes long to look at it
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
 
 
@@ -49,7 +51,8 @@ class Transport:
     """Sends one request at a time to one server at a time; safe to share between threads.
 
     ``user_agent`` names the program and how to reach whoever runs it. The limits are in seconds and bytes; ``resolve``
-    is called as :func:`socket.getaddrinfo` is.
+    is called as :func:`socket.getaddrinfo` is. ``while_waiting`` returns a context manager that is entered while a
+    server is waited for, so that the program can let others go on.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Transport:
         idle_seconds: float = IDLE_SECONDS,
         body_bytes: int = BODY_BYTES,
         resolve: Resolver = socket.getaddrinfo,
+        while_waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         self.user_agent = user_agent
         self.total_seconds = total_seconds
@@ -73,7 +77,8 @@ class Transport:
         self._verify = ca_bundle()
         self.adapter = Adapter(idle_seconds)
         self._session = _Session(user_agent, self.adapter)
-        self._names = NameService(resolve)
+        self._resolve = resolve
+        self._while_waiting = while_waiting
 
     def request(
         self,
@@ -84,65 +89,87 @@ class Transport:
         body: bytes | MultipartBody | None = None,
         headers: Mapping[str, str] | None = None,
         body_bytes: int | None = None,
+        idempotent: bool = False,
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
-        ``body_bytes`` is a smaller limit for this answer's body.
+        ``body_bytes`` is a smaller limit for this answer's body. An ``idempotent`` request is sent once more, over a
+        new connection, when the server closed one that was kept before anything came.
 
-        Raises a :class:`~misskey.errors.TransportError`, or :class:`~misskey.errors.InvalidAnswer` for a body that
-        can't be unpacked.
+        Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that
+        can't be unpacked, or :class:`ValueError` for a path that no server has.
         """
-        started = time.monotonic()
-        url = server.url(path)
+        if len(path) > LONGEST_PATH or not (path.isascii() and path.isprintable()):
+            raise ValueError("a path is printable ASCII, and not endless")
         step, total = self._step_seconds, self.total_seconds
         if isinstance(body, MultipartBody):
             step, total = self._upload_seconds, self.longest_upload(len(body))
-        try:
-            most = self.body_bytes if body_bytes is None else body_bytes
-            with Exchange(server, self._names, total, most) as exchange, _translated(exchange):
-                response = self._session.request(
-                    method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    stream=True,
-                    timeout=(self._connect_seconds, step),
-                    verify=self._verify,
-                    proxies=requests.utils.get_environ_proxies(url),
-                )
-                with response:
-                    content = _read(server, response, most)
-                milliseconds = round((time.monotonic() - started) * 1000)
-                return Answer(response.status_code, response.headers, content, milliseconds)
-        finally:  # not sooner: a connection in use is in no pool and would be overlooked
-            self.adapter.sweep_later()
+        most = self.body_bytes if body_bytes is None else body_bytes
+        self.adapter.tidy()
+        with self._while_waiting(), Exchange(server, self._resolve, total, step, most) as exchange:
+            try:
+                return self._send(exchange, method, path, body, headers, most)
+            except _HungUp:
+                if not idempotent:
+                    raise
+                exchange.fresh = True
+                return self._send(exchange, method, path, body, headers, most)
+
+    def _send(
+        self,
+        exchange: Exchange,
+        method: str,
+        path: str,
+        body: bytes | MultipartBody | None,
+        headers: Mapping[str, str] | None,
+        most: int,
+    ) -> Answer:
+        started, url = time.monotonic(), exchange.server.url(path)
+        with _translated(exchange):
+            response = self._session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                stream=True,
+                timeout=self._connect_seconds,
+                verify=self._verify,
+                proxies=requests.utils.get_environ_proxies(url),
+            )
+            with response:
+                content = _read(exchange.server, response, most)
+            milliseconds = round((time.monotonic() - started) * 1000)
+            return Answer(response.status_code, response.headers, content, milliseconds)
 
     def longest_upload(self, size: int) -> float:
         """Return how many seconds an upload of ``size`` bytes may take in all."""
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
     @contextlib.contextmanager
-    def connect(self, server: Server, greet: Callable[[socket.socket], None]) -> Iterator[socket.socket]:
+    def connect(self, server: Server, greet: Callable[[socket.socket, Exchange], None]) -> Iterator[socket.socket]:
         """Open a connection to ``server`` for something else than requests, and close it on leaving.
 
-        ``greet`` does what has to be done first; together with connecting it is bounded in time, and it raises what
-        :meth:`request` raises. Nothing bounds what comes after it.
+        ``greet`` does what has to be done first, within the limits of an exchange, and raises what :meth:`request`
+        raises. Nothing bounds what comes after it.
         """
         url = server.url("/")
         with contextlib.ExitStack() as stack:
-            with Exchange(server, self._names, self.total_seconds, self.body_bytes) as exchange, _translated(exchange):
+            exchange = Exchange(server, self._resolve, self.total_seconds, self._step_seconds, self.body_bytes)
+            with self._while_waiting(), exchange, _translated(exchange):
                 proxies = requests.utils.get_environ_proxies(url)
                 connection = self.adapter.connection(url, self._verify, proxies, self._connect_seconds)
                 stack.callback(connection.close)
                 connection.connect()
-                connection.sock.settimeout(self._step_seconds)
-                greet(connection.sock)
+                greet(connection.sock, exchange)
             yield connection.sock
 
     def close(self) -> None:
         """Close every connection that is kept."""
         self._session.close()
-        self._names.close()
+
+
+class _HungUp(ServerUnreachable):
+    """The server closed a connection that was kept, before anything of an answer came."""
 
 
 def _read(server: Server, response: requests.Response, most: int) -> bytes:
@@ -175,8 +202,6 @@ def _translated(exchange: Exchange) -> Iterator[None]:
     host = exchange.server.host
     try:
         yield
-        if exchange.late:  # what was cut off can look like an answer without length that came to its end
-            raise TimeoutError
     except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
         if exchange.late or isinstance(error, (requests.Timeout, TimeoutError)) or "timed out" in str(error):
             raise ServerTimeout(host, "took too long to answer") from None
@@ -184,7 +209,8 @@ def _translated(exchange: Exchange) -> Iterator[None]:
             raise InsecureConnection(host, "the certificate is not valid for this server") from None
         if isinstance(error, DecodeError):
             raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        raise ServerUnreachable(host, "could not be reached, cut the connection off or does not speak HTTP") from None
+        kind = _HungUp if exchange.reused and not exchange.received else ServerUnreachable
+        raise kind(host, "could not be reached, cut the connection off or does not speak HTTP") from None
 
 
 class _Session(requests.Session):
