@@ -55,6 +55,7 @@ from web import (
     token_store,
     uploads,
 )
+from web.concurrency import remote_call
 from web.forms import ServerForm, SignInForm, TokenForm
 from web.problems import Problem
 from web.trace import Trace
@@ -73,7 +74,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
     )
-    app.extensions["transport"] = Transport(f"sign-in-with-misskey/{VERSION} (+{settings.public_url})")
+    app.extensions["transport"] = Transport(
+        f"sign-in-with-misskey/{VERSION} (+{settings.public_url})", while_waiting=remote_call
+    )
     static_files.init_app(app)
     compression.init_app(app)
     security.init_app(app, settings)

@@ -355,7 +355,7 @@ def test_a_missing_permission_ends_it_whatever_the_status(
 ) -> None:
     """Forks tell it with 400 as well."""
 
-    def refused(_: object) -> Iterator[str]:
+    def refused(*_: object) -> Iterator[str]:
         raise PermissionDenied("misskey.example", 400, "PERMISSION_DENIED")
 
     monkeypatch.setattr(live, "_stream", refused)

@@ -301,29 +301,31 @@ def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: 
         acts[act]()
 
 
-def test_another_process_that_writes_is_waited_for(
-    open_at: Callable[..., TokenStore], file: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_process_that_writes_is_waited_for_by_those_who_write_only(
+    open_at: Callable[..., TokenStore], file: Path
 ) -> None:
-    """Not in SQLite, which under gevent would hold up everybody: others are let through between two tries."""
-    store, let_through = open_at(SECRET), threading.Event()
-    monkeypatch.setattr("web.token_store.time.sleep", lambda _: let_through.set())
+    store = open_at(SECRET)
+    store.put("key", "before", 60)
+    waits = vars(vars(store)["_backend"])["_writer"]._lock.locked
     with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as pool:
-            putting = pool.submit(store.put, "key", "value", 60)
-            let_through.wait()
-            assert store.get("key") is None
+            putting = pool.submit(store.put, "key", "after", 60)
+            while not waits():
+                pass
+            assert store.get("key") == "before"
+            assert not putting.done()
             other.execute("ROLLBACK")
 
             assert putting.result()
-    assert store.get("key") == "value"
+    assert store.get("key") == "after"
 
 
 def test_another_process_that_never_ends_is_not_waited_for(
     open_at: Callable[..., TokenStore], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_at(SECRET)
     monkeypatch.setattr(token_store, "WAIT_SECONDS", 0)
+    store = open_at(SECRET)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):

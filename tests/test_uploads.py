@@ -17,7 +17,7 @@ from sandbox.world import SHAPES
 from tests import hostile
 from tests.cast import Visitor
 from tests.hostile import Behaviour, answers, moved_to, says
-from web.security import LARGEST_FORM_BYTES, MOST_PARTS
+from web.upload_limits import LARGEST_FORM_BYTES, MOST_PARTS
 from web.uploads import drive_name
 
 FRAGMENT = {"HX-Request": "true"}

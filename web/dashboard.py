@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, render_template, request, url_for
@@ -15,6 +15,7 @@ from misskey import AuthenticationFailed, Client, InvalidAnswer, MisskeyError, P
 
 from . import accounts, error_pages, problems
 from .accounts import Account, login_required
+from .concurrency import side_by_side
 from .forms import NoteForm
 from .media import picture
 from .notes import read_files, read_notes
@@ -134,15 +135,21 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
 def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any, dict[str, Any]]:
     """Return what the panel's endpoint answers, and what those beside it do, all asked at the same moment."""
     client = accounts.client(account)
+    params = {**panel.params, **({"untilId": until} if until else {})}
     also = {} if until else panel.also
-    with ThreadPoolExecutor(max(len(also), 1)) as pool:
-        beside = {name: pool.submit(_answer_or_none, client, other) for name, other in also.items()}
-        answer = client.call(endpoint, {**panel.params, **({"untilId": until} if until else {})})
+    if also:
+        jobs = [
+            partial(client.call, endpoint, params),
+            *(partial(_answer_or_none, client, other) for other in also.values()),
+        ]
+        answer, *beside = side_by_side(jobs)
+    else:
+        answer, beside = client.call(endpoint, params), []
     if not isinstance(answer, panel.kind):
         raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
     if isinstance(answer, list):  # whatever was asked for: drawing what fits into 4 MiB would hold everybody up
         answer = answer[: panel.params["limit"]]
-    return answer, {name: future.result() for name, future in beside.items()}
+    return answer, dict(zip(also, beside, strict=True))
 
 
 def _answer_or_none(client: Client, endpoint: str) -> Any:

@@ -4,16 +4,23 @@ gunicorn -c web/gunicorn.conf.py 'app:create_app()'
 """
 
 import os
+import resource
 import socket
-import subprocess
 import sys
+import time
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gevent.hub import Hub
 from gunicorn.glogging import Logger
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.util import close_graceful
+from gunicorn.workers import gthread
+
+from web.concurrency import aside
+from web.config import SettingsError, load
 
 
 def loopback(port: str) -> list[str]:
@@ -50,54 +57,123 @@ class Log(Logger):
         super().exception(msg, *without_queries, **kwargs)
 
 
-def on_starting(server: Any) -> None:
-    """A wrong setting stops the start here, in words; in a worker it would be a stack trace, again and again."""
-    # In a process of its own: requests, imported here, would keep the ssl module as it was before gevent changes it.
-    if subprocess.run([sys.executable, "-m", "web.config"], check=False).returncode:
-        sys.exit(1)
+try:  # a wrong setting stops the start here, in words; in a worker it would be a stack trace, again and again
+    settings = load()
+except SettingsError as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(1)
 
-
-# The longest silence of a visitor in the middle of a form, or of an answer that they read.
+# How long a visitor may take to send a request: so many seconds, and one more for each 64 KiB. Silence ends it sooner.
+SEND_SECONDS = 30
+SEND_BYTES_PER_SECOND = 64 * 1024
 SILENCE_SECONDS = 20
+# The longest that a visitor may take none of an answer.
+TAKE_SECONDS = 60
+# Of one address at once, in each worker. Behind a proxy all have the proxy's.
+MOST_CONNECTIONS = None if settings.trusted_proxies else 120
 
 
-def pre_request(worker: Any, req: Any) -> None:
-    """gunicorn waits without end for the rest of a form; enough of such visitors would hold every place."""
-    req.unreader.sock.settimeout(SILENCE_SECONDS)
+class Unreader(SocketUnreader):
+    """Reads a request for so long and no longer, and lets the visitor's other requests go on meanwhile."""
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        try:
+            self.sock.settimeout(max(min(self.ends - time.monotonic(), SILENCE_SECONDS), 0.001))
+            with aside():
+                received: bytes = super().chunk(size_hint)
+        except TimeoutError:
+            self.sock.shutdown(socket.SHUT_RD)  # what still comes must not be taken for the next request
+            return b""
+        self.ends += len(received) / SEND_BYTES_PER_SECOND
+        self.sock.settimeout(TAKE_SECONDS)
+        return received
 
 
-def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
-    """Between requests `keepalive` counts."""
-    req.unreader.sock.settimeout(None)
+class Connection(gthread.TConn):
+    """A connection from ``address``, one of those ``open``."""
+
+    def __init__(self, address: str, open: Counter[str], *args: Any) -> None:  # noqa: A002
+        super().__init__(*args)
+        self.address, self.open = address, open
+        self.open[address] += 1
+
+    def init(self) -> None:
+        """Prepare for the next request."""
+        if not self.initialized:
+            super().init()
+            self.parser.unreader = Unreader(self.sock)
+        self.parser.unreader.ends = time.monotonic() + SEND_SECONDS
+
+    def close(self, graceful: bool = False) -> None:
+        """Close at once; what can take a while was done in a thread of its own, see :meth:`Worker.handle`."""
+        self.open -= Counter([self.address])
+        super().close()
+
+
+class Worker(gthread.ThreadWorker):
+    """gunicorn's threaded worker, in which one address can't take all connections, nor anybody hold up the others."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.open: Counter[str] = Counter()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection, unless its address has enough."""
+        try:
+            sock, client = listener.accept()
+        except OSError:  # taken by the other worker, given up meanwhile, or too many files are open
+            return
+        address = client[0] if MOST_CONNECTIONS and client else ""
+        if address and self.open[address] >= (MOST_CONNECTIONS or 0):
+            sock.close()
+            return
+        self.nr_conns += 1
+        self.enqueue_req(Connection(address, self.open, self.cfg, sock, client, listener.getsockname()))
+
+    def handle(self, conn: Connection) -> Any:
+        """Answer a request; tell whether the connection is kept."""
+        kept = super().handle(conn)
+        if kept is False:
+            close_graceful(conn.sock)  # which can take seconds; gunicorn would do it where all connections are accepted
+        return kept
 
 
 # Out of other machines' reach unless --bind says otherwise, as the Dockerfile does.
 bind = loopback(os.environ.get("PORT", "8000"))
 
-# Most of a request is waiting for someone's Misskey server. A greenlet per request makes waiting cheap: hundreds of
-# servers that never answer hold up nobody else.
-worker_class = "gevent"
+# Most of a request is waiting for someone's Misskey server, and a thread that waits costs little: hundreds of servers
+# that never answer, and hundreds of open live timelines, hold up nobody. One that computes is interrupted for others.
+worker_class = Worker
+threads = 500
 
 # Two, so that a worker that is busy or being replaced leaves one that answers.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 
-# Per worker and address. Each open live timeline holds one.
-worker_connections = 1000
+# Per worker, those that wait for their next request included.
+worker_connections = 1500
 
-# gevent looks names up in threads, ten of them: ten visitors whose name servers don't answer would hold up everyone.
-Hub.threadpool_size = 100
+# Each connection is an open file, to visitors and to servers; many systems allow 1,024 unless one asks for more.
+_, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 8192) if most_files > 0 else 8192, most_files))
 
-# And such a look-up ends sooner than glibc's 5 seconds, twice, for each name server.
+# Looking a name up ends sooner than glibc's 5 seconds, twice, for each name server.
 raw_env = ["RES_OPTIONS=" + os.environ.get("RES_OPTIONS", "timeout:2 attempts:2")]
 
-# A worker that shows no sign of life for so many seconds is replaced. With gevent this is not a limit on requests.
+# A worker that shows no sign of life for so many seconds is replaced. This is not a limit on requests.
 timeout = 30
 
 # Less than the 10 seconds after which `docker stop` kills. Live timelines reconnect by themselves.
 graceful_timeout = 7
 
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """End at once: Python would wait until the last thread has its answer from a server."""
+    if worker.booted:
+        os._exit(0)
+
+
 # Longer than nginx (60 s), Traefik (90 s) and Caddy (120 s) keep an idle connection to the app: were the app the first
-# to close, a request sent in that moment would end as 502. It is also the time that a request's headers may take.
+# to close, a request sent in that moment would end as 502.
 keepalive = 125
 
 # The longest addresses and headers the app knows are far below: the callback's 60 bytes; cookies of 4 KiB, 4 of 1 KiB.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from misskey.transport import TOTAL_SECONDS
 
+from .concurrency import aside
 from .token_store import NotKept, StoreUnavailable, TokenStore
 
 WORKING_SECONDS = int(TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
@@ -46,5 +47,6 @@ def do_once(
 
 def _result_of_other(store: TokenStore, name: str) -> str | None:
     while (result := store.get(name)) == "":
-        time.sleep(LOOK_AGAIN_SECONDS)
+        with aside():
+            time.sleep(LOOK_AGAIN_SECONDS)
     return result

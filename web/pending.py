@@ -6,10 +6,12 @@ for a while when the sign-in is finished: should an answer to another tab undo t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass
+from typing import cast
 
 from flask import Response, after_this_request, current_app, g, request
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -21,6 +23,9 @@ from .once import do_once
 
 VALID_SECONDS = 600
 MOST_PENDING = 4  # what people have open in tabs, and servers take in cookies
+MOST_COOKIES = 2 * MOST_PENDING  # those of finished sign-ins stay for a while
+LONGEST_COOKIE = 3000  # with all permissions and the longest host it is below 2,000
+_SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over, or by the back button
 
 
@@ -96,14 +101,15 @@ def _claim(session_id: str) -> str:
 
 
 def _cookies() -> dict[str, Pending | None]:
-    """Return what the browser sent, by session id."""
-    found: dict[str, Pending | None] = {}
-    for name, value in request.cookies.items():
-        if name.startswith(_name("")):
-            session_id = name.removeprefix(_name(""))
+    """Return what the browser sent, by session id; of more cookies than this app ever sets, the first ones."""
+    if "pending_cookies" not in g:
+        found = ((name.removeprefix(_name("")), value) for name, value in request.cookies.items())
+        ours = [(name, value) for name, value in found if _SESSION_ID.fullmatch(name) and len(value) < LONGEST_COOKIE]
+        g.pending_cookies = {}
+        for session_id, value in ours[:MOST_COOKIES]:
             with suppress(BadSignature):
-                found[session_id] = Pending(session_id, *_serializer(session_id).loads(value))
-    return found
+                g.pending_cookies[session_id] = Pending(session_id, *_serializer(session_id).loads(value))
+    return cast("dict[str, Pending | None]", g.pending_cookies)
 
 
 def _change(session_id: str, entry: Pending | None) -> None:

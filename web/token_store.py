@@ -124,7 +124,7 @@ class TokenStore:
 
 
 WAIT_SECONDS = 5  # for other processes that write
-LOOK_AGAIN_SECONDS = 0.02
+MOST_EXPIRED = 100  # that one write removes: many at once would keep others waiting
 
 
 class SqliteBackend:
@@ -132,41 +132,40 @@ class SqliteBackend:
 
     def __init__(self, path: str) -> None:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = Lock()
-        # One connection for all threads, kept open: closing the last one makes SQLite tidy up the whole file.
-        self._database = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-        finalize(self, self._database.close)
+        # Two connections for all threads, so that nobody who reads waits for those who write. They stay open: closing
+        # the last one makes SQLite tidy up the whole file.
+        self._writer, self._reader = _Connection(path), _Connection(path)
         Path(path).chmod(0o600)
-        with self._use() as database:
+        with self._writer.use() as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")  # all that WAL needs to survive a killed process
             database.execute("PRAGMA secure_delete = ON")  # overwrite what is deleted
-            with database:
-                database.execute("BEGIN IMMEDIATE")  # workers start side by side
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS entries "
-                    "(id TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL, owner TEXT NOT NULL DEFAULT '')"
-                )
-                if "owner" not in {row[1] for row in database.execute("PRAGMA table_info (entries)")}:  # 0.1.0
-                    database.execute("ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
-                database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
-                database.execute("CREATE INDEX IF NOT EXISTS entries_owner ON entries (owner)")
-            # From now on waiting is up to `_write`: SQLite waits where, under gevent, nobody else can go on.
-            database.execute("PRAGMA busy_timeout = 20")
+        with self._write() as database:  # workers start side by side
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS entries "
+                "(id TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL, owner TEXT NOT NULL DEFAULT '')"
+            )
+            if "owner" not in {row[1] for row in database.execute("PRAGMA table_info (entries)")}:  # 0.1.0
+                database.execute("ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+            database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
+            database.execute("CREATE INDEX IF NOT EXISTS entries_owner ON entries (owner)")
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         replace = "UPDATE SET value = excluded.value, expires = excluded.expires, owner = excluded.owner"
         conflict = "NOTHING" if only_if_new else replace
+        expired = "SELECT id FROM entries WHERE expires <= ? AND id != ? LIMIT ?"
+        now = time.time()
         with self._write() as database:
-            database.execute("DELETE FROM entries WHERE expires <= ?", (time.time(),))
+            database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (now, entry, MOST_EXPIRED))  # noqa: S608
+            database.execute("DELETE FROM entries WHERE id = ? AND expires <= ?", (entry, now))
             cursor = database.execute(
                 f"INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two
-                (entry, value, time.time() + seconds, owner),
+                (entry, value, now + seconds, owner),
             )
         return cursor.rowcount == 1
 
     def get(self, entry: str) -> bytes | None:
-        with self._use() as database:
+        with self._reader.use() as database:
             query = "SELECT value FROM entries WHERE id = ? AND expires > ?"
             row = database.execute(query, (entry, time.time())).fetchone()
         return row[0] if row else None
@@ -184,7 +183,7 @@ class SqliteBackend:
             database.execute("DELETE FROM entries WHERE id = ?", (entry,))
 
     def owned_by(self, *owners: str) -> list[bytes]:
-        with self._use() as database:
+        with self._reader.use() as database:
             query = f"SELECT value FROM entries WHERE owner IN ({_places(owners)}) AND expires > ?"  # noqa: S608
             return [value for (value,) in database.execute(query, (*owners, time.time()))]
 
@@ -194,23 +193,22 @@ class SqliteBackend:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        """Begin a transaction, as soon as other processes let it, and hold up nobody meanwhile."""
-        ends = time.monotonic() + WAIT_SECONDS
-        while True:
-            with self._use() as database:
-                try:
-                    database.execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
-                        raise
-                else:
-                    with database:
-                        yield database
-                    return
-            time.sleep(LOOK_AGAIN_SECONDS)
+        """Begin a transaction, as soon as other processes let it."""
+        with self._writer.use() as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+
+
+class _Connection:
+    """A connection that one thread at a time can use."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = Lock()
+        self._database = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+        finalize(self, self._database.close)
 
     @contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
+    def use(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._database

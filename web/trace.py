@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from misskey import Exchange
 
-ANSWER_CHARACTERS = 5000  # a token and a person; kept for as long as the sign-in, so no server may fill the store
+ANSWER_BYTES = 5000  # a token and a person; kept for as long as the sign-in, so no server may fill the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,9 @@ class Trace:
 
     def dump(self) -> str:
         """Return this as text for the token store."""
-        answer = self.exchange.answer or ""
-        if len(answer) > ANSWER_CHARACTERS:
-            answer = answer[:ANSWER_CHARACTERS] + " …"
-        return json.dumps(asdict(replace(self, exchange=replace(self.exchange, answer=answer))))
+        whole = (self.exchange.answer or "").encode()
+        answer = whole[:ANSWER_BYTES].decode(errors="ignore") + (" …" if len(whole) > ANSWER_BYTES else "")
+        return json.dumps(asdict(replace(self, exchange=replace(self.exchange, answer=answer))), ensure_ascii=False)
 
     @classmethod
     def load(cls, value: str) -> Trace:

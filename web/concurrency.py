@@ -1,0 +1,158 @@
+"""How much each visitor may have under way at once, in this process.
+
+A visitor's requests take turns: one computes while the others wait for a server, or for their turn. So nobody, with
+however many requests, gets more of the processor than one thread, and threads are interrupted for others. Since Python
+computes one thing at a time anyway, many people behind one address lose nothing by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import partial
+from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from flask import Flask, Response
+from werkzeug.exceptions import TooManyRequests
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MOST_REQUESTS = 100  # a browser asks six at once, and many people can share one address
+MOST_CALLS = 12  # to remote servers: what these send takes memory until it is read
+WAIT_SECONDS = 30
+REFUSAL = """\
+Too much from your network is under way here. Close pages that you don’t need, then try again.
+
+同じネットワークからのアクセスが多すぎます。使っていないページを閉じてから、もう一度お試しください。
+"""
+Result = TypeVar("Result")
+
+
+class Visitor:
+    """What one visitor has under way; ``leave`` gives one place back."""
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self.leave = leave
+        self.requests = 0
+        self.uploads = 0
+        self.turn = Lock()
+        self.calls = BoundedSemaphore(MOST_CALLS)
+
+
+_counting = Lock()
+_current: ContextVar[Visitor | None] = ContextVar("visitor", default=None)
+
+
+class PerVisitor:
+    """WSGI middleware: refuses what is too much for one visitor, and lets requests of the same visitor take turns."""
+
+    def __init__(self, app: Flask, name: Callable[[WSGIEnvironment], str], secure: Callable[[Response], Response]):
+        self._wsgi_app = app.wsgi_app
+        self._name = name
+        self._secure = secure
+        self._visitors: dict[str, Visitor] = {}
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        visitor = self._enter(self._name(environ))
+        if visitor is None:
+            response = Response(REFUSAL, 429, {"Retry-After": str(WAIT_SECONDS)}, mimetype="text/plain")
+            return self._secure(response)(environ, start_response)
+        try:
+            with turn(visitor):
+                return self._wsgi_app(environ, start_response)
+        finally:
+            visitor.leave()
+
+    def _enter(self, name: str) -> Visitor | None:
+        with _counting:
+            visitor = self._visitors.setdefault(name, Visitor(partial(self._leave, name)))
+            if visitor.requests >= MOST_REQUESTS:
+                return None
+            visitor.requests += 1
+            return visitor
+
+    def _leave(self, name: str) -> None:
+        with _counting:
+            visitor = self._visitors[name]
+            visitor.requests -= 1
+            if not visitor.requests:
+                del self._visitors[name]
+
+
+def current() -> Visitor | None:
+    """Return whose turn it is in this thread, ``None`` outside of requests."""
+    return _current.get()
+
+
+def stay(response: Response) -> Visitor | None:
+    """Keep this request's place until ``response``, which is a stream, has come to its end; return whose it is."""
+    if visitor := _current.get():
+        with _counting:
+            visitor.requests += 1
+        response.call_on_close(visitor.leave)
+    return visitor
+
+
+@contextmanager
+def turn(visitor: Visitor | None) -> Iterator[None]:
+    """Wait until no other request of ``visitor`` computes, and keep others waiting meanwhile."""
+    with visitor.turn if visitor else nullcontext():
+        token = _current.set(visitor)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Let others have the turn while this request only waits."""
+    visitor = _current.get()
+    if visitor is None:
+        yield
+        return
+    token = _current.set(None)
+    visitor.turn.release()
+    try:
+        yield
+    finally:
+        visitor.turn.acquire()
+        _current.reset(token)
+
+
+@contextmanager
+def remote_call() -> Iterator[None]:
+    """Let others have the turn while a remote server is waited for, of which a visitor may ask so many at once.
+
+    Raises :class:`werkzeug.exceptions.TooManyRequests`.
+    """
+    visitor = _current.get()
+    if visitor is None:
+        yield
+        return
+    may_call = False
+    try:
+        with aside():
+            may_call = visitor.calls.acquire(timeout=WAIT_SECONDS)
+            if not may_call:
+                raise TooManyRequests
+            yield
+    finally:
+        if may_call:  # given back with the turn in hand: what came takes memory until then
+            visitor.calls.release()
+
+
+def side_by_side(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
+    """Return what ``jobs`` return, which wait for servers in threads of their own and take turns in computing."""
+    visitor, work = _current.get(), list(jobs)
+
+    def do(job: Callable[[], Result]) -> Result:
+        with turn(visitor):
+            return job()
+
+    with aside(), ThreadPoolExecutor(len(work)) as pool:
+        return list(pool.map(do, work))
