@@ -5,16 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, redirect, request, session
+from flask import Flask, Request, Response, abort, request, session
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.wrappers import Response as BaseResponse
 
-from . import accounts, crowd
+from . import accounts, crowd, one_host
 from .config import ICON_PATH, Settings
 
 
@@ -96,24 +94,14 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    one_host.init_app(app, settings)
     crowd.init_app(app, _visitor)
-    app.before_request(lambda: _stay_on_one_host(settings))
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     app.before_request(_allow_files)  # before anything reads the form
     csrf.init_app(app)
     limiter.init_app(app)
     policy = _content_policy(settings)
     app.after_request(lambda response: _add_headers(response, policy, settings.production))
-
-
-def _stay_on_one_host(settings: Settings) -> BaseResponse | None:
-    """Lead a browser to the public address: the cookie belongs to ``localhost`` or to ``127.0.0.1``, and to https."""
-    by_http = settings.trusted_proxies and settings.production and request.headers.get("X-Forwarded-Proto") == "http"
-    at_home = urlsplit(f"//{request.host}").hostname == settings.host and not by_http
-    if at_home or request.path in ("/healthz", "/readyz"):
-        return None
-    path = request.full_path.removesuffix("?") if request.method == "GET" else "/"
-    return redirect(settings.public_url + path, 303)
 
 
 def _refuse_other_sites(settings: Settings) -> None:
