@@ -57,6 +57,14 @@ def test_forms_may_lead_to_any_https_server_and_to_the_private_ones(visitor: Vis
     assert f"form-action 'self' https: {sandbox.origin};" in policy
 
 
+def test_in_production_no_private_server_is_named_to_strangers(make_app: Callable[..., Flask]) -> None:
+    app = make_app(**PRODUCTION, PRIVATE_SERVERS="http://inner.lan:3000 https://other.lan")
+    for path in ("/", "/signin/token", "/nowhere", "/healthz"):
+        answer = app.test_client().get(path, **HTTPS)
+        assert "form-action 'self' https: http:;" in answer.headers["Content-Security-Policy"]
+        assert ".lan" not in answer.text + str(answer.headers)
+
+
 def test_forms_may_lead_to_a_private_server_at_an_ipv6_address(make_app: Callable[..., Flask]) -> None:
     """Browsers know no way to name one in a policy."""
     app = make_app(PRIVATE_SERVERS="http://[::1]:3000")
@@ -72,6 +80,18 @@ def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callab
     assert cookie.startswith("__Host-session=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_in_development_the_cookie_has_a_name_that_no_other_app_on_this_machine_has(
+    make_app: Callable[..., Flask],
+) -> None:
+    """Whichever their ports, they share cookies: another Flask app, another copy of this one."""
+    names = {
+        make_app(PUBLIC_URL=url).test_client().get("/", base_url=url).headers["Set-Cookie"].partition("=")[0]
+        for url in ("http://localhost", "http://localhost:8000", "http://localhost:9000")
+    }
+
+    assert names == {"miauth_session_80", "miauth_session_8000", "miauth_session_9000"}
 
 
 def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:
@@ -109,6 +129,9 @@ def test_a_form_that_was_left_open_keeps_what_was_typed(alice: Visitor, path: st
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null", "Sec-Fetch-Site": "none"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
         {"Origin": "http://[broken"},
     ],
 )
@@ -117,6 +140,18 @@ def test_a_change_from_another_site_is_refused(alice: Visitor, path: str, header
 
     assert answer.status_code == 400
     assert alice.get("/dashboard").status_code == 200
+
+
+@pytest.mark.parametrize("path", EVERY_POST)
+def test_without_an_origin_the_token_of_the_page_decides(alice: Visitor, path: str) -> None:
+    """As browsers send their own site's forms under ``Referrer-Policy: no-referrer``."""
+    headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    own = alice.csrf_token()
+
+    answers = [alice.client.post(path, data={"csrf_token": token}, headers=headers) for token in ("made up", "", own)]
+
+    refused = ("open for a long time", "This page was too old")
+    assert [any(words in answer.text for words in refused) for answer in answers] == [True, True, False]
 
 
 @pytest.mark.parametrize("path", EVERY_POST)

@@ -235,12 +235,12 @@ def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
 
 def test_an_old_cookie_can_not_bring_a_finished_sign_in_back(visitor: Visitor) -> None:
     session_id = visitor.begin()
-    old = visitor.client.get_cookie("session")
+    old = visitor.client.get_cookie(visitor.cookie_name)
     assert old
     visitor.allow(session_id)
     visitor.get(f"/callback?session={session_id}")
     visitor.post("/signout")
-    visitor.client.set_cookie("session", old.value)
+    visitor.client.set_cookie(visitor.cookie_name, old.value)
 
     answer = visitor.get(f"/callback?session={session_id}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, abort, request, session
 from flask.typing import ResponseReturnValue
@@ -75,13 +76,15 @@ class _Request(Request):
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
     app.request_class = _Request
+    # In development all apps on this machine share their cookies, whatever their ports.
+    own_name = f"miauth_session_{urlsplit(settings.public_url).port or 80}"
     app.config.from_mapping(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM_BYTES,
         # A name with this prefix is accepted from this host over https only, so no neighbour can plant a cookie.
-        SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
+        SESSION_COOKIE_NAME="__Host-session" if settings.production else own_name,
         PENDING_COOKIE_PREFIX="__Host-signin-" if settings.production else "signin-",
         SESSION_COOKIE_SECURE=settings.production,
         SESSION_COOKIE_SAMESITE="Lax",  # Strict would be missing when the browser comes back from the server
@@ -108,10 +111,12 @@ def _refuse_other_sites(settings: Settings) -> None:
     """Raise :class:`CSRFError` for what no page of this app sends: from another site, or without its cookie."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    origin = request.headers.get("Origin")
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if site not in ("same-origin", "none", None):
         raise CSRFError
-    if origin and origin not in (settings.public_url, request.host_url.rstrip("/")):
+    # Where a proxy adds "Referrer-Policy: no-referrer", browsers send "Origin: null" with the app's own forms.
+    own = (settings.public_url, request.host_url.rstrip("/"), "null" if site == "same-origin" else "")
+    if origin and origin not in own:
         raise CSRFError
     if not session:
         raise CSRFError
@@ -134,9 +139,9 @@ def _allow_files() -> ResponseReturnValue | None:
 
 def _content_policy(settings: Settings) -> str:
     # Browsers also apply form-action to the redirect that answers a form, and that one leads to any Misskey server.
-    # A policy can't name an IPv6 address.
+    # A policy can't name an IPv6 address, and should not name private servers to strangers.
     plain = [origin for origin in settings.private_servers if origin.startswith("http://")]
-    private = " ".join(sorted({"http:" if "[" in origin else origin for origin in plain}))
+    private = " ".join(sorted({"http:" if settings.production or "[" in origin else origin for origin in plain}))
     return "; ".join(
         (
             "default-src 'none'",
