@@ -237,6 +237,9 @@ def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnV
     if not accounts.load(key):
         pending.drop(begun.session_id)
         return error_pages.answer(_USED)
+    former = accounts.current()
+    if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
+        return account_page.add(key)
     accounts.enter(key)
     session["last_server"] = begun.server.host
     return redirect(url_for("dashboard.shell"), 303)

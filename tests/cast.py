@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,6 +106,26 @@ def served(make_app: Callable[..., Flask], tls: ssl.SSLContext | None = None, **
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+def through(make_app: Callable[..., Flask], *, host: str = "", answer: dict[str, str] | None = None) -> Any:
+    """Make apps behind a proxy that passes this ``Host``, and puts these headers into each answer."""
+
+    def make(**settings: str) -> Flask:
+        app = make_app(**settings)
+        inner = app.wsgi_app
+
+        def proxy(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+                kept = [(name, value) for name, value in headers if name not in (answer or {})]
+                return start_response(status, kept + list((answer or {}).items()), *error)
+
+            return inner(environ | ({"HTTP_HOST": host} if host else {}), start)
+
+        app.wsgi_app = proxy  # type: ignore[method-assign]
+        return app
+
+    return make
 
 
 def query(url: str) -> dict[str, str]:

@@ -292,8 +292,8 @@ def test_of_two_sign_ins_that_finish_at_the_same_moment_none_is_lost(
     assert other_tab.get(f"/callback?session={first}").location == "/dashboard"
 
     page = other_tab.get("/dashboard").text
-    assert "Hello, Alice" in page
-    assert "Switch to" in page
+    assert "Hello, bob" in page  # whom she was added beside
+    assert "Switch to alice@" in page
     assert [path for _, path in sandbox.requests].count(f"/api/miauth/{first}/check") == 1
 
 

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from flask import Flask
 from playwright.sync_api import Browser, expect
 
 from sandbox import Running
 from tests.browsing import begin, decide, expect_dashboard, expect_title, open_menu, sign_in, watched
-from tests.cast import served
+from tests.cast import served, through
 from tests.hostile import certified
-
-
-def through(make_app: Callable[..., Flask], *, host: str = "", answer: dict[str, str] | None = None) -> Any:
-    """Make apps behind a proxy that passes this ``Host``, and puts these headers into each answer."""
-
-    def make(**settings: str) -> Flask:
-        app = make_app(**settings)
-        inner = app.wsgi_app
-
-        def proxy(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-                kept = [(name, value) for name, value in headers if name not in (answer or {})]
-                return start_response(status, kept + list((answer or {}).items()), *error)
-
-            return inner(environ | ({"HTTP_HOST": host} if host else {}), start)
-
-        app.wsgi_app = proxy  # type: ignore[method-assign]
-        return app
-
-    return make
 
 
 def test_every_form_works_behind_a_proxy_that_forbids_referrers(
