@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from misskey.environment import ca_bundle, check_proxies
 from misskey.errors import ServerNameError
 from misskey.miauth import check_app
 from misskey.permissions import DEMO, parse_permissions
 from misskey.server import Server
-from misskey.transport import ca_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
@@ -109,10 +109,11 @@ class _Reader:
         )
         if settings.app_icon and production and not settings.app_icon.startswith("https://"):
             self.complain("APP_ICON", "must begin with https://, as the page that shows it does.")
-        try:
-            ca_bundle()
-        except ValueError as error:
-            self.wrong.append(f"{error}.")
+        for check in (ca_bundle, check_proxies):
+            try:
+                check()
+            except ValueError as error:
+                self.wrong.append(f"{error}.")
         try:
             check_app(settings.app_name, settings.app_icon, f"{public_url}/callback")
         except ValueError as error:
