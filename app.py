@@ -9,6 +9,7 @@ https://misskey-hub.net/docs/for-developers/api/token/
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping
 
@@ -68,6 +69,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises :class:`web.config.SettingsError`, which says in words what to mend.
     """
     settings = config.load(environ)
+    tempfile.tempdir = config.temporary_folder(settings.token_store)
     app = Flask(__name__, instance_path=str(config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(

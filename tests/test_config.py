@@ -80,6 +80,14 @@ def test_the_port_is_part_of_the_address() -> None:
     assert load({"PORT": "9000"}).public_url == "http://localhost:9000"
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
+def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^These settings need mending:\n  PORT must be a number from 1 to 65535.$"
+    ):
+        load({"PORT": port})
+
+
 def test_the_development_key_is_made_once_and_the_owners_alone(instance: Path) -> None:
     first, second = load({}).secret_key, load({}).secret_key
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -72,7 +71,7 @@ def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
 
 
 # Out of other machines' reach unless --bind says otherwise, as the Dockerfile does.
-bind = loopback(os.environ.get("PORT", "8000"))
+bind = loopback(os.environ.get("PORT") or "8000")
 
 # Most of a request is waiting for someone's Misskey server. A greenlet per request makes waiting cheap: hundreds of
 # servers that never answer hold up nobody else.
@@ -111,7 +110,7 @@ secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
 # The workers' sign of life is a file; where it lies on a slow disk, touching it can block a worker.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes a name nobody can guess
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a name nobody can guess
 
 # No remote control: it would put a socket in the home directory, which a container may not have.
 control_socket_disable = True
