@@ -30,7 +30,8 @@ VOLUME /data
 
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-    CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:8000/healthz', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 8000}/healthz', timeout=4)"]
 
 # In a container the loopback address is of no use; who can reach the port is for `docker run --publish` to say.
-CMD ["python", "-m", "gunicorn", "--config", "web/gunicorn.conf.py", "--bind", "0.0.0.0:8000", "app:create_app()"]
+# The shell is there for PORT, which many hosts choose; `exec` leaves its place, and the signals, to gunicorn.
+CMD ["sh", "-c", "exec python -m gunicorn --config web/gunicorn.conf.py --bind \"0.0.0.0:${PORT:-8000}\" 'app:create_app()'"]

@@ -9,6 +9,7 @@ https://misskey-hub.net/docs/for-developers/api/token/
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping
 
@@ -69,6 +70,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises :class:`web.config.SettingsError`, which says in words what to mend.
     """
     settings = config.load(environ)
+    tempfile.tempdir = config.temporary_folder(settings.token_store)
     app = Flask(__name__, instance_path=str(config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
@@ -240,6 +242,9 @@ def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnV
     if not accounts.load(key):
         pending.drop(begun.session_id)
         return error_pages.answer(_USED)
+    former = accounts.current()
+    if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
+        return account_page.add(key)
     accounts.enter(key)
     session["last_server"] = begun.server.host
     return redirect(url_for("dashboard.shell"), 303)

@@ -8,7 +8,6 @@ Behind a proxy it is the proxy that connects, so the check of addresses is the p
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +15,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .connections import CONNECT_SECONDS, Adapter, Exchange, Resolver
+from .environment import ca_bundle, proxies_for
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
 from .server import Server
@@ -134,7 +133,7 @@ class Transport:
                 stream=True,
                 timeout=self._connect_seconds,
                 verify=self._verify,
-                proxies=requests.utils.get_environ_proxies(url),
+                proxies=proxies_for(url),
             )
             with response:
                 content = _read(exchange.server, response, most)
@@ -156,7 +155,7 @@ class Transport:
         with contextlib.ExitStack() as stack:
             exchange = Exchange(server, self._resolve, self.total_seconds, self._step_seconds, self.body_bytes)
             with self._while_waiting(), exchange, _translated(exchange):
-                proxies = requests.utils.get_environ_proxies(url)
+                proxies = proxies_for(url)
                 connection = self.adapter.connection(url, self._verify, proxies, self._connect_seconds)
                 stack.callback(connection.close)
                 connection.connect()
@@ -181,19 +180,6 @@ def _read(server: Server, response: requests.Response, most: int) -> bytes:
         if len(content) > most:
             raise AnswerTooLarge(server.host, f"sent more than {most} bytes")
     return bytes(content)
-
-
-def ca_bundle() -> str | bool:
-    """Return the file that the environment names for checking certificates, ``True`` for the usual one.
-
-    Raises :class:`ValueError` when the file is not there.
-    """
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        if bundle := os.environ.get(name):
-            if not Path(bundle).exists():
-                raise ValueError(f"{name} names a file that is not there: {bundle}")
-            return bundle
-    return True
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,10 @@ class Visitor:
         self.allow(session_id, person, permissions)
         return self.get(f"/callback?session={session_id}")
 
+    @property
+    def cookie_name(self) -> str:
+        return str(self.app.config["SESSION_COOKIE_NAME"])
+
     def cookie(self) -> dict[str, Any]:
         """What the signed cookie says."""
         with self.client.session_transaction() as session:
@@ -76,7 +81,7 @@ class Visitor:
     def twin(self, app: Flask | None = None) -> Visitor:
         """The same browser in another tab, with the cookies of now; or at another machine, with its ``app``."""
         twin = Visitor(app or self.app, self.sandbox, asked=dict(self.asked))
-        for name in ("session", *(f"signin-{session_id}" for session_id in self.asked)):
+        for name in (self.cookie_name, *(f"signin-{session_id}" for session_id in self.asked)):
             if cookie := self.client.get_cookie(name):
                 twin.client.set_cookie(name, cookie.value)
         return twin
@@ -87,12 +92,12 @@ class Visitor:
 
 
 @contextmanager
-def served(make_app: Callable[..., Flask], **settings: str) -> Iterator[str]:
+def served(make_app: Callable[..., Flask], tls: ssl.SSLContext | None = None, **settings: str) -> Iterator[str]:
     """Serve an app on ``localhost``, another site than the sandbox's ``127.0.0.1``; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://localhost:{listening.getsockname()[1]}"
+        url = f"{'https' if tls else 'http'}://localhost:{listening.getsockname()[1]}"
         app = make_app(PUBLIC_URL=url, **settings)
-        server = make_server("127.0.0.1", 0, app, threaded=True, fd=listening.fileno())
+        server = make_server("127.0.0.1", 0, app, threaded=True, fd=listening.fileno(), ssl_context=tls)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -101,6 +106,26 @@ def served(make_app: Callable[..., Flask], **settings: str) -> Iterator[str]:
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+def through(make_app: Callable[..., Flask], *, host: str = "", answer: dict[str, str] | None = None) -> Any:
+    """Make apps behind a proxy that passes this ``Host``, and puts these headers into each answer."""
+
+    def make(**settings: str) -> Flask:
+        app = make_app(**settings)
+        inner = app.wsgi_app
+
+        def proxy(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+                kept = [(name, value) for name, value in headers if name not in (answer or {})]
+                return start_response(status, kept + list((answer or {}).items()), *error)
+
+            return inner(environ | ({"HTTP_HOST": host} if host else {}), start)
+
+        app.wsgi_app = proxy  # type: ignore[method-assign]
+        return app
+
+    return make
 
 
 def query(url: str) -> dict[str, str]:

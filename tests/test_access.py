@@ -13,7 +13,7 @@ from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
 from tests.access import Check
 from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title, open_menu
-from tests.cast import served
+from tests.cast import served, through
 from tests.words import Say
 from web import live
 from web.dashboard import PANELS
@@ -69,6 +69,31 @@ def test_a_sign_in_under_way(page: Page, sandbox: Running, browsers: Browsers, s
     press(page, say("I have allowed it: check again"))
     expect_title(page, say("This sign-in is over"))
     check(page, "over")
+
+
+def test_a_sign_in_from_before_the_account_in_use(
+    page: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check
+) -> None:
+    begin(page, sandbox.origin)
+    arrive(page.context.new_page(), sandbox)
+    decide(page, person="bob")
+    expect(page.get_by_role("heading", name=say("was added"))).to_be_visible()
+    check(page, "added")
+
+    press(page.locator(".notice"), re.compile("bob@"))
+    expect_title(page, re.compile("bob"))
+
+
+def test_a_site_that_leads_in_a_circle(
+    browsers: Browsers, make_app: Callable[..., Flask], say: Say, check: Check
+) -> None:
+    browsers.statuses = {503}
+    with served(through(make_app, host="app:8000")) as site:
+        browsers.origins.add(site)
+        page = browsers.open(base_url=site)
+        page.goto("/")
+        expect_title(page, say("This site is not set up right yet"))
+        check(page, "told")
 
 
 def test_a_sign_in_that_the_server_spoils(

@@ -254,7 +254,7 @@ def test_the_cookie_stays_small_when_many_accounts_are_signed_out(
 
     visitor.post("/signout", {"all": "yes"})
 
-    cookie = visitor.client.get_cookie("session")
+    cookie = visitor.client.get_cookie(visitor.cookie_name)
     assert cookie
     assert len(cookie.value) < 3800
     assert visitor.get("/").text.count("Remove the token at") == accounts.MOST_ACCOUNTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import stat
 import subprocess
@@ -79,6 +80,14 @@ def test_the_port_is_part_of_the_address() -> None:
     assert load({"PORT": "9000"}).public_url == "http://localhost:9000"
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
+def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^These settings need mending:\n  PORT must be a number from 1 to 65535.$"
+    ):
+        load({"PORT": port})
+
+
 def test_the_development_key_is_made_once_and_the_owners_alone(instance: Path) -> None:
     first, second = load({}).secret_key, load({}).secret_key
 
@@ -124,6 +133,19 @@ def test_a_ca_bundle_that_is_not_there_stops_the_start_in_words(monkeypatch: pyt
 
     with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE names a file that is not there: /nowhere/ca"):
         load({})
+
+
+def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.devnull)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+
+    with pytest.raises(SettingsError) as caught:
+        load({})
+
+    assert "REQUESTS_CA_BUNDLE names /dev/null, where no certificate can be read" in str(caught.value)
+    assert "ALL_PROXY must be the address of an HTTP proxy" in str(caught.value)
 
 
 @pytest.mark.parametrize(

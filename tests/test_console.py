@@ -414,13 +414,13 @@ def test_a_call_without_an_answer_is_not_sent_again_by_a_reload(alice: Visitor, 
 
 def test_a_double_click_makes_one_call(alice: Visitor, app: Flask, sandbox: Running) -> None:
     form = {"draft": draft(), "endpoint": "ping", "params": "{}", "csrf_token": alice.csrf_token()}
-    cookie = alice.client.get_cookie("session")
+    cookie = alice.client.get_cookie(alice.cookie_name)
     assert cookie
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.2
 
     def click(_: int) -> int:
         hand = Visitor(app, sandbox)
-        hand.client.set_cookie("session", cookie.value)
+        hand.client.set_cookie(hand.cookie_name, cookie.value)
         return hand.client.post("/console", data=form).status_code
 
     with ThreadPoolExecutor(2) as pool:

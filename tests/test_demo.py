@@ -101,6 +101,8 @@ def test_a_taken_port_is_told_in_words(environment: dict[str, str], name: str) -
 def test_a_journey_leaves_neither_session_id_nor_token_in_the_log(
     start: Callable[[], subprocess.Popen[str]], environment: dict[str, str]
 ) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # which can't lead to a sandbox on this machine
+        environment[name] = f"http://127.0.0.1:{free_port()}"
     process = start()
     app, server = f"http://localhost:{environment['PORT']}", f"http://127.0.0.1:{environment['SANDBOX_PORT']}"
     with requests.Session() as browser:

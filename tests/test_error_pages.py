@@ -46,6 +46,14 @@ def test_a_store_that_forgets_at_once_is_not_ready(visitor: Visitor, app: Flask,
     assert visitor.get("/readyz").status_code == 503
 
 
+def test_trying_again_asks_for_the_same_whatever_it_was(alice: Visitor, sandbox: Running, tmp_path: Path) -> None:
+    break_store(tmp_path)
+
+    for query, shown in (("a=b&c=%22", "a=b&amp;c=%22"), ("", ""), ("\xff", "\ufffd"), ("%ff", "%ff")):
+        page = alice.get("/dashboard", environ_overrides={"QUERY_STRING": query}).text
+        assert f'<a role="button" href="?{shown}">Try again</a>' in page
+
+
 def test_a_mistake_of_our_own_is_a_page_and_a_line_in_the_log(
     visitor: Visitor, app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:

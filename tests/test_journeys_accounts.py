@@ -56,6 +56,10 @@ def test_two_tabs_sign_in_at_two_servers(browsers: Browsers, sandbox: Running, m
         decide(second, person="bob")
         expect_dashboard(second, "bob")
         decide(first, person="alice")
+        expect_dashboard(first, "bob")
+        notice = first.get_by_role("region", name=f"alice@{sandbox.origin[7:]} was added")
+        expect(notice.get_by_role("heading")).to_be_focused()
+        notice.get_by_role("button", name="Switch to alice@").click()
         expect_dashboard(first, "alice")
 
         menu = open_menu(first)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -36,11 +37,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def watching(site: str, visitor: Visitor, query: str = "", **headers: str) -> Iterator[Iterator[Event]]:
     """Watch as the page does; yield the events as they come."""
-    cookie = visitor.client.get_cookie("session")
+    cookie = visitor.client.get_cookie(visitor.cookie_name)
     assert cookie
-    with requests.get(
-        f"{site}/live{query}", headers=headers, cookies={"session": cookie.value}, stream=True, timeout=20
-    ) as answer:
+    cookies = {f"miauth_session_{urlsplit(site).port}": cookie.value}
+    with requests.get(f"{site}/live{query}", headers=headers, cookies=cookies, stream=True, timeout=20) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         yield events(answer)

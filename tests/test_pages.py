@@ -75,13 +75,13 @@ def test_privacy_tells_what_the_settings_say(make_app: Callable[..., Flask], san
     page = Visitor(make_app(SESSION_DAYS="7"), sandbox).get("/privacy").text
 
     assert "up to 7 days" in page
-    assert "“session”" in page
+    assert "“miauth_session_80”" in page
 
 
 def test_privacy_tells_of_everything_in_the_cookie(alice: Visitor) -> None:
     alice.begin()
     alice.post("/language", {"language": "en"})
-    told = {"accounts", "last_server", "language", "csrf_token", "signed_out", "_permanent"}
+    told = {"accounts", "last_server", "language", "csrf_token", "signed_out", "added", "_permanent"}
 
     assert alice.cookie().keys() <= told
 

@@ -72,14 +72,14 @@ def test_a_form_sent_twice_posts_one_note(alice: Visitor, sandbox: Running) -> N
 
 def test_a_double_click_posts_one_note(alice: Visitor, app: Flask, sandbox: Running) -> None:
     form = {"text": "once", "draft": draft(), "csrf_token": alice.csrf_token()}
-    cookie = alice.client.get_cookie("session")
+    cookie = alice.client.get_cookie(alice.cookie_name)
     assert cookie
     sandbox.world.misbehaviour = Misbehaviour.SLOW
     sandbox.world.slow_seconds = 0.2
 
     def click(_: int) -> int:
         hand = Visitor(app, sandbox)
-        hand.client.set_cookie("session", cookie.value)
+        hand.client.set_cookie(hand.cookie_name, cookie.value)
         return hand.client.post("/notes", data=form).status_code
 
     with ThreadPoolExecutor(2) as pool:

@@ -235,12 +235,12 @@ def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
 
 def test_an_old_cookie_can_not_bring_a_finished_sign_in_back(visitor: Visitor) -> None:
     session_id = visitor.begin()
-    old = visitor.client.get_cookie("session")
+    old = visitor.client.get_cookie(visitor.cookie_name)
     assert old
     visitor.allow(session_id)
     visitor.get(f"/callback?session={session_id}")
     visitor.post("/signout")
-    visitor.client.set_cookie("session", old.value)
+    visitor.client.set_cookie(visitor.cookie_name, old.value)
 
     answer = visitor.get(f"/callback?session={session_id}")
 
@@ -432,6 +432,99 @@ def test_a_server_that_fails_at_the_token_form_is_told_there(visitor: Visitor, s
 
 def test_the_token_form_is_shown(visitor: Visitor) -> None:
     assert visitor.get("/signin/token").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["host=evil.example", "token=x&host=evil.example", "host=&host=evil.example"])
+def test_no_link_fills_in_where_a_secret_is_pasted(alice: Visitor, query: str) -> None:
+    page = alice.get(f"/signin/token?{query}").text
+
+    assert "evil" not in page
+    assert f'value="{urlsplit(alice.sandbox.origin).netloc}"' in page  # where Alice is signed in
+    assert "evil" in alice.get(f"/signin?{query}").text or query.startswith("host=&")
+
+
+def test_a_server_where_a_sign_in_was_only_begun_is_not_filled_in_for_a_secret(visitor: Visitor) -> None:
+    visitor.begin()
+
+    assert urlsplit(visitor.sandbox.origin).netloc not in visitor.get("/signin/token").text
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_sign_in_from_before_the_account_in_use_is_added_by_a_link_and_used_by_its_button(
+    visitor: Visitor, resumed: bool
+) -> None:
+    """Whoever runs a server where a sign-in was left knows its callback, and can link to it."""
+    left = visitor.begin()
+    visitor.sign_in("alice")
+    visitor.allow(left, "bob")
+
+    answer = visitor.post("/signin/resume", {"session": left}) if resumed else visitor.get(f"/callback?session={left}")
+
+    assert (answer.status_code, answer.location) == (303, "/dashboard")
+    page = visitor.get("/dashboard").text
+    assert ("Hello, bob" if resumed else "Hello, Alice") in page
+    assert len(visitor.cookie()["accounts"]) == 2
+    assert ("was added" in page) != resumed
+    assert "was added" not in visitor.get("/dashboard").text
+    assert visitor.get(f"/callback?session={left}").location == "/dashboard"
+    assert ("Hello, bob" if resumed else "Hello, Alice") in visitor.get("/dashboard").text
+
+
+def test_switching_accounts_meanwhile_counts_too(alice: Visitor) -> None:
+    alice.sign_in("bob")
+    left = alice.begin()
+    alices = alice.get("/dashboard").text.split("/accounts/")[1].split("/")[0]
+    alice.post(f"/accounts/{alices}/switch")
+    alice.allow(left, "bob")
+
+    alice.get(f"/callback?session={left}")
+
+    page = alice.get("/dashboard").text
+    assert "Hello, Alice" in page
+    assert "bob@" in page
+    assert len(alice.cookie()["accounts"]) == 2
+
+
+def test_another_account_that_is_begun_from_the_one_in_use_is_used(alice: Visitor) -> None:
+    alice.sign_in("bob")
+
+    page = alice.get("/dashboard").text
+    assert "Hello, bob" in page
+    assert "was added" not in page
+
+
+def test_the_same_person_again_is_used_whatever_was_begun_before(visitor: Visitor) -> None:
+    left = visitor.begin()
+    visitor.sign_in("alice")
+    visitor.allow(left, "alice")
+    visitor.get(f"/callback?session={left}")
+
+    page = visitor.get("/dashboard").text
+    assert "Hello, Alice" in page
+    assert "was added" not in page
+    assert len(visitor.cookie()["accounts"]) == 1
+
+
+def test_after_signing_out_a_sign_in_from_before_is_used(visitor: Visitor) -> None:
+    left = visitor.begin()
+    visitor.sign_in("alice")
+    visitor.post("/signout")
+    visitor.allow(left, "bob")
+    visitor.get(f"/callback?session={left}")
+
+    assert "Hello, bob" in visitor.get("/dashboard").text
+
+
+def test_a_sign_in_begun_by_version_0_3_0_goes_on(visitor: Visitor) -> None:
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    with visitor.app.test_request_context():
+        serializer = pending._serializer(session_id)
+        cookie = visitor.client.get_cookie(f"signin-{session_id}")
+        assert cookie
+        visitor.client.set_cookie(f"signin-{session_id}", str(serializer.dumps(serializer.loads(cookie.value)[:3])))
+
+    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
 
 
 def test_in_production_the_cookie_of_a_sign_in_belongs_to_this_host_and_https_alone(

@@ -71,7 +71,7 @@ def sign_in(url: str, server: Hostile) -> tuple[str, str]:
     )
     session_id = urlsplit(begun.headers["Location"]).path.rpartition("/")[2]
     assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}/dashboard"
-    return f"session={browser.cookies['session']}", csrf_token(browser, url)
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies), csrf_token(browser, url)
 
 
 def csrf_token(browser: requests.Session, url: str) -> str:

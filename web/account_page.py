@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
@@ -36,6 +36,20 @@ def switch(public_id: str) -> ResponseReturnValue:
         return _not_here()
     accounts.enter(account.key)
     return redirect(url_for("dashboard.shell"), 303)
+
+
+def add(key: str) -> ResponseReturnValue:
+    """Put an account into this browser beside the one in use, and tell so on the dashboard."""
+    accounts.enter(key, in_use=False)
+    if (added := accounts.load(key)) and added != accounts.current():
+        session["added"] = added.public_id
+    return redirect(url_for("dashboard.shell"), 303)
+
+
+@pages.app_template_global()
+def just_added() -> Account | None:
+    """Return the account that the last answer added, once, for the next page to tell."""
+    return accounts.named(session.pop("added", ""))
 
 
 @pages.post("/signout")

@@ -172,18 +172,22 @@ def sign_ins(account: Account) -> list[Account]:
     return sorted(found, key=lambda other: (other.key != account.key, -other.last_used))
 
 
-def enter(key: str) -> None:
-    """Make the account under ``key`` this browser's current one, in place of an older sign-in of the same person."""
+def enter(key: str, *, in_use: bool = True) -> None:
+    """Put the account under ``key`` into this browser, in place of an older sign-in of the same person.
+
+    It becomes the current one; unless ``in_use``, only where no other person is that already.
+    """
     account, former = load(key), current()
     others = [other for other in signed_in() if other.key != key]
     kept = [other.key for other in others if not account or other.owner != account.owner][: MOST_ACCOUNTS - 1]
-    if former and former.key != key:
+    stays = not in_use and former is not None and former.key in kept
+    if former and former.key != key and not stays:
         store().put(f"left {former.key}", str(time.time()), LEFT_SECONDS, owner=former.owner)
     for dropped in set(session.get("accounts", [])) - {key, *kept}:  # also at servers that are no longer allowed
         _forget(dropped)
     session.pop("pending", None)  # of version 0.2.0
     session.pop("csrf_token", None)  # whoever knew the cookie from before knows nothing of this one
-    _remember([key, *kept])
+    _remember([kept[0], key, *kept[1:]] if stays else [key, *kept])
 
 
 def still_current(account: Account, since: float) -> bool:

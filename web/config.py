@@ -10,20 +10,21 @@ import os
 import re
 import secrets
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from misskey.environment import ca_bundle, check_proxies
 from misskey.errors import ServerNameError
 from misskey.miauth import check_app
 from misskey.permissions import DEMO, parse_permissions
 from misskey.server import Server
-from misskey.transport import ca_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
@@ -86,7 +87,7 @@ class _Reader:
         self.known: list[str] = []
 
     def settings(self) -> Settings:
-        port = self.environ.get("PORT") or "8000"
+        port = self.port()
         public_url = self.public_url(self.text("PUBLIC_URL", f"http://localhost:{port}"))
         production = public_url.startswith("https://")
         private_servers = self.private_servers()
@@ -109,10 +110,11 @@ class _Reader:
         )
         if settings.app_icon and production and not settings.app_icon.startswith("https://"):
             self.complain("APP_ICON", "must begin with https://, as the page that shows it does.")
-        try:
-            ca_bundle()
-        except ValueError as error:
-            self.wrong.append(f"{error}.")
+        for check in (ca_bundle, check_proxies, lambda: temporary_folder(settings.token_store)):
+            try:
+                check()
+            except ValueError as error:
+                self.wrong.append(f"{error}.")
         try:
             check_app(settings.app_name, settings.app_icon, f"{public_url}/callback")
         except ValueError as error:
@@ -148,6 +150,13 @@ class _Reader:
             self.complain(name, f"must read like “{default}”.")
         return text
 
+    def port(self) -> str:
+        port = self.environ.get("PORT") or "8000"
+        if re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536:
+            return port
+        self.wrong.append("PORT must be a number from 1 to 65535.")
+        return "8000"
+
     def public_url(self, text: str) -> str:
         try:
             origin = Server.parse_origin(text).origin
@@ -168,7 +177,11 @@ class _Reader:
             except UnicodeDecodeError:
                 self.complain("SECRET_KEY_FILE", "must hold text; bytes of any kind are none.")
         if not key and not production:
-            key = development_key()
+            try:
+                key = development_key()
+            except OSError as error:
+                self.complain("SECRET_KEY", f"is missing, and one can't be kept in {INSTANCE}: {error.strerror}.")
+                return key
         return self.long_enough("SECRET_KEY", key, production)
 
     def long_enough(self, name: str, key: str, production: bool) -> str:
@@ -223,7 +236,7 @@ class _Reader:
         folder = path.parent
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            TemporaryFile(dir=folder).close()
+            tempfile.TemporaryFile(dir=folder).close()
             if path.exists():
                 with path.open("rb") as file:
                     if file.read(16) not in (b"", b"SQLite format 3\0"):
@@ -248,6 +261,19 @@ class _Reader:
             except ServerNameError as error:
                 self.complain("SUGGESTED_SERVERS", f"has {word}: {error}")
         return tuple(servers)
+
+
+def temporary_folder(token_store: str) -> str:
+    """Return where large forms and files rest until they are passed on: in the usual place, else beside the tokens.
+
+    Raises :class:`ValueError` where neither can be written to.
+    """
+    with suppress(FileNotFoundError):
+        return tempfile.gettempdir()
+    folder = str(Path(token_store.removeprefix("sqlite:///")).parent)
+    if token_store.startswith("sqlite:///") and os.access(folder, os.W_OK | os.X_OK):
+        return folder
+    raise ValueError("TMPDIR must name a folder that can be written to, for files that people send; /tmp can't")
 
 
 def development_key() -> str:

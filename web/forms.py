@@ -70,9 +70,8 @@ class ServerForm(Form):
     server: Server
 
     def prefill(self) -> None:
-        """Fill in what a link says, else the last server; the visitor sees it before anything is sent."""
-        begun = [entry.server.host for entry in pending.under_way()]
-        self.host.data = request.args.get("host", next(iter(begun), session.get("last_server", "")))
+        """Fill in the server where this browser signed in last."""
+        self.host.data = session.get("last_server", "")
 
     def validate_host(self, field: Field) -> None:
         try:
@@ -97,7 +96,10 @@ class SignInForm(ServerForm):
     permission = Permissions()
 
     def prefill(self) -> None:
+        """Fill in what a link says, else the last server; the visitor sees it before anything is sent."""
         super().prefill()
+        begun = [entry.server.host for entry in pending.under_way()]
+        self.host.data = request.args.get("host", next(iter(begun), self.host.data))
         if "permission" in request.args:
             self.permission.data = [name for name in PERMISSIONS if name in request.args.getlist("permission")]
 
@@ -123,7 +125,7 @@ class SignInForm(ServerForm):
 
 
 class TokenForm(ServerForm):
-    """A token made by hand, and its server."""
+    """A token made by hand, and its server, which no link fills in: it is given a secret."""
 
     token = PasswordField(
         _l("Access token"),

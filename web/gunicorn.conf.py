@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -139,7 +138,7 @@ class Worker(gthread.ThreadWorker):
 
 
 # Out of other machines' reach unless --bind says otherwise, as the Dockerfile does.
-bind = loopback(os.environ.get("PORT", "8000"))
+bind = loopback(os.environ.get("PORT") or "8000")
 
 # Most of a request is waiting for someone's Misskey server, and a thread that waits costs little: hundreds of servers
 # that never answer, and hundreds of open live timelines, hold up nobody. One that computes is interrupted for others.
@@ -187,7 +186,7 @@ secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
 # The workers' sign of life is a file; where it lies on a slow disk, touching it can block a worker.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes a name nobody can guess
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a name nobody can guess
 
 # No remote control: it would put a socket in the home directory, which a container may not have.
 control_socket_disable = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+import tempfile
+
+from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
 from . import accounts
@@ -10,18 +12,25 @@ from .token_store import StoreUnavailable
 
 pages = Blueprint("health", __name__)
 
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
 
 @pages.get("/healthz")
 def healthz() -> ResponseReturnValue:
     """Tell that the process answers."""
-    return "ok\n", {"Content-Type": "text/plain; charset=utf-8"}
+    return "ok\n", _TEXT
 
 
 @pages.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Tell that the token store can be written and read too."""
+    """Tell that the token store can be written and read too, and that large forms have a place to rest."""
     store = accounts.store()
     store.put("ready?", "yes", 60)
     if store.get("ready?") != "yes":
         raise StoreUnavailable("a value was not there a moment later")
-    return "ready\n", {"Content-Type": "text/plain; charset=utf-8"}
+    try:
+        tempfile.TemporaryFile().close()
+    except OSError as error:
+        current_app.logger.error("%s, for files that people send: %s", tempfile.tempdir, error.strerror)
+        return "the folder for files that people send can't be written to\n", 503, _TEXT
+    return "ready\n", _TEXT

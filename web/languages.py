@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from babel import Locale, negotiate_locale
 from flask import Blueprint, Flask, abort, current_app, redirect, request, session, url_for
@@ -55,7 +55,7 @@ def _page_before() -> str:
     """Return the page of this app that the request comes from, the first one when that is not known."""
     try:
         before = urlsplit(request.referrer or "")
-        endpoint, values = current_app.url_map.bind("").match(before.path, "GET")
+        endpoint, values = current_app.url_map.bind("").match(unquote(before.path), "GET")
     except (HTTPException, ValueError):  # not one of ours, or only for forms
         return url_for("journey.home")
     return url_for(endpoint, **values) + (f"?{before.query}" if before.query else "")

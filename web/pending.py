@@ -31,12 +31,13 @@ KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is ove
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A sign-in that was begun: where, what for, and when, in seconds since 1970."""
+    """A sign-in that was begun: where, what for, when, in seconds since 1970, and as which account, if any."""
 
     session_id: str
     origin: str
     permissions: list[str]
     started: int
+    account: str = ""  # its public id; version 0.3.0 did not keep it
 
     @property
     def server(self) -> Server:
@@ -56,7 +57,8 @@ def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
     """Remember a fresh session id in a cookie; with too many, in place of a finished one, else of the oldest."""
     for dropped in sorted(under_way(), key=lambda entry: entry.finished)[MOST_PENDING - 1 :]:
         drop(dropped.session_id)
-    begun = Pending(session_id, server.origin, permissions, int(time.time()))
+    account = accounts.current()
+    begun = Pending(session_id, server.origin, permissions, int(time.time()), account.public_id if account else "")
     _change(session_id, begun)
     return begun
 

@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, has_request_context, redirect, request, session
+from flask import Flask, Response, has_request_context, request, session
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.wrappers import Response as BaseResponse
 
-from . import upload_limits
+from . import one_host, upload_limits
 from .concurrency import PerVisitor
 from .config import ICON_PATH, Settings
 
@@ -51,11 +50,13 @@ YEAR_SECONDS = 31_536_000
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
+    # In development all apps on this machine share their cookies, whatever their ports.
+    own_name = f"miauth_session_{urlsplit(settings.public_url).port or 80}"
     app.config.from_mapping(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         # A name with this prefix is accepted from this host over https only, so no neighbour can plant a cookie.
-        SESSION_COOKIE_NAME="__Host-session" if settings.production else "session",
+        SESSION_COOKIE_NAME="__Host-session" if settings.production else own_name,
         PENDING_COOKIE_PREFIX="__Host-signin-" if settings.production else "signin-",
         SESSION_COOKIE_SECURE=settings.production,
         SESSION_COOKIE_SAMESITE="Lax",  # Strict would be missing when the browser comes back from the server
@@ -72,7 +73,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    app.before_request(lambda: _stay_on_one_host(settings))
+    one_host.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     upload_limits.init_app(app)  # before anything reads the form
     csrf.init_app(app)
@@ -80,24 +81,16 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.after_request(secure)
 
 
-def _stay_on_one_host(settings: Settings) -> BaseResponse | None:
-    """Lead a browser to the public address: the cookie belongs to ``localhost`` or to ``127.0.0.1``, and to https."""
-    by_http = settings.trusted_proxies and settings.production and request.headers.get("X-Forwarded-Proto") == "http"
-    at_home = urlsplit(f"//{request.host}").hostname == settings.host and not by_http
-    if at_home or request.path in ("/healthz", "/readyz"):
-        return None
-    path = request.full_path.removesuffix("?") if request.method == "GET" else "/"
-    return redirect(settings.public_url + path, 303)
-
-
 def _refuse_other_sites(settings: Settings) -> None:
     """Raise :class:`CSRFError` for what no page of this app sends: from another site, or without its cookie."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    origin = request.headers.get("Origin")
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if site not in ("same-origin", "none", None):
         raise CSRFError
-    if origin and origin not in (settings.public_url, request.host_url.rstrip("/")):
+    # Where a proxy adds "Referrer-Policy: no-referrer", browsers send "Origin: null" with the app's own forms.
+    own = (settings.public_url, request.host_url.rstrip("/"), "null" if site == "same-origin" else "")
+    if origin and origin not in own:
         raise CSRFError
     if not session:
         raise CSRFError
@@ -105,9 +98,9 @@ def _refuse_other_sites(settings: Settings) -> None:
 
 def _content_policy(settings: Settings) -> str:
     # Browsers also apply form-action to the redirect that answers a form, and that one leads to any Misskey server.
-    # A policy can't name an IPv6 address.
+    # A policy can't name an IPv6 address, and should not name private servers to strangers.
     plain = [origin for origin in settings.private_servers if origin.startswith("http://")]
-    private = " ".join(sorted({"http:" if "[" in origin else origin for origin in plain}))
+    private = " ".join(sorted({"http:" if settings.production or "[" in origin else origin for origin in plain}))
     return "; ".join(
         (
             "default-src 'none'",

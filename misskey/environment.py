@@ -1,0 +1,83 @@
+"""What the environment says of connections: certificates to trust, and proxies to go through."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+
+def ca_bundle() -> str | bool:
+    """Return the file or folder that the environment names for checking certificates, ``True`` for the usual ones.
+
+    Raises :class:`ValueError` when there is none, or it has no certificate.
+    """
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if bundle := os.environ.get(name):
+            if not os.access(bundle, os.F_OK):
+                raise ValueError(f"{name} names a file that is not there: {bundle}")
+            if not _has_certificates(Path(bundle)):
+                raise ValueError(
+                    f"{name} names {bundle}, where no certificate can be read: it must be a file with certificates as "
+                    "PEM, or a folder of such files that “openssl rehash” has named"
+                )
+            return bundle
+    return True
+
+
+def check_proxies() -> None:
+    """Raise :class:`ValueError` for a proxy that can't be used; without its address, which can hold a password."""
+    proxies = getproxies()
+    for name in dict.fromkeys(scheme if proxies.get(scheme) else "all" for scheme in ("https", "http")):
+        if (proxy := proxies.get(name)) and not _is_http_proxy(proxy):
+            raise ValueError(
+                f"{name.upper()}_PROXY must be the address of an HTTP proxy, such as http://proxy.example:3128. "
+                "Others, such as SOCKS, are not supported; without a proxy, leave it empty"
+            )
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    """Return the proxies of the environment for ``url``: none for this machine itself, where no proxy can lead."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return {} if re.search(r"(^|\.)localhost$", host) or _is_loopback(host) else dict(get_environ_proxies(url))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_http_proxy(proxy: str) -> bool:
+    try:
+        url = parse_url(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
+    except (LocationParseError, ValueError, TypeError):
+        return False
+    rest = (url.path or "/", url.query, url.fragment)
+    return url.scheme in ("http", "https") and bool(url.host) and url.port != 0 and rest == ("/", None, None)
+
+
+def _has_certificates(place: Path) -> bool:
+    try:  # in a folder, OpenSSL looks for names that tell a certificate's own
+        hashed = [path for path in place.iterdir() if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", path.name)]
+    except OSError:
+        hashed = [place]
+    return any(map(_has_certificate, hashed))
+
+
+def _has_certificate(file: Path) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(file)
+    except OSError:  # also what OpenSSL says
+        return False
+    return context.cert_store_stats()["x509"] > 0
