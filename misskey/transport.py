@@ -84,6 +84,7 @@ class Transport:
         body: bytes | MultipartBody | None = None,
         headers: Mapping[str, str] | None = None,
         body_bytes: int | None = None,
+        idempotent: bool = False,
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
