@@ -93,7 +93,7 @@ def check(client: Client, session_id: str) -> Grant | None:
     Raises what :meth:`Client.call <misskey.client.Client.call>` raises, and
     :class:`~misskey.errors.InvalidAnswer` for an answer that is not whole.
     """
-    answer = client.call(f"miauth/{session_id}/check")
+    answer = client.call(f"miauth/{session_id}/check", idempotent=True)
     if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
         raise InvalidAnswer(client.server.host, "gave an answer to the sign-in that is not Misskey's")
     if not answer["ok"]:
@@ -109,7 +109,7 @@ def check(client: Client, session_id: str) -> Grant | None:
 
 def who_is(client: Client) -> User:
     """Return whose token the client has, by the endpoint ``i``; the token needs ``read:account``."""
-    return read_user(client.call("i"), client.server)
+    return read_user(client.call("i", idempotent=True), client.server)
 
 
 def read_user(value: Any, server: Server) -> User:

@@ -464,11 +464,11 @@ NOT_MISSKEY: dict[str, Behaviour] = {
     "an object in an object, 100,000 deep": answers(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "NaN": answers(200, b'{"ok": NaN}'),
     "a number of 100,000 digits": answers(200, b'{"ok": ' + b"9" * 100_000 + b"}"),
-    "a string": says("ok"),
 }
 #: JSON of the wrong kind: an answer to `call`, and nonsense to everything that asked for something.
 WRONG_JSON: dict[str, Behaviour] = {
     "null": says(None),
+    "a string": says("ok"),
     "a number": says(42),
     "a list": says([{"ok": True}]),
     "an empty object": says({}),

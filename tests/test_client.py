@@ -99,11 +99,26 @@ def test_a_get_sends_no_body_and_no_token(transport: Transport) -> None:
 # What comes back.
 
 
-@pytest.mark.parametrize("value", [None, 42, True, [], [{"a": [1]}], {}, {"text": "日本語\n"}, {"a": 1.5}])
-def test_json_comes_back_as_it_is(transport: Transport, value: object) -> None:
-    result, _, _ = call(transport, says(value))
+@pytest.mark.parametrize("value", [None, 42, True, "dark", "", [], [{"a": [1]}], {}, {"text": "日本語\n"}])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_comes_back_and_is_shown_as_it_is(transport: Transport, value: object, mark: str) -> None:
+    """`i/registry/get` gives whatever was put there; a proxy may add a byte order mark."""
+    result, shown, _ = call(transport, answers(200, (mark + json.dumps(value)).encode()))
 
     assert result == value
+    assert shown.answer == json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("text", ["dark", "'dark'", "", " ", '"dark', "\ufeff", '\ufeff\ufeff"dark"', '"a" "b"'])
+def test_text_is_not_taken_for_a_string_in_json(transport: Transport, text: str) -> None:
+    error, shown, _ = call(transport, answers(200, text.encode()))
+
+    assert isinstance(error, InvalidAnswer)
+    assert shown.answer == text.removeprefix("\ufeff")
+
+
+def test_a_string_in_an_error_is_no_text_either(transport: Transport) -> None:
+    assert isinstance(failure(transport, says("no", 400)), InvalidAnswer)
 
 
 def test_204_has_nothing_to_say(transport: Transport) -> None:
@@ -257,6 +272,13 @@ def test_a_servers_words_become_one_short_line(transport: Transport) -> None:
         ("日本語", "日本語"),
         ("x" * 1_000_000, "x" * 300),
         ("\n" * 1_000_000, ""),
+        *(
+            (sign * 3, "")
+            for sign in "\u200b\u3164\u2800\u115f\u1160\uffa0\xad\u034f\u3000\ufe0f\U000e0041\U000e0100\u2060\ufeff"
+        ),
+        ("\u200b\u3164 \u2800", ""),
+        ("\u200bAlice\u3164", "\u200bAlice\u3164"),
+        ("👩\u200d👧", "👩\u200d👧"),
     ],
 )
 def test_cleaned_text_is_one_line_that_can_not_turn_around(text: str, cleaned: str) -> None:
