@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from .errors import APIError, AuthenticationFailed, InvalidAnswer, MisskeyError, PermissionDenied, RateLimited
+from .errors import (
+    APIError,
+    AuthenticationFailed,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    RateLimited,
+    Redirected,
+)
 from .multipart import MultipartBody
 from .server import Server
 from .transport import Answer, Transport
@@ -36,6 +44,11 @@ def clean(text: str, length: int = _WORDS_CHARACTERS) -> str:
     """
     line = _CONTROL.sub(" ", text[: length * 2]).strip()[:length]
     return "" if is_blank(line) else line
+
+
+def named(value: Any, length: int = 2048) -> str:
+    """Return what a server names, an address or a version: printable ASCII in bounds, ``""`` for anything else."""
+    return value if isinstance(value, str) and re.fullmatch(f"[!-~]{{1,{length}}}", value) else ""
 
 
 def is_blank(text: str) -> bool:
@@ -201,6 +214,8 @@ def parse(body: bytes, token: str | None) -> Any:
 
 def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
     """Return the error that an answer means, whatever its shape: an endpoint's, the layer's below it, HTML, nothing."""
+    if 300 <= answer.status < 400:
+        return Redirected(server.host, named(answer.headers.get("Location")), status=answer.status)
     if answer.status < 400 or not (isinstance(content, dict) or content == "" or answer.status == 429):
         return InvalidAnswer(server.host, "did not answer as Misskey does", status=answer.status)
     fields: dict[str, Any] = content if isinstance(content, dict) else {}

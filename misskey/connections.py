@@ -117,6 +117,7 @@ class Exchange:
         self.names = names
         self.body_bytes = body_bytes
         self.late = False
+        self.connected = False  # from then on, the server may have got the request
         self.ends = time.monotonic() + seconds
         self._lifeline: socket.socket | None = None
         self._lock = threading.Lock()
@@ -223,9 +224,14 @@ class _Guarded(HTTPConnection):
             raise
         return sock
 
+    def connect(self) -> None:
+        super().connect()
+        _current.get().connected = True
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             _current.get().hold(self.sock)
+            _current.get().connected = True
         super().request(*args, **kwargs)
 
     def send(self, data: Any) -> None:

@@ -19,9 +19,11 @@ from misskey import (
     MisskeyError,
     PermissionDenied,
     RateLimited,
+    Redirected,
     Server,
     ServerTimeout,
     Transport,
+    TransportError,
     clean,
 )
 from misskey.client import MOST_VALUES, SHOWN_CHARACTERS
@@ -153,6 +155,64 @@ def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> N
 
     assert isinstance(error, InvalidAnswer)
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("location", "kept"),
+    [("https://elsewhere.example/", True), ("/x", True), ("https://x.example/" + "%" * 3000, False), ("a\x01b", False)],
+)
+def test_a_redirect_tells_where_it_leads_in_bounds(transport: Transport, location: str, kept: bool) -> None:
+    error = failure(transport, hostile.redirects(301, location))
+
+    assert isinstance(error, Redirected)
+    assert error.location == (location if kept else "")
+
+
+# What may have been done all the same.
+
+
+@pytest.mark.parametrize("name", hostile.MAYBE_DONE)
+def test_an_answer_that_tells_nothing_may_mean_that_it_was_done(transport: Transport, name: str) -> None:
+    assert failure(transport, hostile.MAYBE_DONE[name]).maybe_done
+
+
+@pytest.mark.parametrize("name", hostile.NOT_DONE)
+def test_a_refusal_means_that_it_was_not_done(transport: Transport, name: str) -> None:
+    assert not failure(transport, hostile.NOT_DONE[name]).maybe_done
+
+
+def test_too_large_an_answer_may_mean_that_it_was_done() -> None:
+    small = Transport("test/1.0", body_bytes=10)
+    assert failure(small, answers(200, b"x" * 11)).maybe_done
+    small.close()
+
+
+def test_a_slow_answer_may_mean_that_it_was_done() -> None:
+    hasty = Transport("test/1.0", total_seconds=0.2)
+    assert failure(hasty, hostile.silent).maybe_done
+    hasty.close()
+
+
+def test_what_never_arrived_was_not_done(transport: Transport) -> None:
+    def nowhere(*_: object, **__: object) -> list[tuple[object, ...]]:
+        raise OSError
+
+    lost = Transport("test/1.0", total_seconds=1, resolve=nowhere)
+    hasty = Transport("test/1.0", connect_seconds=0.2)
+    expired = hostile.bad_certificates()["expired"]
+    with hostile.refusing() as closed, hostile.full_backlog() as full, serve(hostile.misskey, tls=expired) as insecure:
+        tries = [
+            (transport, Server.parse_origin(closed)),
+            (hasty, Server.parse_origin(full)),
+            (transport, Server.parse_origin(insecure.origin)),
+            (lost, Server.parse("misskey.example")),
+        ]
+        for through, server in tries:
+            with pytest.raises(TransportError) as caught:
+                Client(server, through).call("notes/create")
+            assert not caught.value.maybe_done, caught.value
+    lost.close()
+    hasty.close()
 
 
 # Errors of every shape.
