@@ -152,6 +152,19 @@ def test_what_a_server_refuses_about_a_note_is_told(
     assert "kept" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("cw", "shown"), [("", "Content warning"), ("\u200b", "Content warning"), ("secret", "secret")]
+)
+def test_a_note_that_the_server_folds_is_shown_folded(alice: Visitor, cw: str, shown: str) -> None:
+    with moved_to(says({"createdNote": {"id": "9a", "text": "Everyone dances", "cw": cw}}), alice):
+        page = alice.get(alice.post("/notes", {"text": "Everyone dances", "draft": draft()}).location).text
+
+    folded = page.partition('<details class="cw">')[2].partition("</details>")[0]
+    assert f"<bdi>{shown}</bdi></summary>" in folded
+    assert "Everyone dances" in folded
+    assert "Everyone dances" not in page.replace(folded, "").partition("What was sent")[0]
+
+
 def test_a_warning_of_spaces_is_none(alice: Visitor, sandbox: Running) -> None:
     alice.post("/notes", {"draft": draft(), "text": "plain", "cw": "   "})
 

@@ -90,7 +90,8 @@ def _post(account: Account, form: NoteForm) -> dict[str, Any]:
     if not isinstance(note, dict) or not read_id(note.get("id")):
         raise InvalidAnswer(account.server.host, "did not give the note back")
     names = [name for _, name in form.file_id.data]
-    return {"id": note["id"], "text": text(note.get("text")), "cw": line(note.get("cw")), "files": names}
+    cw = line(note["cw"]) if isinstance(note.get("cw"), str) else None
+    return {"id": note["id"], "text": text(note.get("text")), "cw": cw, "files": names}
 
 
 def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseReturnValue:
