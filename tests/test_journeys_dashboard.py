@@ -128,7 +128,10 @@ def test_older_notes_come_below_with_the_focus_on_them(alice: Page, sandbox: Run
     timeline.get_by_role("button", name="Try again").click()
     expect(notes).to_have_count(14)
     expect(timeline.get_by_role("list", name="Timeline").last).to_be_focused()
+    timeline.get_by_role("button", name="Older").click()
+    expect(timeline.get_by_text("That was all.")).to_be_focused()
     expect(timeline.get_by_role("button", name="Older")).to_have_count(0)
+    expect(notes).to_have_count(14)
 
 
 def test_another_timeline_takes_the_place_of_this_one(alice: Page) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from jinja2 import ChoiceLoader, DictLoader
 from misskey import IDENTITY_ONLY
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
-from tests.hostile import moved_to, says
+from tests.hostile import Behaviour, Caller, http, moved_to, says
+from web import dashboard
 from web.dashboard import PANELS, Panel
 
 FRAGMENT = {"HX-Request": "true"}
@@ -74,14 +78,98 @@ def test_older_goes_on_where_the_last_part_ended(alice: Visitor) -> None:
 
     assert len(pages) > 1
     assert ids == sorted(set(ids), reverse=True)
-    assert "Planted sunflowers" in pages[-1]
+    assert "Planted sunflowers" in pages[-2]
+    assert "That was all." in pages[-1]
     assert "<h2>" not in pages[-1]
 
 
-def test_a_part_with_gaps_is_not_the_last_one(alice: Visitor) -> None:
-    """Servers leave out of the notifications what the person may not see, and send what is left."""
-    with moved_to(says([{"id": "9b", "type": "test"}, {"id": "9a", "type": "test"}]), alice):
-        assert "until=9a" in alice.get("/dashboard/notifications").text
+PERSON = {"id": "9bob", "username": "bob"}
+
+
+def entry(number: int) -> dict[str, object]:
+    """Something for a list of any kind; the higher its number, the older."""
+    return {"id": f"e{number}", "type": "test", "name": f"{number}.txt", "text": str(number), "user": PERSON}
+
+
+def pages_of(numbers: Callable[[str], list[int]]) -> Behaviour:
+    """Answer with the entries of these numbers, by what the next ones come after."""
+
+    def behaviour(caller: Caller) -> None:
+        while request := caller.request():
+            sent = json.loads(request.body)
+            answer: object = [entry(number) for number in numbers(sent.get("untilId", ""))]
+            caller.send(http(200, json.dumps(answer if "limit" in sent else {}).encode()))
+
+    return behaviour
+
+
+def follow(alice: Visitor, panel: str, ids: str, most: int = 30) -> list[list[str]]:
+    """Press “Older” until it is gone; return what each page has."""
+    pages, path = [], f"/dashboard/{panel}"
+    while path and len(pages) < most:
+        page = alice.get(path, headers=FRAGMENT).text.partition('<details class="sent">')[0]
+        pages.append(re.findall(ids, page))
+        more = re.search(r'class="older"><a [^>]*href="([^"]+)"', page)
+        path = html.unescape(more[1]) if more else ""
+    assert "That was all." in page
+    return pages
+
+
+#: How a server may page, by what it is like: its numbers after an id.
+PAGINGS: dict[str, Callable[[str], list[int]]] = {
+    "fewer than asked for": lambda until: list(range(after(until), min(after(until) + 2, 25))),
+    "the last again, first": lambda until: list(range(max(after(until) - 1, 0), min(after(until) + 5, 25))),
+    "the last again, at the end": lambda until: (
+        [*range(after(until), min(after(until) + 5, 25)), max(after(until) - 1, 0)]
+    ),
+    "one more than asked for": lambda until: list(range(after(until), min(after(until) + 11, 25))),
+    "each twice": lambda until: [number for number in range(after(until), min(after(until) + 4, 25)) for _ in "12"],
+}
+#: And how one may never come to an end.
+ENDLESS: dict[str, Callable[[str], list[int]]] = {
+    "always the same": lambda until: list(range(8)),
+    "always one": lambda until: [3],
+    "turned around": lambda until: [*range(after(until), 8), *range(after(until))],
+    "two in turn": lambda until: list(range(4)) if after(until) != 4 else list(range(4, 8)),
+    "backwards": lambda until: list(range(8))[::-1],
+}
+
+
+def after(until: str) -> int:
+    return int(until.removeprefix("e")) + 1 if until else 0
+
+
+KINDS = {"timeline": 'id="note-(e[0-9]+)"', "drive": "<bdi>([0-9]+).txt</bdi>"}
+
+
+@pytest.mark.parametrize("panel", KINDS)
+@pytest.mark.parametrize("name", PAGINGS)
+def test_every_entry_of_a_list_comes_once(alice: Visitor, panel: str, name: str) -> None:
+    with moved_to(pages_of(PAGINGS[name]), alice):
+        found = [number.removeprefix("e") for page in follow(alice, panel, KINDS[panel]) for number in page]
+
+    assert found == [str(number) for number in range(25)]
+
+
+@pytest.mark.parametrize("panel", KINDS)
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_list_ends_when_nothing_new_comes(alice: Visitor, panel: str, name: str) -> None:
+    with moved_to(pages_of(ENDLESS[name]), alice):
+        found = [number for page in follow(alice, panel, KINDS[panel]) for number in page]
+
+    assert len(found) == len(set(found)) <= 8
+
+
+def test_a_list_of_hundreds_stays_within_an_address(alice: Visitor) -> None:
+    with moved_to(pages_of(lambda until: list(range(after(until), min(after(until) + 10, 700)))), alice):
+        assert sum(map(len, follow(alice, "timeline", KINDS["timeline"], most=100))) == 700
+
+    assert len(dashboard.MOST_SEEN * "x" * dashboard.MARK_CHARACTERS) < 3000
+
+
+@pytest.mark.parametrize("seen", ["x", "a" * 2505, "ab/de", "%00" * 5])
+def test_what_an_address_can_not_remember_is_no_page(alice: Visitor, seen: str) -> None:
+    assert alice.get(f"/dashboard/timeline?until=e1&seen={seen}").status_code == 404
 
 
 @pytest.mark.parametrize("code", ["LTL_DISABLED", "STL_DISABLED", "GTL_DISABLED"])

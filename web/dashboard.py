@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 from flask import Blueprint, abort, render_template, request, url_for
@@ -34,6 +37,11 @@ calls = limiter.shared_limit("300 per minute", scope="calls")
 results = limiter.shared_limit("60 per minute", scope="results")
 
 
+MARK_CHARACTERS = 5  # 30 bits: of a thousand entries, two look alike once in two thousand lists
+MOST_SEEN = 500  # entries that an address remembers: servers take one of 4,000 characters
+_SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MOST_SEEN}}}")
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """One part of the dashboard: what it calls, and the template ``panels/<name>.html`` that shows the answer.
@@ -41,8 +49,7 @@ class Panel:
     ``permission`` is the one that the endpoint needs, ``""`` when any token will do; ``kind`` is what it answers with,
     an object (``dict``) or a ``list``, which goes on with “Older”. ``also`` are endpoints asked at the same moment, by
     what the template calls their answers (``None`` for one that failed). ``choices`` are other endpoints to choose
-    from, by what the address calls them, with their labels; the first is the panel's own. With ``gaps`` fewer than were
-    asked for need not be the last: the server leaves out what the person may not see.
+    from, by what the address calls them, with their labels; the first is the panel's own.
     """
 
     name: str
@@ -54,7 +61,6 @@ class Panel:
     also: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     wide: bool = False
-    gaps: bool = False
 
     def url(self, account: Account, **query: str) -> str:
         """Return the address of this panel as a page of its own."""
@@ -93,7 +99,6 @@ PANELS = {
             "read:notifications",
             {"limit": 10, "markAsRead": False},
             list,
-            gaps=True,
         ),
         Panel(  # the files of all folders
             "drive", _l("Your drive"), "drive/stream", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
@@ -114,12 +119,16 @@ def shell(account: Account) -> ResponseReturnValue:
 @calls
 @login_required
 def panel(account: Account, name: str) -> ResponseReturnValue:
-    """Show one panel, as a fragment for the dashboard or as a page of its own; ``until`` asks for what is older."""
+    """Show one panel, as a fragment for the dashboard or as a page of its own.
+
+    ``until`` asks for what is older, ``seen`` says what was shown before.
+    """
     shown = PANELS.get(name) or abort(404)
     which, until = request.args.get("which", next(iter(shown.choices), "")), request.args.get("until", "")
-    if (shown.choices and which not in shown.choices) or until != read_id(until):
+    seen = request.args.get("seen", "")
+    if (shown.choices and which not in shown.choices) or until != read_id(until) or not _SEEN.fullmatch(seen):
         abort(404)
-    view: dict[str, Any] = {"panel": shown, "account": account, "which": which, "until": until}
+    view: dict[str, Any] = {"panel": shown, "account": account, "which": which, "until": until, "seen": seen}
     endpoint = shown.choices[which][1] if shown.choices else shown.endpoint
     try:
         answer, also = _ask(account, shown, endpoint, until)
@@ -127,7 +136,10 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
         ask_for = to_ask_for(error, account, shown.permission)
         context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for}
         return error_pages.answer(replace(problems.of_server(error), context=context))
-    values = view | also | {"answer": answer, "older": _older(shown, answer)}
+    older = {}
+    if isinstance(answer, list):
+        answer, older = _unseen(answer, until, seen)
+    values = view | also | {"answer": answer, "older": older}
     return page_or_fragment("panels/panel.html", shown.title, **values)
 
 
@@ -153,12 +165,27 @@ def _answer_or_none(client: Client, endpoint: str) -> Any:
     return answer if isinstance(answer, dict) else None
 
 
-def _older(panel: Panel, answer: Any) -> str:
-    """Return the id that what is older comes after, ``""`` when this was all."""
-    if panel.kind is not list or len(answer) < (1 if panel.gaps else panel.params["limit"]):
-        return ""
-    last = answer[-1]
-    return read_id(last.get("id")) if isinstance(last, dict) else ""
+def _unseen(answer: list[Any], until: str, seen: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the entries that were not shown before, and what asks for the next ones; nothing when this was all.
+
+    A server may send fewer than were asked for although there are more, and send some again. So this goes on until
+    nothing new comes, and the address remembers what was there.
+    """
+    marks = [seen[at : at + MARK_CHARACTERS] for at in range(0, len(seen), MARK_CHARACTERS)] or [_mark(until)]
+    entries = []
+    for entry in answer:
+        entry_id = read_id(entry.get("id")) if isinstance(entry, dict) else ""
+        if entry_id and _mark(entry_id) not in marks:
+            marks.append(_mark(entry_id))
+            entries.append(entry)
+    if not entries:
+        return [], {}
+    return entries, {"until": entries[-1]["id"], "seen": "".join(marks[-MOST_SEEN:])}
+
+
+def _mark(entry_id: str) -> str:
+    """Return a few characters that tell one entry from others."""
+    return urlsafe_b64encode(sha256(entry_id.encode()).digest()).decode()[:MARK_CHARACTERS]
 
 
 def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tuple[str, ...]:
