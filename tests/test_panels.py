@@ -105,7 +105,8 @@ def pages_of(numbers: Callable[[str], list[int]]) -> Behaviour:
 
 def follow(alice: Visitor, panel: str, ids: str, most: int = 30) -> list[list[str]]:
     """Press “Older” until it is gone; return what each page has."""
-    pages, path = [], f"/dashboard/{panel}"
+    pages: list[list[str]] = []
+    path, page = f"/dashboard/{panel}", ""
     while path and len(pages) < most:
         page = alice.get(path, headers=FRAGMENT).text.partition('<details class="sent">')[0]
         pages.append(re.findall(ids, page))

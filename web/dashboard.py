@@ -136,9 +136,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
         ask_for = to_ask_for(error, account, shown.permission)
         context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for}
         return error_pages.answer(replace(problems.of_server(error), context=context))
-    older = {}
-    if isinstance(answer, list):
-        answer, older = _unseen(answer, until, seen)
+    answer, older = _unseen(answer, until, seen) if isinstance(answer, list) else (answer, {})
     values = view | also | {"answer": answer, "older": older}
     return page_or_fragment("panels/panel.html", shown.title, **values)
 

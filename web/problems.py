@@ -41,7 +41,7 @@ class Problem:
 
     ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser``, ``by_hand``
     (sign in with a token made by hand) or ``none``;
-    ``context`` is what it needs to know for that.
+    ``context`` is what it needs to know for that. ``maybe_done``: the server may have done it all the same.
     """
 
     status: int
@@ -50,6 +50,7 @@ class Problem:
     action: str = "start"
     retry_after: int | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    maybe_done: bool = False
 
 
 def of_server(error: MisskeyError) -> Problem:
@@ -69,7 +70,8 @@ def of_server(error: MisskeyError) -> Problem:
     if isinstance(error, APIError) and error.code in _SWITCHED_OFF:
         title, words, action = *_SWITCHED_OFF[error.code], "none"
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 502)
-    return Problem(status, str(title % {"host": error.host}), str(words), action, retry_after)
+    title, words = str(title % {"host": error.host}), str(words)
+    return Problem(status, title, words, action, retry_after, maybe_done=error.maybe_done)
 
 
 def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:
