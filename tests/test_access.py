@@ -193,13 +193,15 @@ def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Brow
     check(alice, "waiting")
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    expect(alice.locator(".problem")).to_have_count(len(PANELS))
+    expect(alice.locator(".missed")).to_have_count(len(PANELS))
+    expect(alice.locator(".problem")).to_have_count(1)
     check(alice, "failed")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
-    expect(alice.locator("#profile").get_by_role("button", name=say("Sign in at %(host)s again"))).to_be_visible()
+    expect(alice.get_by_role("button", name=say("Sign in at %(host)s again"))).to_be_visible()
+    expect(alice.locator(".missed")).to_have_count(4)
     check(alice, "with a revoked token")
 
 

@@ -14,8 +14,9 @@ from jinja2 import ChoiceLoader, DictLoader
 
 from misskey import IDENTITY_ONLY
 from sandbox import Misbehaviour, Running
+from tests import hostile
 from tests.cast import Visitor
-from tests.hostile import Behaviour, Caller, http, moved_to, says
+from tests.hostile import Behaviour, Caller, answers, http, moved_to, says
 from web import dashboard
 from web.dashboard import PANELS, Panel
 
@@ -320,13 +321,84 @@ def test_with_no_permission_at_all_everything_can_be_asked_for(visitor: Visitor)
 
 
 def test_a_failed_choice_can_be_left_for_another(alice: Visitor, sandbox: Running) -> None:
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-
-    answer = alice.get("/dashboard/timeline?which=global", headers=FRAGMENT)
+    with moved_to(says({"error": {"code": "ODD"}}, 400), alice):
+        answer = alice.get("/dashboard/timeline?which=global", headers=FRAGMENT)
 
     assert answer.status_code == 502
     assert "which=home" in answer.text
     assert re.search(r'role="button" [^>]*href="/dashboard/timeline\?account=\w+&amp;which=global"', answer.text)
+
+
+REASONS: dict[str, Behaviour] = {
+    "a removed token": says({"error": {"code": "AUTHENTICATION_FAILED"}}, 401),
+    "a removed token, elsewhere": says({"error": {"code": "AUTHENTICATION_FAILED"}}, 403),
+    "a suspended person": says({"error": {"code": "YOUR_ACCOUNT_SUSPENDED"}}, 403),
+    "too many requests": says({"error": {"code": "RATE_LIMIT_EXCEEDED"}}, 429),
+    "a gateway": answers(502, b"<h1>Bad gateway</h1>"),
+    "an empty 504": answers(504),
+    "a server out of order": says({"error": {"code": "INTERNAL_ERROR"}}, 500),
+    "maintenance": answers(200, b"<h1>Back soon</h1>"),
+    "a firewall": answers(403, b"<h1>Blocked</h1>"),
+    "a cut connection": hostile.hangs_up,
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+@pytest.mark.parametrize("panel", ["timeline", "drive"])
+def test_what_is_wrong_with_all_panels_is_told_above_them(alice: Visitor, panel: str, name: str) -> None:
+    with moved_to(REASONS[name], alice):
+        part = alice.get(f"/dashboard/{panel}", headers=FRAGMENT).text
+        page = alice.get(f"/dashboard/{panel}").text
+
+    inside, _, above = part.partition('<div hx-swap-oob="innerHTML:#trouble">')
+    assert 'class="problem"' not in inside
+    assert "Nothing came; the reason is above." in inside
+    assert above.count('class="problem" role="alert"') == 1
+    assert len(re.findall('role="button"|<button', above.partition("</section>")[0])) == 1
+    assert "hx-swap-oob" not in page
+    assert page.count('class="problem"') == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        says({"error": {"code": "ODD"}}, 400),
+        says(5),
+        answers(404, b"<h1>"),
+        says({"error": {"code": "GTL_DISABLED"}}, 400),
+    ],
+    ids=["refused", "another shape", "not there", "switched off"],
+)
+def test_what_is_wrong_with_one_panel_is_told_there(alice: Visitor, behaviour: Behaviour) -> None:
+    with moved_to(behaviour, alice):
+        part = alice.get("/dashboard/timeline", headers=FRAGMENT).text
+
+    assert "hx-swap-oob" not in part
+    assert part.count('class="problem"') == 1
+
+
+def test_the_server_tells_of_itself_without_the_token(alice: Visitor, sandbox: Running) -> None:
+    sandbox.world.revoke_app_tokens()
+
+    for headers in ({}, FRAGMENT):
+        page = alice.get("/dashboard/server", headers=headers)
+        assert page.status_code == 200
+        assert "Misskey sandbox" in page.text
+        assert "•••" not in page.text
+        assert "It is masked here" not in page.text
+
+
+def test_a_server_that_tells_nothing_without_the_token_is_asked_with_it(alice: Visitor) -> None:
+    def behaviour(caller: Caller) -> None:
+        while request := caller.request():
+            told: tuple[int, object] = (200, {"name": "Private"}) if "i" in json.loads(request.body) else (401, {})
+            caller.send(http(told[0], json.dumps(told[1]).encode()))
+
+    with moved_to(behaviour, alice):
+        page = alice.get("/dashboard/server")
+
+    assert page.status_code == 200
+    assert "Private" in page.text
 
 
 def test_a_new_panel_is_one_entry_and_one_template(

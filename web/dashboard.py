@@ -14,7 +14,17 @@ from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
-from misskey import AuthenticationFailed, Client, InvalidAnswer, MisskeyError, PermissionDenied, parse_permissions
+from misskey import (
+    AnswerTooLarge,
+    APIError,
+    AuthenticationFailed,
+    Client,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    RateLimited,
+    parse_permissions,
+)
 
 from . import accounts, error_pages, problems
 from .accounts import Account, login_required
@@ -46,7 +56,7 @@ _SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MOST_SEEN}}}")
 class Panel:
     """One part of the dashboard: what it calls, and the template ``panels/<name>.html`` that shows the answer.
 
-    ``permission`` is the one that the endpoint needs, ``""`` when any token will do; ``kind`` is what it answers with,
+    ``permission`` is the one that the endpoint needs, ``""`` when it needs no token; ``kind`` is what it answers with,
     an object (``dict``) or a ``list``, which goes on with “Older”. ``also`` are endpoints asked at the same moment, by
     what the template calls their answers (``None`` for one that failed). ``choices`` are other endpoints to choose
     from, by what the address calls them, with their labels; the first is the panel's own.
@@ -134,7 +144,8 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
         answer, also = _ask(account, shown, endpoint, until)
     except MisskeyError as error:
         ask_for = to_ask_for(error, account, shown.permission)
-        context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for}
+        told_once = wants_part() and not until and _is_of_all(error)
+        context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for, "told_once": told_once}
         return error_pages.answer(replace(problems.of_server(error), context=context))
     answer, older = _unseen(answer, until, seen) if isinstance(answer, list) else (answer, {})
     values = view | also | {"answer": answer, "older": older}
@@ -147,7 +158,7 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     also = {} if until else panel.also
     with ThreadPoolExecutor(max(len(also), 1)) as pool:
         beside = {name: pool.submit(_answer_or_none, client, other) for name, other in also.items()}
-        answer = client.call(endpoint, {**panel.params, **({"untilId": until} if until else {})})
+        answer = _read(client, panel, endpoint, {**panel.params, **({"untilId": until} if until else {})})
     if not isinstance(answer, panel.kind):
         raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
     if isinstance(answer, list):  # whatever was asked for: drawing what fits into 4 MiB would hold everybody up
@@ -155,9 +166,30 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     return answer, {name: future.result() for name, future in beside.items()}
 
 
+def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
+    """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
+    if not panel.permission:
+        try:
+            return replace(client, token=None).call(endpoint, params, idempotent=True)
+        except APIError as error:
+            if error.status not in (401, 403):
+                raise
+    return client.call(endpoint, params, idempotent=True)  # some servers tell nothing without one
+
+
+def _is_of_all(error: MisskeyError) -> bool:
+    """Return whether all panels fail for this reason: the token was removed, or something is wrong with the server."""
+    if isinstance(error, APIError):
+        kinds = (AuthenticationFailed, RateLimited)
+        return isinstance(error, kinds) or error.status >= 500 or error.code == "YOUR_ACCOUNT_SUSPENDED"
+    if isinstance(error, InvalidAnswer):  # a page in its place, unless the page is that there is none
+        return error.status is not None and error.status != 404
+    return not isinstance(error, AnswerTooLarge)
+
+
 def _answer_or_none(client: Client, endpoint: str) -> Any:
     try:
-        answer = client.call(endpoint)
+        answer = client.call(endpoint, idempotent=True)
     except MisskeyError:
         return None
     return answer if isinstance(answer, dict) else None

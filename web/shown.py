@@ -16,7 +16,7 @@ from flask_babel import format_date, format_datetime, format_decimal, format_tim
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
-from misskey import PERMISSIONS, Permission, Server, clean
+from misskey import MASK, PERMISSIONS, Permission, Server, clean
 from misskey.client import is_blank
 
 from . import accounts
@@ -41,6 +41,7 @@ def init_app(app: Flask) -> None:
         signed_in_accounts=accounts.signed_in,
         just_signed_out=accounts.just_signed_out,
         sign_in_trace=accounts.trace,
+        mask=MASK,
         permission_label=permission_label,
         sentences=sentences,
         permissions=PERMISSIONS,

@@ -37,7 +37,7 @@ LONGEST_NAME = 200  # Misskey's own limit
 def upload_form(account: Account) -> ResponseReturnValue:
     """Show the form for a file on a page of its own."""
     try:
-        me = accounts.client(account).call("i")
+        me = accounts.client(account).call("i", idempotent=True)
     except MisskeyError:
         me = None
     return _form_page(account, new_upload_form(me))
