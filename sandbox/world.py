@@ -21,7 +21,10 @@ Json = dict[str, Any]
 # The world of the app that is answering.
 world = cast("World", LocalProxy(lambda: current_app.extensions["sandbox"]))
 # How the API may misbehave.
-Misbehaviour = StrEnum("Misbehaviour", "NONE SLOW HANGING RATE_LIMITED FORBIDDEN BROKEN NOT_JSON MIAUTH_OFF MASTODON")
+Misbehaviour = StrEnum(
+    "Misbehaviour",
+    "NONE SLOW HANGING RATE_LIMITED FORBIDDEN BROKEN GATEWAY NOT_JSON PRIVATE MIAUTH_OFF OLD MASTODON",
+)
 
 
 def read_json(name: str) -> Any:

@@ -116,6 +116,8 @@ def test_strangers_are_not_told_of_private_servers(make_app: Callable[..., Flask
     [
         (Misbehaviour.MASTODON, 422, "It runs Mastodon"),
         (Misbehaviour.MIAUTH_OFF, 422, "switched off"),
+        (Misbehaviour.OLD, 422, "too old for this"),
+        (Misbehaviour.PRIVATE, 422, "answers only to those who are signed in there"),
         (Misbehaviour.FORBIDDEN, 502, "firewall"),
         (Misbehaviour.NOT_JSON, 502, "gave an answer that this app can’t read"),
         (Misbehaviour.BROKEN, 502, "has a problem"),
