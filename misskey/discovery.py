@@ -132,7 +132,7 @@ def _nodeinfo(server: Server, transport: Transport, private: Collection[str] = (
 
 
 def _elsewhere(server: Server, address: str, private: Collection[str], paths: Collection[str] = ()) -> Server | None:
-    """Return another server of the same kind that an address leads to, ``None`` where it does not.
+    """Return another server that an address leads to, ``None`` where it does not; from a public one, a public one.
 
     ``paths`` are where a server leads that has moved: anywhere else it may be a firewall's page.
     """
@@ -143,4 +143,4 @@ def _elsewhere(server: Server, address: str, private: Collection[str], paths: Co
         other = Server.parse(found[1], private)
     except ServerNameError:
         return None
-    return other if other != server and other.private == server.private else None
+    return other if other != server and (server.private or not other.private) else None

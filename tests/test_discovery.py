@@ -23,7 +23,7 @@ from misskey import (
     Transport,
     find_misskey,
 )
-from misskey.discovery import META_BYTES, NODEINFO_BYTES
+from misskey.discovery import META_BYTES, NODEINFO_BYTES, _elsewhere
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, misskey, serve
 
@@ -254,13 +254,19 @@ def test_a_nodeinfo_at_another_server_names_it(transport: Transport) -> None:
     [
         *("https://challenge.example/verify?back=x", "/cdn-cgi/challenge", "", "https://", "https://a@b.example/"),
         *("https://169.254.169.254/", "https://localhost/", "https://x.example:8443/", "javascript:alert(1)"),
-        *("https://" + "x" * 3000 + "/", "https://misskey.example/", "//misskey.example/api/meta"),
+        *("https://" + "x" * 3000 + "/", "https://misskey.example/challenge", "//misskey.example/api/meta"),
     ],
 )
 def test_a_redirect_to_somewhere_else_is_no_other_server(transport: Transport, location: str) -> None:
-    """Nor is a public server one of the kind of a private one."""
     with serve(hostile.redirects(302, location)) as server, pytest.raises(InvalidAnswer):
         find(transport, server)
+
+
+def test_a_public_server_can_not_offer_a_private_one() -> None:
+    public, private = Server("https://misskey.example"), ["http://127.0.0.1:3000"]
+
+    assert _elsewhere(public, "http://127.0.0.1:3000/", private) is None
+    assert _elsewhere(public, "https://other.example/nodeinfo/2.1", private) == Server("https://other.example")
 
 
 # A server behind a firewall or a login.
