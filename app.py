@@ -23,8 +23,11 @@ from misskey import (
     AuthenticationFailed,
     Client,
     Grant,
+    InvalidAnswer,
+    MiAuthMissing,
     MisskeyError,
     PermissionDenied,
+    ServerElsewhere,
     ServerForbidden,
     ServerNotFound,
     Transport,
@@ -62,6 +65,7 @@ from web.problems import Problem
 from web.trace import Trace
 
 VERSION = "0.3.0"
+USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -76,9 +80,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
     )
-    app.extensions["transport"] = Transport(
-        f"sign-in-with-misskey/{VERSION} (+{settings.public_url})", while_waiting=remote_call
-    )
+    app.extensions["transport"] = Transport(f"{USER_AGENT} (+{settings.public_url})", while_waiting=remote_call)
     static_files.init_app(app)
     compression.init_app(app)
     security.init_app(app, settings)
@@ -167,7 +169,7 @@ def token() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _token_page(form), 422 if form.is_submitted() else 200
     try:
-        server = servers.find(form.server)
+        server = servers.find_for_token(form.server)
         user = who_is(Client(server, accounts.transport(), form.token.data, accounts.exchanges().append))
     except (AuthenticationFailed, PermissionDenied) as error:
         form.token.errors = [_TOKEN_WORDS[type(error)]]
@@ -234,7 +236,11 @@ def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnV
     if begun.expired and not begun.finished:
         pending.drop(begun.session_id)
         return error_pages.answer(_EXPIRED)
-    key = pending.finish_once(begun.session_id, lambda: _fetch(begun, resumed))
+    try:
+        key = pending.finish_once(begun.session_id, lambda: _fetch(begun, resumed))
+    except MiAuthMissing as error:
+        pending.drop(begun.session_id)
+        return _refused(SignInForm(formdata=None, host=begun.server.host), error)
     if key is None:
         title = _("%(host)s says: not allowed yet", host=begun.server.host)
         words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
@@ -266,16 +272,23 @@ def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with what was typed and why it did not work at that server."""
     problem = problems.of_server(error)
     form.host.errors = [_("%(title)s. %(words)s", title=problem.title, words=problem.words)]
+    if isinstance(error, InvalidAnswer):
+        form.host.errors.append(_("Or is it no Misskey server? Check the spelling, too."))
     mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
-    page = _token_page(form) if isinstance(form, TokenForm) else _sign_in_page(form)
+    if isinstance(form, TokenForm):
+        page = _token_page(form)
+    else:
+        offered = error.named if isinstance(error, ServerElsewhere) else None
+        page = _sign_in_page(form, offered=offered, by_hand=problem.action == "by_hand")
     return page, 422 if mistyped else problem.status
 
 
-def _sign_in_page(form: ServerForm, problem: Problem | None = None) -> str:
+def _sign_in_page(form: ServerForm, problem: Problem | None = None, **values: object) -> str:
     return _form_page(
         "signin.html",
         form,
         problem=problem,
+        **values,
         settings=accounts.settings(),
         under_way=[entry for entry in pending.under_way() if not (entry.expired or entry.finished)],
         in_app_browser=error_pages.in_app_browser(),
@@ -287,6 +300,6 @@ def _token_page(form: ServerForm, problem: Problem | None = None) -> str:
 
 
 def _form_page(template: str, form: ServerForm, **values: object) -> str:
-    if not form.is_submitted():
+    if not (form.is_submitted() or form.errors):
         form.prefill()
     return render_template(template, form=form, **values)

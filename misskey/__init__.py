@@ -13,7 +13,8 @@
     Client(server, transport, grant.token).call("notes/create", {"text": "Hello"})
 
 A web app also passes ``callback``, and keeps the session id in the browser's signed cookie. For a server of one's own,
-on http or a private address: ``Server.parse("127.0.0.1:3000", ["http://127.0.0.1:3000"])``.
+on http or a private address: ``Server.parse("127.0.0.1:3000", ["http://127.0.0.1:3000"])``. The name of a program has
+no ``misskey/`` in it: Misskey's media proxy refuses those that do.
 
 https://misskey-hub.net/docs/for-developers/api/token/
 """
@@ -27,11 +28,16 @@ from .errors import (
     AuthenticationFailed,
     InsecureConnection,
     InvalidAnswer,
+    LoginRequired,
     MiAuthDisabled,
+    MiAuthMissing,
     MisskeyError,
+    NoMiAuth,
     NotMisskey,
     PermissionDenied,
     RateLimited,
+    Redirected,
+    ServerElsewhere,
     ServerForbidden,
     ServerNameError,
     ServerNotFound,
@@ -62,13 +68,18 @@ __all__ = [
     "Grant",
     "InsecureConnection",
     "InvalidAnswer",
+    "LoginRequired",
     "MiAuthDisabled",
+    "MiAuthMissing",
     "MisskeyError",
+    "NoMiAuth",
     "NotMisskey",
     "Permission",
     "PermissionDenied",
     "RateLimited",
+    "Redirected",
     "Server",
+    "ServerElsewhere",
     "ServerForbidden",
     "ServerNameError",
     "ServerNotFound",

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from .errors import APIError, AuthenticationFailed, InvalidAnswer, MisskeyError, PermissionDenied, RateLimited
+from .errors import (
+    APIError,
+    AuthenticationFailed,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    RateLimited,
+    Redirected,
+)
 from .multipart import MultipartBody
 from .server import Server
 from .transport import Answer, Transport
@@ -17,6 +25,12 @@ MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
 MOST_VALUES = 200_000  # in one answer: millions of them keep a processor busy for seconds
 _WORDS_CHARACTERS = 300  # of a server's own words in an error
+#: What leaves no trace on a page: white space, Unicode's default ignorable code points, signs that are drawn empty.
+_BLANK = re.compile(
+    "[\\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\U00013441\U00013442\U0001bca0-\U0001bca3\U0001d159"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
@@ -24,8 +38,22 @@ _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 def clean(text: str, length: int = _WORDS_CHARACTERS) -> str:
-    """Return ``text`` as one line of at most ``length`` characters without control and direction characters."""
-    return _CONTROL.sub(" ", text[: length * 2]).strip()[:length]
+    """Return ``text`` as one line of at most ``length`` characters without control and direction characters.
+
+    ``""`` when nothing of it can be seen.
+    """
+    line = _CONTROL.sub(" ", text[: length * 2]).strip()[:length]
+    return "" if is_blank(line) else line
+
+
+def named(value: Any, length: int = 2048) -> str:
+    """Return what a server names, an address or a version: printable ASCII in bounds, ``""`` for anything else."""
+    return value if isinstance(value, str) and re.fullmatch(f"[!-~]{{1,{length}}}", value) else ""
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of ``text`` can be seen."""
+    return _BLANK.fullmatch(text) is not None
 
 
 def masked(value: Any, token: str | None) -> Any:
@@ -36,6 +64,10 @@ def masked(value: Any, token: str | None) -> Any:
     if isinstance(value, dict):
         return {masked(key, token): masked(inner, token) for key, inner in value.items()}
     return [masked(inner, token) for inner in value] if isinstance(value, list) else value
+
+
+class NotJSON(str):
+    """The text of an answer that is not JSON; a string in JSON is a ``str``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +101,34 @@ class Client:
     token: str | None = field(default=None, repr=False)
     on_exchange: Callable[[Exchange], None] | None = field(default=None, repr=False)
 
-    def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self,
+        endpoint: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        idempotent: bool = False,
+        body_bytes: int | None = None,
+    ) -> Any:
         """POST ``params`` to ``endpoint`` and return the JSON of its answer, ``None`` where it has nothing to say.
+
+        ``idempotent``: the request only reads, so it may be sent once more on a fresh connection when a kept one was
+        dropped before an answer began. ``body_bytes`` is a smaller limit for this answer's body.
 
         Raises :class:`~misskey.errors.APIError` or one of its kinds when the server says no,
         :class:`~misskey.errors.InvalidAnswer` when the answer is not Misskey's, and a
         :class:`~misskey.errors.TransportError` when none came.
         """
         body = dict(params or {}) if self.token is None else {"i": self.token, **(params or {})}
-        return self._send("POST", f"/api/{endpoint}", body, json.dumps(body).encode(), "application/json")
+        content = json.dumps(body).encode()
+        return self._send(
+            "POST",
+            f"/api/{endpoint}",
+            body,
+            content,
+            "application/json",
+            idempotent=idempotent,
+            body_bytes=body_bytes,
+        )
 
     def upload(
         self,
@@ -102,9 +153,9 @@ class Client:
         shown = fields | {"file": f"({name}, {kind}, {body.file_bytes} bytes)"}
         return self._send("POST", "/api/drive/files/create", shown, body, body.content_type)
 
-    def get(self, path: str) -> Any:
-        """GET ``path``, which needs no token, and return its JSON; raises as :meth:`call` does."""
-        return self._send("GET", path, None, None)
+    def get(self, path: str, *, body_bytes: int | None = None) -> Any:
+        """GET ``path``, which needs no token, and return its JSON; ``body_bytes`` and errors are as in :meth:`call`."""
+        return self._send("GET", path, None, None, idempotent=True, body_bytes=body_bytes)
 
     def _send(
         self,
@@ -113,11 +164,12 @@ class Client:
         body: Mapping[str, Any] | None,
         content: bytes | MultipartBody | None,
         content_type: str | None = None,
+        **options: Any,
     ) -> Any:
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
         answer = parsed = None
         try:
-            answer = self.transport.request(method, self.server, path, body=content, headers=headers)
+            answer = self.transport.request(method, self.server, path, body=content, headers=headers, **options)
             parsed = parse(answer.body, self.token)
         finally:
             if self.on_exchange:
@@ -142,26 +194,28 @@ class Client:
             return None
         if not 200 <= answer.status < 300:
             raise error_of(self.server, answer, content)
-        if isinstance(content, str):
+        if isinstance(content, NotJSON):
             raise InvalidAnswer(self.server.host, "answered with something that is not JSON", status=answer.status)
         return content
 
 
 def parse(body: bytes, token: str | None) -> Any:
-    """Return the JSON that a server sent, or its text; without the token, should the server repeat it."""
-    text = body.decode("utf-8", "replace")
+    """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it."""
+    text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
     try:
         if sum(map(text.count, "[{,")) > MOST_VALUES:
-            return masked(text, token)
+            return NotJSON(masked(text, token))
         content = json.loads(text, parse_constant=_refuse_constant)
         # Without an escape or the token itself in the text, there is nothing to take out.
         return masked(content, token) if "\\" in text or (token and token in text) else content
     except (ValueError, RecursionError):
-        return masked(text, token)
+        return NotJSON(masked(text, token))
 
 
 def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
     """Return the error that an answer means, whatever its shape: an endpoint's, the layer's below it, HTML, nothing."""
+    if 300 <= answer.status < 400:
+        return Redirected(server.host, named(answer.headers.get("Location")), status=answer.status)
     if answer.status < 400 or not (isinstance(content, dict) or content == "" or answer.status == 429):
         return InvalidAnswer(server.host, "did not answer as Misskey does", status=answer.status)
     fields: dict[str, Any] = content if isinstance(content, dict) else {}
@@ -196,10 +250,10 @@ def _shown(content: Any, token: str | None) -> str:
 
     It is made no further than it is shown: the indentation of deep JSON is many times its size.
     """
-    text = ""
+    text, is_json = "", not isinstance(content, NotJSON)
     try:
         content = masked(content, token)
-        for piece in (content,) if isinstance(content, str) else _INDENTED.iterencode(content):
+        for piece in _INDENTED.iterencode(content) if is_json else (content,):
             text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece[: SHOWN_CHARACTERS + 1])
             if len(text) > SHOWN_CHARACTERS:
                 return text[:SHOWN_CHARACTERS] + " …"

@@ -80,7 +80,8 @@ def is_public(address: str) -> bool:
 class Exchange:
     """One request under way: where to, when it has to end, and how much may still come.
 
-    ``reused`` is whether its connection was kept from an earlier request, ``received`` whether anything came,
+    ``reused`` is whether its connection was kept from an earlier request, ``connected`` whether there is one, so that
+    the server may have got the request, ``received`` whether anything came,
     ``whole`` whether one whole answer came and nothing else, so that the connection can be kept; not if it is
     ``spoiled``. ``fresh`` asks for a new connection, ``step_seconds`` is the longest silence.
     """
@@ -89,7 +90,7 @@ class Exchange:
         self.server = server
         self.resolve = resolve
         self.step_seconds = step_seconds
-        self.fresh = self.reused = self.received = self.whole = self.spoiled = False
+        self.fresh = self.reused = self.connected = self.received = self.whole = self.spoiled = False
         self._ends = time.monotonic() + seconds
         self._body_bytes = body_bytes
         self._left = HEADER_BYTES
@@ -300,6 +301,10 @@ class _Guarded(HTTPConnection):
         sock.settimeout(exchange.seconds(CONNECT_SECONDS))  # for the TLS handshake
         return sock
 
+    def connect(self) -> None:
+        super().connect()
+        _current.get().connected = True
+
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
@@ -324,7 +329,7 @@ class _Pool(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         exchange = _current.get()
         conn: Any = self._new_conn() if exchange.fresh else super()._get_conn(timeout)
-        exchange.reused = conn.sock is not None
+        exchange.reused = exchange.connected = conn.sock is not None
         return conn
 
     def _put_conn(self, conn: Any) -> None:

@@ -6,65 +6,141 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from .client import Client
-from .errors import APIError, InvalidAnswer, MiAuthDisabled, MisskeyError, NotMisskey, ServerNameError
+from .client import Client, named
+from .errors import (
+    APIError,
+    InvalidAnswer,
+    LoginRequired,
+    MiAuthDisabled,
+    MiAuthMissing,
+    MisskeyError,
+    NotMisskey,
+    Redirected,
+    ServerElsewhere,
+    ServerNameError,
+)
 from .server import Server
 from .transport import Transport
+
+META_BYTES = 1024 * 1024  # the largest seen is under it
+NODEINFO_BYTES = 64 * 1024
+VERSION_CHARACTERS = 100
+MIAUTH_SINCE = (12, 27)
+#: What nodeinfo calls Misskey and its forks that have its API.
+FAMILY = frozenset(
+    {
+        *("misskey", "calckey", "catodon", "cherrypick", "dolphin", "firefish", "foundkey", "groundpolis", "hajkey"),
+        *("iceshrimp", "lycheebridge", "magnetar", "meisskey", "nexkey", "sharkey", "xgroundpolis", "yoiyami"),
+    }
+)
+_API = ("/api/meta", "/")
+_NODEINFO = "/.well-known/nodeinfo"
+_PATH = re.compile("/[!-~]{0,200}")
+_ADDRESS = re.compile("(https?://[^/?#]+)(/[^?#]*)?", re.IGNORECASE)
+_NUMBERS = re.compile("v?([0-9]{1,5})[.]([0-9]{1,5})")
 
 
 def find_misskey(server: Server, transport: Transport, private: Collection[str] = ()) -> Server:
     """Return the server at which to sign in: ``server``, or the one that its ``meta`` names as itself.
 
     A server's ``uri`` is its own claim, so the one it names goes through the same checks; ``private`` are the origins
-    that may be http or not public. Raises :class:`~misskey.errors.NotMisskey`,
-    :class:`~misskey.errors.MiAuthDisabled`, or what :meth:`~misskey.client.Client.call` raises.
-    https://misskey-hub.net/docs/for-developers/api/token/
+    that may be http or not public. Raises a :class:`~misskey.errors.ServerUnsuitable`, or what
+    :meth:`~misskey.client.Client.call` raises. https://misskey-hub.net/docs/for-developers/api/token/
     """
     if server.private:
         private = {*private, server.origin}
-    meta = _meta(server, transport)
-    named = _named(server, meta, private)
-    if named != server:
-        meta = _meta(named, transport)
-        if _named(named, meta, private) != named:
+    meta = _meta(server, transport, private)
+    own = _own(server, meta, private)
+    if own != server:
+        meta = _meta(own, transport, private)
+        if _own(own, meta, private) != own:
             raise NotMisskey(server.host)
-    features = meta.get("features")
-    if isinstance(features, dict) and features.get("miauth") is False:  # servers before 12.28.0 don't tell
-        raise MiAuthDisabled(named.host)
-    return named
+    _require_miauth(own, meta, transport)
+    return own
 
 
-def _meta(server: Server, transport: Transport) -> dict[str, Any]:
-    client = Client(server, transport)
+def _meta(server: Server, transport: Transport, private: Collection[str]) -> dict[str, Any]:
     try:
-        meta = client.call("meta", {"detail": True})
+        meta = Client(server, transport).call("meta", {"detail": True}, idempotent=True, body_bytes=META_BYTES)
     except (InvalidAnswer, APIError) as error:
         status = error.status or 0
         if status == 429 or status >= 500:
             raise
-        software = _software(client)
-        if software == "misskey" or (software is None and status in (401, 403)):
-            raise
-        raise NotMisskey(server.host, software) from None
-    if isinstance(meta, dict) and isinstance(meta.get("version"), str) and isinstance(meta.get("uri"), str):
+        other = _elsewhere(server, error.location, private, _API) if isinstance(error, Redirected) else None
+        software = _require_family(server, transport, private, other)
+        if status == 401 or (status == 403 and isinstance(error, APIError)):
+            raise LoginRequired(server, status=status) from None
+        if software or (isinstance(error, InvalidAnswer) and (status < 400 or status == 403)):
+            raise  # a page in its place: a firewall's, or that it is under maintenance
+        raise NotMisskey(server.host) from None
+    if isinstance(meta, dict) and isinstance(meta.get("version"), str) and named(meta.get("uri")):
         return meta
-    software = _software(client)
-    raise NotMisskey(server.host, software if software != "misskey" else None)
+    _require_family(server, transport, private)
+    raise NotMisskey(server.host)
 
 
-def _named(server: Server, meta: dict[str, Any], private: Collection[str]) -> Server:
+def _require_family(
+    server: Server, transport: Transport, private: Collection[str], other: Server | None = None
+) -> str | None:
+    """Return what a server that did not answer as Misskey says it runs; raise where that or ``other`` explains it."""
+    software = None
+    if other is None:
+        software, other = _nodeinfo(server, transport, private)
+    if other:
+        raise ServerElsewhere(server.host, other) from None
+    if software and software not in FAMILY:
+        raise NotMisskey(server.host, software) from None
+    return software
+
+
+def _own(server: Server, meta: dict[str, Any], private: Collection[str]) -> Server:
     try:
         return Server.parse(meta["uri"], private)
     except ServerNameError:
         raise NotMisskey(server.host) from None
 
 
-def _software(client: Client) -> str | None:
-    """Return what nodeinfo says the server runs, ``None`` where it does not tell. https://nodeinfo.diaspora.software"""
+def _require_miauth(server: Server, meta: dict[str, Any], transport: Transport) -> None:
+    features = meta.get("features")
+    told = features.get("miauth") if isinstance(features, dict) else None
+    if told is False:
+        raise MiAuthDisabled(server)
+    # Servers before 12.28.0 don't tell, and forks have numbers of their own.
+    numbers = _NUMBERS.match(named(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS) or meta["version"])
+    is_old = numbers and (int(numbers[1]), int(numbers[2])) < MIAUTH_SINCE
+    if told is not True and is_old and _nodeinfo(server, transport)[0] in (None, "misskey"):
+        raise MiAuthMissing(server)
+
+
+def _nodeinfo(server: Server, transport: Transport, private: Collection[str] = ()) -> tuple[str | None, Server | None]:
+    """Return the software that a server runs and the other server that it names, as far as nodeinfo tells.
+
+    https://nodeinfo.diaspora.software
+    """
+    client = Client(server, transport)
     try:
-        href = client.get("/.well-known/nodeinfo")["links"][0]["href"]
-        path = href.removeprefix(client.server.origin)
-        name = client.get(path)["software"]["name"] if path.startswith("/") else None
+        href = named(client.get(_NODEINFO, body_bytes=NODEINFO_BYTES)["links"][0]["href"])
+        if other := _elsewhere(server, href, private):
+            return None, other
+        path = _PATH.fullmatch(href.removeprefix(server.origin))
+        name = client.get(path[0], body_bytes=NODEINFO_BYTES)["software"]["name"] if path else None
+    except Redirected as error:
+        return None, _elsewhere(server, error.location, private, (_NODEINFO, "/"))
     except (MisskeyError, LookupError, TypeError, AttributeError):
+        return None, None
+    return name if isinstance(name, str) and re.fullmatch("[a-z0-9.-]{1,40}", name) else None, None
+
+
+def _elsewhere(server: Server, address: str, private: Collection[str], paths: Collection[str] = ()) -> Server | None:
+    """Return another server that an address leads to, ``None`` where it does not; from a public one, a public one.
+
+    ``paths`` are where a server leads that has moved: anywhere else it may be a firewall's page.
+    """
+    found = _ADDRESS.match(address)
+    if not found or (paths and (found[2] or "/") not in paths):
         return None
-    return name if isinstance(name, str) and re.fullmatch("[a-z0-9.-]{1,40}", name) else None
+    try:
+        other = Server.parse(found[1], private)
+    except ServerNameError:
+        return None
+    return other if other != server and (server.private or not other.private) else None

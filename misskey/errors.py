@@ -13,8 +13,13 @@
     │   └── AnswerTooLarge      more than this program reads
     ├── ServerUnsuitable        answers, but a sign-in can't be done there
     │   ├── NotMisskey          another software, or no API at all
-    │   └── MiAuthDisabled      Misskey, with MiAuth switched off
+    │   ├── ServerElsewhere     names another server; ``named`` says which
+    │   └── NoMiAuth            Misskey, but only for a token made by hand
+    │       ├── MiAuthDisabled    MiAuth is switched off
+    │       ├── MiAuthMissing     from before MiAuth
+    │       └── LoginRequired     tells nothing without a login
     ├── InvalidAnswer           an answer that Misskey would not give
+    │   └── Redirected          leads elsewhere; ``location`` says where
     └── APIError                the server says no
         ├── AuthenticationFailed  the token is wrong, revoked or missing
         ├── PermissionDenied      the token lacks the permission
@@ -25,13 +30,20 @@ Messages are for people and never hold a token, a request's body or text from th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .server import Server
+
 
 class MisskeyError(Exception):
     """The root of the tree: catch it to catch everything.
 
     ``host`` is the server that it is about, ``status`` the HTTP status of its answer; ``""`` and ``None`` where there
-    is none.
+    is none. ``maybe_done``: the server may have done what it was asked for all the same.
     """
+
+    maybe_done = False
 
     def __init__(self, host: str, message: str, *, status: int | None = None) -> None:
         super().__init__(f"{host}: {message}" if host else message)
@@ -63,7 +75,11 @@ SERVER_NAME_REASONS = {
 
 
 class TransportError(MisskeyError):
-    """No answer came from ``host``."""
+    """No answer came from ``host``; ``connected`` when a connection stood, so that it may have got the request."""
+
+    def __init__(self, host: str, message: str, *, connected: bool = False) -> None:
+        super().__init__(host, message)
+        self.maybe_done = connected
 
 
 class ServerNotFound(TransportError):
@@ -89,6 +105,9 @@ class ServerTimeout(TransportError):
 class AnswerTooLarge(TransportError):
     """The answer is larger than this program reads."""
 
+    def __init__(self, host: str, message: str) -> None:
+        super().__init__(host, message, connected=True)
+
 
 class ServerUnsuitable(MisskeyError):
     """``host`` answers, but a sign-in can't be done there."""
@@ -102,15 +121,57 @@ class NotMisskey(ServerUnsuitable):
         self.software = software
 
 
-class MiAuthDisabled(ServerUnsuitable):
+class ServerElsewhere(ServerUnsuitable):
+    """``host`` is not where its people sign in, but leads to ``named``, where nobody has looked yet."""
+
+    def __init__(self, host: str, named: Server) -> None:
+        super().__init__(host, f"leads to {named}")
+        self.named = named
+
+
+class NoMiAuth(ServerUnsuitable):
+    """``host`` is a Misskey server where only a token made by hand signs somebody in: at ``server``."""
+
+    def __init__(self, server: Server, message: str, *, status: int | None = None) -> None:
+        super().__init__(server.host, message, status=status)
+        self.server = server
+
+
+class MiAuthDisabled(NoMiAuth):
     """``host`` is a Misskey server with MiAuth switched off."""
 
-    def __init__(self, host: str) -> None:
-        super().__init__(host, "has MiAuth switched off")
+    def __init__(self, server: Server) -> None:
+        super().__init__(server, "has MiAuth switched off")
+
+
+class MiAuthMissing(NoMiAuth):
+    """``host`` is a Misskey server from before MiAuth, which came with version 12.27.0."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server, "has no MiAuth, which came with Misskey 12.27.0")
+
+
+class LoginRequired(NoMiAuth):
+    """``host`` does not say what it is to a program without a token."""
+
+    def __init__(self, server: Server, *, status: int | None = None) -> None:
+        super().__init__(server, "tells nothing without a login", status=status)
 
 
 class InvalidAnswer(MisskeyError):
     """``host`` gave an answer that Misskey would not give: HTML, broken JSON, a redirect, values of the wrong kind."""
+
+    def __init__(self, host: str, message: str, *, status: int | None = None) -> None:
+        super().__init__(host, message, status=status)
+        self.maybe_done = status is None or status < 300 or status >= 500
+
+
+class Redirected(InvalidAnswer):
+    """``host`` leads to ``location``, its own words, where this program did not go."""
+
+    def __init__(self, host: str, location: str, *, status: int) -> None:
+        super().__init__(host, "leads elsewhere", status=status)
+        self.location = location
 
 
 class APIError(MisskeyError):
@@ -138,6 +199,7 @@ class APIError(MisskeyError):
         self.text = text
         self.info = info
         self.retry_after = retry_after
+        self.maybe_done = status >= 500 and not code  # without Misskey's own words it is a proxy that speaks
 
 
 class AuthenticationFailed(APIError):

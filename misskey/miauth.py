@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode
 
 from .client import MASK, Client, clean
-from .errors import InvalidAnswer
+from .errors import APIError, InvalidAnswer, MiAuthMissing
 from .server import Server
 
 NAME_CHARACTERS = 128  # the server's columns: longer ones end in its error 500
@@ -90,10 +90,15 @@ def authorize_url(
 def check(client: Client, session_id: str) -> Grant | None:
     """Fetch the token of ``session_id``; ``None`` while nobody has allowed it, after a denial, and the second time.
 
-    Raises what :meth:`Client.call <misskey.client.Client.call>` raises, and
-    :class:`~misskey.errors.InvalidAnswer` for an answer that is not whole.
+    Raises what :meth:`Client.call <misskey.client.Client.call>` raises, :class:`~misskey.errors.MiAuthMissing` where
+    there is no such endpoint, and :class:`~misskey.errors.InvalidAnswer` for an answer that is not whole.
     """
-    answer = client.call(f"miauth/{session_id}/check")
+    try:
+        answer = client.call(f"miauth/{session_id}/check", idempotent=True)
+    except (APIError, InvalidAnswer) as error:
+        if error.status == 404:
+            raise MiAuthMissing(client.server) from None
+        raise
     if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
         raise InvalidAnswer(client.server.host, "gave an answer to the sign-in that is not Misskey's")
     if not answer["ok"]:
@@ -109,7 +114,7 @@ def check(client: Client, session_id: str) -> Grant | None:
 
 def who_is(client: Client) -> User:
     """Return whose token the client has, by the endpoint ``i``; the token needs ``read:account``."""
-    return read_user(client.call("i"), client.server)
+    return read_user(client.call("i", idempotent=True), client.server)
 
 
 def read_user(value: Any, server: Server) -> User:

@@ -190,13 +190,14 @@ def _translated(exchange: Exchange) -> Iterator[None]:
         yield
     except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
         if exchange.late or isinstance(error, (requests.Timeout, TimeoutError)) or "timed out" in str(error):
-            raise ServerTimeout(host, "took too long to answer") from None
+            raise ServerTimeout(host, "took too long to answer", connected=exchange.connected) from None
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise InsecureConnection(host, "the certificate is not valid for this server") from None
         if isinstance(error, DecodeError):
             raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
         kind = _HungUp if exchange.reused and not exchange.received else ServerUnreachable
-        raise kind(host, "could not be reached, cut the connection off or does not speak HTTP") from None
+        words = "could not be reached, cut the connection off or does not speak HTTP"
+        raise kind(host, words, connected=exchange.connected) from None
 
 
 class _Session(requests.Session):

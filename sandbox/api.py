@@ -58,7 +58,7 @@ def misbehave() -> Response | None:
 @api.route("/api/<path:name>", methods=METHODS, provide_automatic_options=False)
 def respond(name: str) -> Response:
     """What Misskey answers."""
-    session = re.fullmatch("miauth/(.*)/check", name)
+    session = re.fullmatch("miauth/(.*)/check", name) if world.misbehaviour != Misbehaviour.OLD else None
     endpoint = {} if session else ENDPOINTS.get(name)
     if request.method == "OPTIONS":
         return answer(None)
@@ -75,6 +75,8 @@ def respond(name: str) -> Response:
         check_params(params, endpoint)
         call = Call(token, params | {"session": session[1]} if session else params)
         result = getattr(call, "miauth_check" if session else re.sub("[/-]", "_", name))()
+    if world.misbehaviour == Misbehaviour.GATEWAY:
+        return Response("<html><h1>502 Bad Gateway</h1></html>", 502)
     kept = {"Cache-Control": "public, max-age=60"} if request.method == "GET" else {}
     return answer(result, headers=USUAL | kept)
 

@@ -138,8 +138,13 @@ class Call:
 
     def meta(self) -> Json:
         """What the server says of itself; only in detail, whether it does MiAuth."""
+        if self.token is NOBODY and world.misbehaviour == Misbehaviour.PRIVATE:
+            raise Refusal("CREDENTIAL_REQUIRED")
         own = {"uri": world.origin, "mediaProxy": f"{world.origin}/proxy", "policies": SHAPES["policies"]}
         features = SHAPES["features"] | {"miauth": world.misbehaviour != Misbehaviour.MIAUTH_OFF}
+        if world.misbehaviour == Misbehaviour.OLD:
+            own["version"] = "12.26.0"
+            del features["miauth"]
         more = SHAPES["metaDetailed"] | {"features": features} if self.params.get("detail", True) else {}
         return dict(SHAPES["meta"] | own | more)
 

@@ -92,6 +92,14 @@ def file(_kind: str, key: str) -> Response:
     return Response(content, content_type=kind)
 
 
+@pages.get("/proxy/<name>")
+def media_proxy(name: str) -> Response:
+    """A picture that is a file here, but for no program with `misskey/` in its name, as at the flagship."""
+    if "misskey/" in request.headers.get("User-Agent", "").lower():
+        abort(403)
+    return file("files", request.args.get("url", "").removeprefix(f"{world.origin}/files/"))
+
+
 @pages.get("/.well-known/nodeinfo")
 @pages.get("/nodeinfo/<any('2.0', '2.1'):version>")
 def nodeinfo(version: str = "") -> Response:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from flask import current_app
 from werkzeug.local import LocalProxy
@@ -20,7 +21,10 @@ Json = dict[str, Any]
 # The world of the app that is answering.
 world = cast("World", LocalProxy(lambda: current_app.extensions["sandbox"]))
 # How the API may misbehave.
-Misbehaviour = StrEnum("Misbehaviour", "NONE SLOW HANGING RATE_LIMITED FORBIDDEN BROKEN NOT_JSON MIAUTH_OFF MASTODON")
+Misbehaviour = StrEnum(
+    "Misbehaviour",
+    "NONE SLOW HANGING RATE_LIMITED FORBIDDEN BROKEN GATEWAY NOT_JSON PRIVATE MIAUTH_OFF OLD MASTODON",
+)
 
 
 def read_json(name: str) -> Any:
@@ -151,11 +155,15 @@ class World:
         file: Json = SHAPES["file"] | {"name": name, "type": kind, "md5": md5, "size": len(content), "properties": {}}
         file |= self.stamp() | {"url": f"{self.origin}/files/{md5}"} | fields
         if kind.startswith("image/") and kind != "image/svg+xml":  # Misskey would draw those; this server can't draw
-            file |= {"thumbnailUrl": file["url"], "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"}
+            file |= {"thumbnailUrl": self.proxied(file["url"], "static"), "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj"}
         if kind == "image/png":
             file["properties"]["width"], file["properties"]["height"] = struct.unpack(">II", content[16:24].ljust(8))
         self.contents[md5], owner.files[md5] = (kind, content), file
         return file
+
+    def proxied(self, url: str, purpose: str) -> str:
+        """The address of a picture as Misskey shows it: through its media proxy, small or as a portrait."""
+        return f"{self.origin}/proxy/{purpose}.webp?{urlencode({'url': url, purpose: 1})}"
 
     def notify(self, person: Person, kind: str, by: Person | None = None, **fields: Any) -> None:
         """Add to what a person finds under the bell."""
@@ -169,12 +177,13 @@ class World:
         for listener in list(self.listeners):
             listener(event, person, body)
 
-    def _settle(self, username: str, name: str | None, about: str, token: str) -> None:
-        stamp, host = self.stamp(minutes_ago=90 * 24 * 60), self.origin.partition("://")[2]
-        shown = {"name": name, "username": username, "avatarUrl": f"{self.origin}/identicon/{username}@{host}"}
+    def _settle(self, username: str, name: str | None, about: str, token: str, portrait: bool = False) -> None:
+        stamp, key = self.stamp(minutes_ago=90 * 24 * 60), f"{username}@{self.origin.partition('://')[2]}"
+        drawn, uploaded = f"{self.origin}/identicon/{key}", self.proxied(f"{self.origin}/files/{key}", "avatar")
+        shown = {"name": name, "username": username, "avatarUrl": uploaded if portrait else drawn}
         shown |= SHAPES["userLite"] | {"id": stamp["id"]}
         self.people[username] = person = Person(username, shown, stamp | {"description": about})
         self.tokens[token] = Token(token, person)
         for path in sorted((FILES / username).iterdir()):
             self.upload(person, path.name, path.read_bytes())
-        self.contents[f"{username}@{host}"] = "image/png", FILES.joinpath(f"{username}.png").read_bytes()
+        self.contents[key] = "image/png", FILES.joinpath(f"{username}.png").read_bytes()

@@ -25,6 +25,29 @@ document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => {
   place(elt)?.querySelector(":scope > .lost")?.remove();
 });
 
+// What is wrong with all panels stands above them, once. It goes when nothing is missing any more.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  target.querySelector(".retry")?.removeAttribute("aria-busy");
+  if (target.textContent.trim() === fragment.textContent.trim()) event.preventDefault();
+});
+document.addEventListener("htmx:afterSwap", () => {
+  const trouble = document.querySelector("#trouble");
+  if (!trouble || document.querySelector(".missed")) return;
+  const hadFocus = trouble.contains(document.activeElement);
+  trouble.replaceChildren();
+  if (hadFocus) document.querySelector("#content").focus();
+});
+document.addEventListener("click", (event) => {
+  const retry = event.target.closest("#trouble .retry");
+  if (!retry) return;
+  event.preventDefault();
+  retry.setAttribute("aria-busy", "true");
+  for (const missed of document.querySelectorAll(".missed")) {
+    missed.closest(".panel").querySelector(".choices [aria-current], .reload").click();
+  }
+});
+
 // What was pressed shows that it is at work.
 const pressed = (elt) => (elt.matches("form") ? elt.querySelector("[type=submit]") : elt.matches("a") ? elt : null);
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => pressed(elt)?.setAttribute("aria-busy", "true"));

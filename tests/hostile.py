@@ -464,11 +464,11 @@ NOT_MISSKEY: dict[str, Behaviour] = {
     "an object in an object, 100,000 deep": answers(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "NaN": answers(200, b'{"ok": NaN}'),
     "a number of 100,000 digits": answers(200, b'{"ok": ' + b"9" * 100_000 + b"}"),
-    "a string": says("ok"),
 }
 #: JSON of the wrong kind: an answer to `call`, and nonsense to everything that asked for something.
 WRONG_JSON: dict[str, Behaviour] = {
     "null": says(None),
+    "a string": says("ok"),
     "a number": says(42),
     "a list": says([{"ok": True}]),
     "an empty object": says({}),
@@ -488,6 +488,26 @@ REFUSALS: dict[str, Behaviour] = {
     "the token again": echoes(500),
     "the token again, escaped": echoes(500, escaped=True),
     "cookies": says({"error": "no"}, 500, "Set-Cookie: a=b; Max-Age=99999999", "Set-Cookie: c=d; Domain=127.0.0.1"),
+}
+#: Answers after which nobody knows whether it was done.
+MAYBE_DONE: dict[str, Behaviour] = {
+    **{f"an HTML {status}": answers(status, b"<h1>Gateway</h1>") for status in (500, 502, 503, 504, 520, 522, 524)},
+    **{f"an empty {status}": answers(status) for status in (200, 202, 502, 504)},
+    "an HTML 200": answers(200, b"<!doctype html><p>Hello"),
+    "cut JSON": answers(200, b'{"createdNote": {'),
+    "a text": answers(200, b"OK"),
+    "an answer that can't be unpacked": answers(200, b"{}", "Content-Encoding: gzip"),
+    "a truncated body": starts(http(200, b"{}", length=3)),
+    "a cut connection": hangs_up_unanswered,
+    "no HTTP": starts(b"garbage"),
+}
+#: Answers after which it was certainly not done.
+NOT_DONE: dict[str, Behaviour] = {
+    "Misskey's 500": says({"error": {"code": "INTERNAL_ERROR", "message": "Internal error."}}, 500),
+    "Misskey's 400": says({"error": {"code": "NO_SUCH_FILE", "message": "Some files are not found."}}, 400),
+    **{f"an HTML {status}": answers(status, b"<h1>Blocked</h1>") for status in (400, 403, 404, 429)},
+    **{f"an empty {status}": answers(status) for status in (401, 404, 429)},
+    "a challenge elsewhere": redirects(302, "/challenge"),
 }
 
 

@@ -7,12 +7,24 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
+from misskey import DEMO
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
+from tests import hostile
 from tests.access import Check
-from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title, open_menu
+from tests.browsing import (
+    Browsers,
+    arrive,
+    begin,
+    decide,
+    expect_dashboard,
+    expect_description,
+    expect_title,
+    open_menu,
+    watched,
+)
 from tests.cast import served, through
 from tests.words import Say
 from web import live
@@ -105,6 +117,46 @@ def test_a_sign_in_that_the_server_spoils(
     decide(page)
     expect_title(page, say("gave an answer that this app can’t read"))
     check(page, "at the callback")
+
+
+def test_servers_that_need_another_way(
+    page: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check
+) -> None:
+    browsers.statuses = {422}
+    sandbox.world.misbehaviour = Misbehaviour.OLD
+    page.goto("/")
+    page.get_by_label(say("Your Misskey server")).fill(sandbox.origin)
+    press(page, say("Continue to my server"))
+    expect_description(page.get_by_label(say("Your Misskey server")), say("runs a Misskey that is too old for this"))
+    check(page, "too old")
+
+    page.locator(".notice").get_by_role("link", name=say("Sign in with a token made by hand")).click()
+    page.get_by_label(say("Your Misskey server")).fill(sandbox.origin)
+    token = sandbox.world.approve(sandbox.world.people["alice"], DEMO, None, "by hand").value
+    page.get_by_label(say("Access token")).fill(token)
+    press(page, say("Sign in"))
+    expect_dashboard(page)
+
+
+def test_a_server_that_leads_to_another_one(
+    chromium: Browser, make_app: Callable[..., Flask], sandbox: Running, language: str, say: Say, check: Check
+) -> None:
+    with (
+        hostile.serve(hostile.redirects(301, f"{sandbox.origin}/api/meta")) as moved,
+        served(make_app, PRIVATE_SERVERS=f"{moved.origin} {sandbox.origin}") as site,
+        watched(chromium, site, sandbox, language) as browsers,
+    ):
+        browsers.statuses = {422}
+        page = browsers.open()
+        page.goto("/")
+        page.get_by_label(say("Your Misskey server")).fill(moved.origin)
+        press(page, say("Continue to my server"))
+        expect_description(page.get_by_label(say("Your Misskey server")), say("leads to another server"))
+        check(page, "offered")
+
+        press(page.locator(".notice"), say("Continue to %(host)s"))
+        decide(page)
+        expect_dashboard(page)
 
 
 def test_the_token_form(page: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
@@ -218,13 +270,15 @@ def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Brow
     check(alice, "waiting")
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    expect(alice.locator(".problem")).to_have_count(len(PANELS))
+    expect(alice.locator(".missed")).to_have_count(len(PANELS))
+    expect(alice.locator(".problem")).to_have_count(1)
     check(alice, "failed")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
-    expect(alice.locator("#profile").get_by_role("button", name=say("Sign in at %(host)s again"))).to_be_visible()
+    expect(alice.get_by_role("button", name=say("Sign in at %(host)s again"))).to_be_visible()
+    expect(alice.locator(".missed")).to_have_count(4)
     check(alice, "with a revoked token")
 
 
@@ -288,6 +342,11 @@ def test_a_note(alice: Page, sandbox: Running, browsers: Browsers, say: Say, che
     press(alice, say("Post"))
     expect(alice.get_by_text(say("Your text is still here."))).to_be_visible()
     check(alice, "refused")
+
+    sandbox.world.misbehaviour = Misbehaviour.GATEWAY
+    press(alice, say("Post"))
+    expect(alice.get_by_text(say("If the note has arrived, pressing Post posts it a second time."))).to_be_visible()
+    check(alice, "perhaps posted")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     press(alice, say("Post"))

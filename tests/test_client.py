@@ -19,9 +19,11 @@ from misskey import (
     MisskeyError,
     PermissionDenied,
     RateLimited,
+    Redirected,
     Server,
     ServerTimeout,
     Transport,
+    TransportError,
     clean,
 )
 from misskey.client import MOST_VALUES, SHOWN_CHARACTERS
@@ -99,11 +101,26 @@ def test_a_get_sends_no_body_and_no_token(transport: Transport) -> None:
 # What comes back.
 
 
-@pytest.mark.parametrize("value", [None, 42, True, [], [{"a": [1]}], {}, {"text": "日本語\n"}, {"a": 1.5}])
-def test_json_comes_back_as_it_is(transport: Transport, value: object) -> None:
-    result, _, _ = call(transport, says(value))
+@pytest.mark.parametrize("value", [None, 42, True, "dark", "", [], [{"a": [1]}], {}, {"text": "日本語\n"}])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_comes_back_and_is_shown_as_it_is(transport: Transport, value: object, mark: str) -> None:
+    """`i/registry/get` gives whatever was put there; a proxy may add a byte order mark."""
+    result, shown, _ = call(transport, answers(200, (mark + json.dumps(value)).encode()))
 
     assert result == value
+    assert shown.answer == json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("text", ["dark", "'dark'", "", " ", '"dark', "\ufeff", '\ufeff\ufeff"dark"', '"a" "b"'])
+def test_text_is_not_taken_for_a_string_in_json(transport: Transport, text: str) -> None:
+    error, shown, _ = call(transport, answers(200, text.encode()))
+
+    assert isinstance(error, InvalidAnswer)
+    assert shown.answer == text.removeprefix("\ufeff")
+
+
+def test_a_string_in_an_error_is_no_text_either(transport: Transport) -> None:
+    assert isinstance(failure(transport, says("no", 400)), InvalidAnswer)
 
 
 def test_204_has_nothing_to_say(transport: Transport) -> None:
@@ -138,6 +155,64 @@ def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> N
 
     assert isinstance(error, InvalidAnswer)
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("location", "kept"),
+    [("https://elsewhere.example/", True), ("/x", True), ("https://x.example/" + "%" * 3000, False), ("a\x01b", False)],
+)
+def test_a_redirect_tells_where_it_leads_in_bounds(transport: Transport, location: str, kept: bool) -> None:
+    error = failure(transport, hostile.redirects(301, location))
+
+    assert isinstance(error, Redirected)
+    assert error.location == (location if kept else "")
+
+
+# What may have been done all the same.
+
+
+@pytest.mark.parametrize("name", hostile.MAYBE_DONE)
+def test_an_answer_that_tells_nothing_may_mean_that_it_was_done(transport: Transport, name: str) -> None:
+    assert failure(transport, hostile.MAYBE_DONE[name]).maybe_done
+
+
+@pytest.mark.parametrize("name", hostile.NOT_DONE)
+def test_a_refusal_means_that_it_was_not_done(transport: Transport, name: str) -> None:
+    assert not failure(transport, hostile.NOT_DONE[name]).maybe_done
+
+
+def test_too_large_an_answer_may_mean_that_it_was_done() -> None:
+    small = Transport("test/1.0", body_bytes=10)
+    assert failure(small, answers(200, b"x" * 11)).maybe_done
+    small.close()
+
+
+def test_a_slow_answer_may_mean_that_it_was_done() -> None:
+    hasty = Transport("test/1.0", total_seconds=0.2)
+    assert failure(hasty, hostile.silent).maybe_done
+    hasty.close()
+
+
+def test_what_never_arrived_was_not_done(transport: Transport) -> None:
+    def nowhere(*_: object, **__: object) -> list[tuple[object, ...]]:
+        raise OSError
+
+    lost = Transport("test/1.0", total_seconds=1, resolve=nowhere)
+    hasty = Transport("test/1.0", connect_seconds=0.2)
+    expired = hostile.bad_certificates()["expired"]
+    with hostile.refusing() as closed, hostile.full_backlog() as full, serve(hostile.misskey, tls=expired) as insecure:
+        tries = [
+            (transport, Server.parse_origin(closed)),
+            (hasty, Server.parse_origin(full)),
+            (transport, Server.parse_origin(insecure.origin)),
+            (lost, Server.parse("misskey.example")),
+        ]
+        for through, server in tries:
+            with pytest.raises(TransportError) as caught:
+                Client(server, through).call("notes/create")
+            assert not caught.value.maybe_done, caught.value
+    lost.close()
+    hasty.close()
 
 
 # Errors of every shape.
@@ -257,6 +332,13 @@ def test_a_servers_words_become_one_short_line(transport: Transport) -> None:
         ("日本語", "日本語"),
         ("x" * 1_000_000, "x" * 300),
         ("\n" * 1_000_000, ""),
+        *(
+            (sign * 3, "")
+            for sign in "\u200b\u3164\u2800\u115f\u1160\uffa0\xad\u034f\u3000\ufe0f\U000e0041\U000e0100\u2060\ufeff"
+        ),
+        ("\u200b\u3164 \u2800", ""),
+        ("\u200bAlice\u3164", "\u200bAlice\u3164"),
+        ("👩\u200d👧", "👩\u200d👧"),
     ],
 )
 def test_cleaned_text_is_one_line_that_can_not_turn_around(text: str, cleaned: str) -> None:

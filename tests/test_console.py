@@ -586,3 +586,15 @@ def test_the_sandbox_agrees_that_they_are_not_for_apps(alice: Visitor, endpoint:
 
     assert endpoint in NATIVE_ONLY
     assert f"Answer of {endpoint}: 403" in send(alice, endpoint, params).text
+
+
+@pytest.mark.parametrize("value", ["dark", "", 5, True, None])
+def test_an_answer_may_be_a_single_value(alice: Visitor, value: object) -> None:
+    """`i/registry/get` gives whatever was put there."""
+    with moved_to(says(value), alice):
+        answer = send(alice, "i/registry/get", '{"key": "theme"}')
+
+    assert answer.status_code == 200
+    assert 'class="problem"' not in answer.text
+    shown = answer.text.partition('aria-label="Answer"><code>')[2].partition("</code>")[0]
+    assert unescape(re.sub("<[^>]*>", "", shown)).strip() == json.dumps(value)

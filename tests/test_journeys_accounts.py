@@ -87,10 +87,12 @@ def test_a_revoked_token_leads_to_a_new_sign_in_at_the_same_server(
     browsers.statuses = {502}
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
-    profile = alice.locator("#profile")
-    expect(profile.locator(".problem")).to_contain_text("no longer accepts the token")
+    expect(alice.locator(".missed")).to_have_count(4)
+    expect(alice.locator(".problem")).to_have_count(1)
+    expect(alice.locator(".problem")).to_contain_text("no longer accepts the token")
+    expect(alice.locator("#server")).to_contain_text("Misskey sandbox")
 
-    profile.get_by_role("button", name="Sign in at").click()
+    alice.get_by_role("button", name="Sign in at").click()
     decide(alice)
 
     expect_dashboard(alice)

@@ -61,22 +61,62 @@ def test_the_dashboard_is_there_while_the_server_still_thinks(alice: Page, sandb
     expect_dashboard(alice)
 
 
-@pytest.mark.parametrize("misbehaviour", [Misbehaviour.NOT_JSON, Misbehaviour.RATE_LIMITED])
-def test_a_panel_that_failed_comes_back_with_try_again(
+@pytest.mark.parametrize("misbehaviour", [Misbehaviour.NOT_JSON, Misbehaviour.RATE_LIMITED, Misbehaviour.BROKEN])
+def test_a_server_that_is_down_is_told_once_and_tried_again_at_once(
     alice: Page, sandbox: Running, browsers: Browsers, misbehaviour: Misbehaviour
 ) -> None:
     browsers.statuses = {502}
+    alice.get_by_label("Your note").fill("do not lose me")
     sandbox.world.misbehaviour = misbehaviour
-    alice.goto("/dashboard")
-    profile = alice.locator("#profile")
-    expect(alice.locator(".panel .problem")).to_have_count(len(PANELS))
+    for reload in alice.get_by_role("link", name="Reload: ").all():
+        reload.click()
+    expect(alice.locator(".missed")).to_have_count(len(PANELS))
+    expect(alice.locator(".problem")).to_have_count(1)
+    expect(alice.get_by_role("alert")).to_have_count(1)
+    retry = alice.get_by_role("button", name="Try again")
+    retry.focus()
+    alice.keyboard.press("Enter")
+    expect(retry).not_to_have_attribute("aria-busy", "true")
+    expect(retry).to_be_focused()
+    expect(alice.locator(".missed")).to_have_count(len(PANELS))
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
-    profile.get_by_role("button", name="Try again").click()
+    retry.click()
+    expect(alice.locator(".missed")).to_have_count(0)
+    expect(alice.locator("#profile").locator("p", has_text="Lives in the sandbox")).to_be_visible()
+    expect(alice.locator(".problem")).to_have_count(0)
+    expect(alice.locator("#content")).to_be_focused()
+    expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
+
+
+def test_a_panel_that_failed_comes_back_alone(alice: Page, sandbox: Running, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    alice.goto("/dashboard")
+    profile = alice.locator("#profile")
+    expect(alice.locator(".missed")).to_have_count(len(PANELS))
+
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+    profile.get_by_role("link", name="Reload").click()
 
     expect(profile.locator("p", has_text="Lives in the sandbox")).to_be_visible()
     expect(profile.get_by_role("heading", name="Your profile")).to_be_focused()
-    expect(alice.locator("#server").locator(".problem")).to_be_visible()
+    expect(alice.locator(".problem")).to_have_count(1)
+    alice.locator("#server").get_by_role("link", name="the reason is above").click()
+    expect(alice).to_have_url(f"{browsers.site}/dashboard#trouble")
+
+
+def test_a_timeline_that_was_chosen_is_tried_again(alice: Page, sandbox: Running, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    timeline = alice.locator("#timeline")
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    timeline.get_by_role("link", name="Local").click()
+    expect(timeline.locator(".missed")).to_be_visible()
+
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+    alice.get_by_role("button", name="Try again").click()
+    expect(timeline.locator("[aria-current=true]")).to_have_text("Local")
+    expect(timeline.locator("article.note").first).to_be_visible()
 
 
 def test_a_permission_that_the_server_misses_is_asked_for_and_given(
@@ -128,7 +168,10 @@ def test_older_notes_come_below_with_the_focus_on_them(alice: Page, sandbox: Run
     timeline.get_by_role("button", name="Try again").click()
     expect(notes).to_have_count(14)
     expect(timeline.get_by_role("list", name="Timeline").last).to_be_focused()
+    timeline.get_by_role("button", name="Older").click()
+    expect(timeline.get_by_text("That was all.")).to_be_focused()
     expect(timeline.get_by_role("button", name="Older")).to_have_count(0)
+    expect(notes).to_have_count(14)
 
 
 def test_another_timeline_takes_the_place_of_this_one(alice: Page) -> None:

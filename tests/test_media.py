@@ -27,13 +27,13 @@ def address(visitor: Visitor, url: object) -> str:
 
 
 def test_a_page_shows_portraits_through_the_app(alice: Visitor) -> None:
-    page = alice.get("/dashboard/timeline").text
-    (first, *_) = re.findall(r'<img src="(/media[^"]+)" alt=""', page)
+    page = "".join(alice.get(f"/dashboard/{name}").text for name in ("timeline", "profile", "drive"))
+    found = re.findall(r'<img src="(/media[^"]+)"', page)
+    assert len(found) > 10
 
-    answer = alice.get(html.unescape(first))
-
-    assert answer.status_code == 200
-    assert answer.content_type == "image/png"
+    answers = [alice.get(html.unescape(place)) for place in found]  # also through the server's media proxy
+    assert {(answer.status_code, answer.content_type) for answer in answers} == {(200, "image/png")}
+    answer = answers[0]
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert answer.headers["Cache-Control"] == "no-store"
 

@@ -13,6 +13,7 @@ from misskey import (
     Client,
     Grant,
     InvalidAnswer,
+    MiAuthMissing,
     MisskeyError,
     PermissionDenied,
     Server,
@@ -25,7 +26,7 @@ from misskey import (
     who_is,
 )
 from tests import hostile
-from tests.hostile import ALICE, TOKEN, Behaviour, says, serve
+from tests.hostile import ALICE, TOKEN, Behaviour, answers, says, serve
 
 MISSKEY = Server.parse("misskey.example")
 CALLBACK = "https://app.example/callback"
@@ -131,6 +132,12 @@ def test_a_check_gives_the_person_and_the_token_once_it_is_allowed(transport: Tr
 
 def test_a_check_gives_nothing_before(transport: Transport) -> None:
     assert checked(transport, says({"ok": False})) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"<h1>Not found</h1>", b'{"statusCode": 404, "error": "Not Found"}'])
+def test_a_check_that_is_not_there_means_no_miauth(transport: Transport, body: bytes) -> None:
+    with pytest.raises(MiAuthMissing):
+        checked(transport, answers(404, body))
 
 
 def test_a_grant_shows_no_token(transport: Transport) -> None:

@@ -14,8 +14,10 @@ from markupsafe import escape
 
 from misskey import Server
 from web.accounts import Account
+from web.dashboard import PANELS
 from web.notes import Note, read_author, read_files, read_note, read_notes
 from web.notifications import read_notifications
+from web.shown import file_size, initial, percent_of
 
 SERVER = Server("https://misskey.example")
 BOB = {"id": "9bob", "username": "bob", "name": None, "host": None, "avatarUrl": "https://misskey.example/bob.png"}
@@ -101,6 +103,93 @@ def test_a_content_warning_folds_the_note() -> None:
     assert "Everyone dances" in rest
     assert "<details class" in page
     assert "open" not in page
+
+
+@pytest.mark.parametrize("cw", ["", " ", "\u200b", "\u3164\u2800", "\u3000", "\n", "\u202e"])
+def test_a_content_warning_that_says_nothing_folds_the_note_all_the_same(cw: str) -> None:
+    inner = SENT | {"id": "9inner", "text": "Everyone dances", "cw": cw}
+    for note in (read(cw=cw, text="Everyone dances"), read(text=None, renote=inner), read(text="See", renote=inner)):
+        page = shown(note)
+        before, _, rest = page.partition("Content warning</bdi></summary>")
+        assert "Everyone dances" not in before
+        assert "Everyone dances" in rest
+
+    part = notification_panel([{"id": "9", "type": "mention", "user": BOB, "note": inner}])
+    assert "Content warning" in part
+    assert "Everyone dances" not in part
+
+
+def test_a_note_without_a_content_warning_is_not_folded() -> None:
+    assert "<details" not in shown(read(cw=None))
+    assert "<details" not in shown(read(cw=5))
+    part = notification_panel([{"id": "9", "type": "mention", "user": BOB, "note": SENT}])
+    assert "Content warning" not in part
+    assert "Hello" in part
+
+
+def notification_panel(answer: list[Any]) -> str:
+    return render_template("panels/notifications.html", panel=PANELS["notifications"], answer=answer, account=ALICE)
+
+
+@pytest.mark.parametrize("name", ["\u200b", "\u3164", "\u2800", "\u115f\u1160", "\xad", "\ufe0f", "\U000e0041", " "])
+def test_a_name_that_shows_nothing_is_none(name: str) -> None:
+    author = read_author(BOB | {"name": name}, SERVER)
+
+    assert author
+    assert author.name == "bob"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("A|lice", "愛|", "e\u0301|a", "か\u3099|く", "ｶﾞ|ｷﾞ", "|", "👍🏽|👍", "🇯🇵|🇫🇷", "🇯|", "🐈|🐈", "∑|∑", "<|b>"),
+        *(
+            "👩\u200d👩\u200d👧\u200d👦| family",
+            "👩🏻\u200d❤\ufe0f\u200d💋\u200d👩🏾|x",
+            "🏳\ufe0f\u200d🌈|",
+            "1\ufe0f\u20e3|2",
+        ),
+        *("🏴\U000e0067\U000e0062\U000e007f|x", "🙂\u200d↔\ufe0f|x", "\U0001fae8\u200d\U0001fae8|a", "a\u200d|b"),
+        *("नि|", "क्ष|मा", "กำ|", "한|글", "\u1112\u1161\u11ab|\u1100", "\u200b|"),
+    ],
+)
+def test_an_initial_is_a_whole_letter(name: str) -> None:
+    first, _, rest = name.partition("|")
+
+    assert initial(first + rest) == first
+
+
+@pytest.mark.parametrize("name", ["\u200bBob", "\u3164 Bob", "\ufeff\u2800Bob"])
+def test_an_initial_can_be_seen(name: str) -> None:
+    assert initial(name) == "B"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "percent"),
+    [
+        *((512.5, 1024.75, 50), (1, 2.0, 50), (0.5, 0.25, 100), (3, 0, 0), (-1, 5, 0), (True, 5, 0), ("1", 5, 0)),
+        *((1, float("inf"), 0), (float("nan"), 1, 0), (1, 1e-300, 100), (10**400, 5, 0), (None, None, 0)),
+    ],
+)
+def test_a_share_is_a_whole_number_of_percent(part: object, whole: object, percent: int) -> None:
+    assert percent_of(part, whole) == percent
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        *(
+            (1572864.5, "1.5 MB"),
+            (0.5, "0.5 bytes"),
+            (107374182.4, "102.4 MB"),
+            (float("nan"), "–"),
+            (float("inf"), "–"),
+        ),
+        *((-0.5, "–"), (True, "–"), ("1", "–"), (10**400, "–")),
+    ],
+)
+def test_a_size_may_be_a_fraction(size: object, words: str) -> None:
+    assert file_size(size).replace("\xa0", " ") == words
 
 
 def test_files_are_shown_with_their_descriptions() -> None:

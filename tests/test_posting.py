@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import socket
 import sqlite3
 import time
 import uuid
@@ -19,8 +20,9 @@ from urllib3 import encode_multipart_formdata
 
 from misskey import Transport
 from sandbox import Misbehaviour, Running
+from tests import hostile
 from tests.cast import Visitor
-from tests.hostile import moved_to, says
+from tests.hostile import Caller, moved_to, says
 
 FRAGMENT = {"HX-Request": "true"}
 
@@ -152,6 +154,19 @@ def test_what_a_server_refuses_about_a_note_is_told(
     assert "kept" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("cw", "shown"), [("", "Content warning"), ("\u200b", "Content warning"), ("secret", "secret")]
+)
+def test_a_note_that_the_server_folds_is_shown_folded(alice: Visitor, cw: str, shown: str) -> None:
+    with moved_to(says({"createdNote": {"id": "9a", "text": "Everyone dances", "cw": cw}}), alice):
+        page = alice.get(alice.post("/notes", {"text": "Everyone dances", "draft": draft()}).location).text
+
+    folded = page.partition('<details class="cw">')[2].partition("</details>")[0]
+    assert f"<bdi>{shown}</bdi></summary>" in folded
+    assert "Everyone dances" in folded
+    assert "Everyone dances" not in page.replace(folded, "").partition("What was sent")[0]
+
+
 def test_a_warning_of_spaces_is_none(alice: Visitor, sandbox: Running) -> None:
     alice.post("/notes", {"draft": draft(), "text": "plain", "cw": "   "})
 
@@ -205,7 +220,8 @@ def test_a_note_whose_first_try_came_to_nothing_keeps_its_text(alice: Visitor, a
     answer = alice.post("/notes", {"text": "hello again", "draft": name})
 
     assert answer.status_code == 502
-    assert "The note was not posted" in answer.text
+    assert "It is not known whether the note was posted" in answer.text
+    assert f'value="{name}"' not in answer.text
     assert "hello again" in answer.text
 
 
@@ -441,6 +457,105 @@ def test_a_note_that_the_server_was_too_slow_for_may_have_been_posted(
     assert answer.status_code == 504
     assert "The note may have been posted all the same." in answer.text
     assert "hello</textarea>" in answer.text
+
+
+MAYBE = "The note may have been posted all the same. Look at your timeline before you post it again."
+AGAIN = "If the note has arrived, pressing Post posts it a second time."
+
+
+def press_again(page: str) -> dict[str, object]:
+    """What the form of a page sends when its button is pressed."""
+    found = dict(re.findall('<input[^>]*name="(draft|account)"[^>]*value="([^"]*)"', page))
+    found["text"] = html.unescape(re.findall(r"<textarea[^>]*>\s*(.*?)</textarea>", page, re.DOTALL)[0])
+    return {**found, "file_id": kept(page)}
+
+
+#: Answers of Misskey that are not what was asked for.
+WRONG = {
+    "null": says(None),
+    "a string": says("ok"),
+    "a list": says([]),
+    "no note": says({"createdNote": {"id": "../x"}}),
+}
+
+
+@pytest.mark.parametrize("name", [*hostile.MAYBE_DONE, *WRONG])
+def test_a_note_may_have_been_posted_whatever_the_answer(alice: Visitor, name: str) -> None:
+    form = {"text": "hello", "draft": draft()}
+    with moved_to((hostile.MAYBE_DONE | WRONG)[name], alice) as server:
+        answer = alice.post("/notes", form)
+        assert answer.status_code == 502
+        assert MAYBE in answer.text
+        assert AGAIN in answer.text.partition("</textarea>")[2]
+        assert 'aria-describedby="note-again"' in answer.text
+
+        reloaded = alice.post("/notes", form)
+        assert MAYBE in reloaded.text
+        assert len(server.requests) == 1
+
+        server.behaviour = says({"createdNote": {"id": "9a", "text": "hello", "cw": None}})
+        for sock in list(server.open):  # the next request comes on a connection of its own
+            sock.shutdown(socket.SHUT_RDWR)
+        assert alice.post("/notes", press_again(reloaded.text)).status_code == 303
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("name", hostile.NOT_DONE)
+def test_a_note_that_was_refused_was_not_posted(alice: Visitor, name: str) -> None:
+    with moved_to(hostile.NOT_DONE[name], alice) as server:
+        form = {"text": "hello", "draft": draft()}
+        answers = [alice.post("/notes", form) for _ in range(2)]
+
+    assert len(server.requests) == 2
+    for answer in answers:
+        assert answer.status_code >= 400
+        assert "may have been posted" not in answer.text
+        assert "second time" not in answer.text
+
+
+def test_a_note_that_never_left_was_not_posted(alice: Visitor) -> None:
+    with moved_to(says({}), alice) as server:
+        server.refuse()
+        answer = alice.post("/notes", {"text": "hello", "draft": draft()})
+
+    assert "can’t be reached" in answer.text
+    assert "may have been posted" not in answer.text
+
+
+def test_a_double_click_on_a_note_that_may_have_been_posted_sends_one(alice: Visitor, app: Flask) -> None:
+    def slow(caller: Caller) -> None:
+        caller.request()
+        time.sleep(0.5)
+        caller.send(hostile.http(504))
+
+    form = {"text": "once", "draft": draft(), "csrf_token": alice.csrf_token()}
+    cookie = alice.client.get_cookie(alice.cookie_name)
+    assert cookie
+
+    def click(_: int) -> str:
+        hand = Visitor(app, alice.sandbox)
+        hand.client.set_cookie(hand.cookie_name, cookie.value)
+        return hand.client.post("/notes", data=form).text
+
+    with moved_to(slow, alice) as server, ThreadPoolExecutor(2) as pool:
+        assert [MAYBE in page for page in pool.map(click, range(2))] == [True, True]
+    assert len(server.requests) == 1
+
+
+def test_the_files_that_arrived_stay_when_one_may_have_arrived(alice: Visitor) -> None:
+    def behaviour(caller: Caller) -> None:
+        while request := caller.request():
+            first = b"what is in a.txt" in request.body
+            caller.send(hostile.http(200, b'{"id": "9a", "name": "a.txt"}') if first else hostile.http(504))
+
+    with moved_to(behaviour, alice):
+        answer = alice.post("/notes", {"text": "two", "draft": draft(), "files": files("a.txt", "b.txt")})
+
+    assert "The file may have arrived all the same. Look into your drive" in answer.text
+    assert "If the file has arrived, pressing Post sends it a second time." in answer.text
+    assert "may have been posted" not in answer.text
+    assert kept(answer.text) == ["9a a.txt"]
+    assert "<bdi>b.txt</bdi></p>" in answer.text
 
 
 def test_a_note_whose_result_can_not_be_kept_was_posted_all_the_same(

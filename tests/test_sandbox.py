@@ -898,7 +898,27 @@ def test_two_sandboxes_share_nothing() -> None:
     first, second = create_app().extensions["sandbox"], create_app("http://other.example").extensions["sandbox"]
     first.post(first.people["alice"], text="only here")
     assert len(first.notes) == len(second.notes) + 1
-    assert second.people["alice"].shown["avatarUrl"] == "http://other.example/identicon/alice@other.example"
+    assert second.people["bob"].shown["avatarUrl"] == "http://other.example/identicon/bob@other.example"
+
+
+@pytest.mark.parametrize("name", ["misskey/1.0", "Mozilla/5.0 (MissKey/2)", "my-misskey/0.1 (+https://x.example)"])
+def test_the_media_proxy_refuses_who_is_called_misskey(sandbox: Running, name: str) -> None:
+    alice = sandbox.world.people["alice"]
+    pictures = [alice.shown["avatarUrl"], next(iter(alice.files.values()))["thumbnailUrl"]]
+
+    for url in pictures:
+        assert url.startswith(f"{sandbox.origin}/proxy/")
+        assert requests.get(url, headers={"User-Agent": name}, timeout=5).status_code == 403
+        answer = requests.get(url, headers={"User-Agent": "misskey-sign-in/1.0"}, timeout=5)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
+    drawn = sandbox.world.people["bob"].shown["avatarUrl"]
+    assert requests.get(drawn, headers={"User-Agent": name}, timeout=5).status_code == 200
+
+
+def test_the_media_proxy_fetches_nothing_from_elsewhere(sandbox: Running) -> None:
+    for url in ("https://elsewhere.example/a.png", "", "../x", f"{sandbox.origin}/files/none"):
+        params = {"url": url}
+        assert requests.get(f"{sandbox.origin}/proxy/static.webp", params=params, timeout=5).status_code == 404
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +19,9 @@ from flask import Flask
 
 from misskey import DEMO, PERMISSIONS
 from sandbox import Misbehaviour, Running, serve
+from tests import hostile
 from tests.cast import SECRET_KEY, Visitor, query
+from tests.hostile import ALICE, TOKEN, Behaviour, Caller, Hostile, http
 from web import pending
 
 
@@ -111,6 +116,8 @@ def test_strangers_are_not_told_of_private_servers(make_app: Callable[..., Flask
     [
         (Misbehaviour.MASTODON, 422, "It runs Mastodon"),
         (Misbehaviour.MIAUTH_OFF, 422, "switched off"),
+        (Misbehaviour.OLD, 422, "too old for this"),
+        (Misbehaviour.PRIVATE, 422, "answers only to those who are signed in there"),
         (Misbehaviour.FORBIDDEN, 502, "firewall"),
         (Misbehaviour.NOT_JSON, 502, "gave an answer that this app can’t read"),
         (Misbehaviour.BROKEN, 502, "has a problem"),
@@ -554,3 +561,104 @@ def test_cancelling_what_was_never_begun_changes_nothing(visitor: Visitor, sessi
     assert (answer.status_code, answer.location) == (303, "/")
     assert "signin-" not in str(answer.headers)
     assert visitor.under_way() == [begun]
+
+
+# Servers where signing in needs another way.
+
+BY_HAND = '<a href="/signin/token">Sign in with a token made by hand</a>'
+
+
+@contextmanager
+def at(visitor: Visitor, behaviour: Behaviour) -> Iterator[Hostile]:
+    """A server that behaves like this, where the visitor may sign in."""
+    extensions = visitor.app.extensions
+    with hostile.serve(behaviour) as server:
+        origins = (*extensions["settings"].private_servers, server.origin)
+        extensions["settings"] = replace(extensions["settings"], private_servers=origins)
+        yield server
+
+
+def routes(**answers: object) -> Behaviour:
+    """Answer each endpoint, slashes as underscores, with JSON or, for a number, with that status; others with 404."""
+
+    def behaviour(caller: Caller) -> None:
+        while request := caller.request():
+            value = answers.get(request.path.removeprefix("/api/").replace("/", "_"), 404)
+            value = value(caller) if callable(value) else value
+            caller.send(http(value) if isinstance(value, int) else http(200, json.dumps(value).encode()))
+
+    return behaviour
+
+
+def meta(**changes: object) -> Callable[[Caller], object]:
+    return lambda caller: {"version": "2025.4.1", "uri": caller.server.origin, "features": {"miauth": True}} | changes
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (meta(version="12.26.0", features={}), "runs a Misskey that is too old for this"),
+        (meta(features={"miauth": False}), "does not let apps sign people in"),
+        (401, "answers only to those who are signed in there"),
+    ],
+)
+def test_where_there_is_no_miauth_a_token_made_by_hand_is_the_way_in(
+    visitor: Visitor, told: object, words: str
+) -> None:
+    with at(visitor, routes(meta=told, i=ALICE)) as server:
+        page = visitor.post("/signin", {"host": server.origin})
+        assert page.status_code == 422
+        assert words in page.text
+        assert BY_HAND in page.text
+        assert f'value="{server.origin}"' in page.text
+
+        assert visitor.post("/signin/token", {"host": server.origin, "token": TOKEN}).location == "/dashboard"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_check_that_is_not_there_is_told_at_the_form(visitor: Visitor, resumed: bool) -> None:
+    with at(visitor, routes(meta=meta())) as server:
+        session_id = visitor.begin(server.origin)
+        form = {"session": session_id}
+        page = visitor.post("/signin/resume", form) if resumed else visitor.get("/callback", query_string=form)
+
+    assert page.status_code == 422
+    assert "too old for this" in page.text
+    assert BY_HAND in page.text
+    assert f'value="{server.origin.removeprefix("http://")}"' in page.text
+    assert "Have you allowed it" not in page.text
+    assert not visitor.under_way()
+
+
+def test_a_server_that_leads_to_another_one_offers_it(visitor: Visitor, sandbox: Running) -> None:
+    with at(visitor, hostile.redirects(301, f"{sandbox.origin}/api/meta")) as server:
+        before = len(sandbox.requests)
+        page = visitor.post("/signin", {"host": server.origin, "permission": ["read:account", "write:notes"]})
+
+    host = urlsplit(sandbox.origin).netloc
+    assert page.status_code == 422
+    assert f"Did you mean {host}?" in page.text
+    assert len(sandbox.requests) == before
+    offer = page.text.partition('<div class="notice">')[2].partition("</form>")[0]
+    form = re.findall('name="(host|permission)" value="([^"]*)"', offer)
+    assert form == [("host", host), *(("permission", name) for name in ("", "read:account", "write:notes"))]
+    assert f"Continue to {host}</button>" in offer
+    assert visitor.post("/signin", {"host": host}).status_code == 303
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 403, 503])
+def test_a_challenge_is_told_as_a_firewalls(visitor: Visitor, status: int) -> None:
+    with at(visitor, hostile.answers(status, b"<title>Just a moment...</title>", "Location: /check")) as server:
+        page = visitor.post("/signin", {"host": server.origin})
+
+    assert page.status_code == 502
+    assert "a firewall of its own answered" in page.text
+    assert "is not a Misskey server" not in page.text
+
+
+@pytest.mark.parametrize("public_url", ["http://localhost", "https://misskey.example", "https://misskey"])
+def test_the_apps_name_passes_the_flagships_media_proxy(make_app: Callable[..., Flask], public_url: str) -> None:
+    user_agent = make_app(PUBLIC_URL=public_url).extensions["transport"].user_agent
+
+    assert public_url in user_agent
+    assert "misskey/" not in user_agent.lower()

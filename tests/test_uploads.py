@@ -318,7 +318,7 @@ def test_an_upload_whose_first_try_came_to_nothing_is_told(alice: Visitor, app: 
     answer = upload(alice, draft=draft)
 
     assert answer.status_code == 502
-    assert "The file was not uploaded" in answer.text
+    assert "It is not known whether the file was uploaded" in answer.text
 
 
 def test_the_form_knows_the_servers_limit_and_keeps_it(alice: Visitor) -> None:
@@ -399,3 +399,24 @@ def test_a_file_that_the_server_was_too_slow_for_may_have_arrived(alice: Visitor
 
     assert answer.status_code == 504
     assert "The file may have arrived all the same." in answer.text
+
+
+@pytest.mark.parametrize("name", [*hostile.MAYBE_DONE, "null", "an object"])
+def test_a_file_may_have_arrived_whatever_the_answer(alice: Visitor, name: str) -> None:
+    behaviour = (hostile.MAYBE_DONE | {"null": says(None), "an object": says({"id": 5})})[name]
+    with moved_to(behaviour, alice):
+        answer = upload(alice, b"something", "a.txt")
+
+    assert answer.status_code == 502
+    assert "The file may have arrived all the same. Look into your drive before you send it again." in answer.text
+    assert "If the file has arrived, pressing Upload sends it a second time." in answer.text
+    assert 'aria-describedby="file-again"' in answer.text
+
+
+@pytest.mark.parametrize("name", hostile.NOT_DONE)
+def test_a_file_that_was_refused_did_not_arrive(alice: Visitor, name: str) -> None:
+    with moved_to(hostile.NOT_DONE[name], alice):
+        answer = upload(alice, b"something", "a.txt")
+
+    assert answer.status_code >= 400
+    assert "may have arrived" not in answer.text

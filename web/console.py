@@ -13,6 +13,7 @@ from uuid import UUID
 from cachetools import TTLCache, cached
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from pygments import highlight
@@ -28,7 +29,7 @@ from .dashboard import calls, results
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
 from .parts import wants_part
 from .security import checked_by_form
-from .shown import line
+from .shown import line, sentences
 
 pages = Blueprint("console", __name__)
 #: Calls to begin with, and their parameters; the first one is filled in.
@@ -191,7 +192,8 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
         accounts.client(account).call(form.endpoint.data, form.values)
     except MisskeyError as error:
         told = problems.of_server(error)
-        failure = {"kind": type(error).__name__, "title": told.title, "words": told.words, "status": told.status}
+        words = sentences(told.words, _("It may have been done all the same.") if told.maybe_done else "")
+        failure = {"kind": type(error).__name__, "title": told.title, "words": words, "status": told.status}
     exchange = accounts.exchanges()[-1]
     typed = masked(form.params.data or "{}", account.token)
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
@@ -228,7 +230,7 @@ def _remembered(ask: Callable[..., Told]) -> Callable[..., Told]:
 
 @_remembered
 def _endpoints(account: Account) -> list[str]:
-    answer = replace(accounts.client(account), token=None).call("endpoints")
+    answer = replace(accounts.client(account), token=None).call("endpoints", idempotent=True)
     if not isinstance(answer, list):
         raise InvalidAnswer(account.server.host, "did not list its endpoints")
     return sorted({name for name in answer if isinstance(name, str) and is_endpoint(name)})[:MOST_ENDPOINTS]
@@ -239,7 +241,7 @@ def _parameters(account: Account, endpoint: str) -> list[tuple[str, str]] | None
     """Return the names and types of an endpoint's parameters, ``None`` when the server has no such endpoint."""
     if not is_endpoint(endpoint or ""):
         return None
-    answer = replace(accounts.client(account), token=None).call("endpoint", {"endpoint": endpoint})
+    answer = replace(accounts.client(account), token=None).call("endpoint", {"endpoint": endpoint}, idempotent=True)
     if answer is None:
         return None
     found = answer.get("params") if isinstance(answer, dict) else None

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
-from misskey import AuthenticationFailed, Client, InvalidAnswer, MisskeyError, PermissionDenied, parse_permissions
+from misskey import (
+    AnswerTooLarge,
+    APIError,
+    AuthenticationFailed,
+    Client,
+    InvalidAnswer,
+    MisskeyError,
+    PermissionDenied,
+    RateLimited,
+    parse_permissions,
+)
 
 from . import accounts, error_pages, problems
 from .accounts import Account, login_required
@@ -35,15 +48,19 @@ calls = limiter.shared_limit("300 per minute", scope="calls")
 results = limiter.shared_limit("60 per minute", scope="results")
 
 
+MARK_CHARACTERS = 5  # 30 bits: of a thousand entries, two look alike once in two thousand lists
+MOST_SEEN = 500  # entries that an address remembers: servers take one of 4,000 characters
+_SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MOST_SEEN}}}")
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """One part of the dashboard: what it calls, and the template ``panels/<name>.html`` that shows the answer.
 
-    ``permission`` is the one that the endpoint needs, ``""`` when any token will do; ``kind`` is what it answers with,
+    ``permission`` is the one that the endpoint needs, ``""`` when it needs no token; ``kind`` is what it answers with,
     an object (``dict``) or a ``list``, which goes on with “Older”. ``also`` are endpoints asked at the same moment, by
     what the template calls their answers (``None`` for one that failed). ``choices`` are other endpoints to choose
-    from, by what the address calls them, with their labels; the first is the panel's own. With ``gaps`` fewer than were
-    asked for need not be the last: the server leaves out what the person may not see.
+    from, by what the address calls them, with their labels; the first is the panel's own.
     """
 
     name: str
@@ -55,7 +72,6 @@ class Panel:
     also: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     wide: bool = False
-    gaps: bool = False
 
     def url(self, account: Account, **query: str) -> str:
         """Return the address of this panel as a page of its own."""
@@ -94,7 +110,6 @@ PANELS = {
             "read:notifications",
             {"limit": 10, "markAsRead": False},
             list,
-            gaps=True,
         ),
         Panel(  # the files of all folders
             "drive", _l("Your drive"), "drive/stream", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
@@ -115,20 +130,26 @@ def shell(account: Account) -> ResponseReturnValue:
 @calls
 @login_required
 def panel(account: Account, name: str) -> ResponseReturnValue:
-    """Show one panel, as a fragment for the dashboard or as a page of its own; ``until`` asks for what is older."""
+    """Show one panel, as a fragment for the dashboard or as a page of its own.
+
+    ``until`` asks for what is older, ``seen`` says what was shown before.
+    """
     shown = PANELS.get(name) or abort(404)
     which, until = request.args.get("which", next(iter(shown.choices), "")), request.args.get("until", "")
-    if (shown.choices and which not in shown.choices) or until != read_id(until):
+    seen = request.args.get("seen", "")
+    if (shown.choices and which not in shown.choices) or until != read_id(until) or not _SEEN.fullmatch(seen):
         abort(404)
-    view: dict[str, Any] = {"panel": shown, "account": account, "which": which, "until": until}
+    view: dict[str, Any] = {"panel": shown, "account": account, "which": which, "until": until, "seen": seen}
     endpoint = shown.choices[which][1] if shown.choices else shown.endpoint
     try:
         answer, also = _ask(account, shown, endpoint, until)
     except MisskeyError as error:
         ask_for = to_ask_for(error, account, shown.permission)
-        context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for}
+        told_once = wants_part() and not until and _is_of_all(error)
+        context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for, "told_once": told_once}
         return error_pages.answer(replace(problems.of_server(error), context=context))
-    values = view | also | {"answer": answer, "older": _older(shown, answer)}
+    answer, older = _unseen(answer, until, seen) if isinstance(answer, list) else (answer, {})
+    values = view | also | {"answer": answer, "older": older}
     return page_or_fragment("panels/panel.html", shown.title, **values)
 
 
@@ -137,14 +158,12 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     client = accounts.client(account)
     params = {**panel.params, **({"untilId": until} if until else {})}
     also = {} if until else panel.also
+    read = partial(_read, client, panel, endpoint, params)
     if also:
-        jobs = [
-            partial(client.call, endpoint, params),
-            *(partial(_answer_or_none, client, other) for other in also.values()),
-        ]
-        answer, *beside = side_by_side(jobs)
+        others = [partial(_answer_or_none, client, other) for other in also.values()]
+        answer, *beside = side_by_side([read, *others])
     else:
-        answer, beside = client.call(endpoint, params), []
+        answer, beside = read(), []
     if not isinstance(answer, panel.kind):
         raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
     if isinstance(answer, list):  # whatever was asked for: drawing what fits into 4 MiB would hold everybody up
@@ -152,20 +171,56 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     return answer, dict(zip(also, beside, strict=True))
 
 
+def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
+    """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
+    if not panel.permission:
+        try:
+            return replace(client, token=None).call(endpoint, params, idempotent=True)
+        except APIError as error:
+            if error.status not in (401, 403):
+                raise
+    return client.call(endpoint, params, idempotent=True)  # some servers tell nothing without one
+
+
+def _is_of_all(error: MisskeyError) -> bool:
+    """Return whether all panels fail for this reason: the token was removed, or something is wrong with the server."""
+    if isinstance(error, APIError):
+        kinds = (AuthenticationFailed, RateLimited)
+        return isinstance(error, kinds) or error.status >= 500 or error.code == "YOUR_ACCOUNT_SUSPENDED"
+    if isinstance(error, InvalidAnswer):  # a page in its place, unless the page is that there is none
+        return error.status is not None and error.status != 404
+    return not isinstance(error, AnswerTooLarge)
+
+
 def _answer_or_none(client: Client, endpoint: str) -> Any:
     try:
-        answer = client.call(endpoint)
+        answer = client.call(endpoint, idempotent=True)
     except MisskeyError:
         return None
     return answer if isinstance(answer, dict) else None
 
 
-def _older(panel: Panel, answer: Any) -> str:
-    """Return the id that what is older comes after, ``""`` when this was all."""
-    if panel.kind is not list or len(answer) < (1 if panel.gaps else panel.params["limit"]):
-        return ""
-    last = answer[-1]
-    return read_id(last.get("id")) if isinstance(last, dict) else ""
+def _unseen(answer: list[Any], until: str, seen: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the entries that were not shown before, and what asks for the next ones; nothing when this was all.
+
+    A server may send fewer than were asked for although there are more, and send some again. So this goes on until
+    nothing new comes, and the address remembers what was there.
+    """
+    marks = [seen[at : at + MARK_CHARACTERS] for at in range(0, len(seen), MARK_CHARACTERS)] or [_mark(until)]
+    entries = []
+    for entry in answer:
+        entry_id = read_id(entry.get("id")) if isinstance(entry, dict) else ""
+        if entry_id and _mark(entry_id) not in marks:
+            marks.append(_mark(entry_id))
+            entries.append(entry)
+    if not entries:
+        return [], {}
+    return entries, {"until": entries[-1]["id"], "seen": "".join(marks[-MOST_SEEN:])}
+
+
+def _mark(entry_id: str) -> str:
+    """Return a few characters that tell one entry from others."""
+    return urlsafe_b64encode(sha256(entry_id.encode()).digest()).decode()[:MARK_CHARACTERS]
 
 
 def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tuple[str, ...]:

@@ -138,10 +138,15 @@ class TokenForm(ServerForm):
             raise ValidationError(_l("This is not a token: it has letters and digits only."))
 
 
+def new_draft() -> str:
+    """Return a name for what a form is to do once."""
+    return str(uuid.uuid4())
+
+
 class UploadForm(Form):
     """A file for the drive; ``draft`` names the upload, so that it is done once."""
 
-    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+    draft = HiddenField(validators=[UUID()], default=new_draft)
     max_file_mb = Megabytes()
     file = Files(_l("File"))
     comment = StringField(
@@ -167,7 +172,7 @@ class UploadForm(Form):
 class NoteForm(Form):
     """A note to post; ``draft`` names it, so that it is posted once."""
 
-    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+    draft = HiddenField(validators=[UUID()], default=new_draft)
     text = TextAreaField(
         _l("Your note"),
         [Length(max=NOTE_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
@@ -213,7 +218,7 @@ class NoteForm(Form):
 class ConsoleForm(Form):
     """A call to make by hand; ``draft`` names it, so that it is sent once; ``values`` are its parameters."""
 
-    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+    draft = HiddenField(validators=[UUID()], default=new_draft)
     endpoint = StringField(
         _l("Endpoint"), filters=[lambda text: text.strip().removeprefix("/").removeprefix("api/") if text else text]
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from flask import abort
 
-from misskey import Exchange
+from misskey import Exchange, MisskeyError
 
 from . import accounts
 from .accounts import Account
@@ -19,22 +19,35 @@ KEPT_SECONDS = 600
 
 
 def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, Any]], seconds: float = 0) -> bool:
-    """Do ``work`` for the form named ``draft``, once; tell whether it was done, now or before.
+    """Do ``work`` for the form named ``draft``, once; return whether it is known to be done, now or before.
 
-    Its result is kept with what was sent for it. ``seconds`` are what it may take beyond the usual.
+    Its result is kept with what was sent for it. Raises what ``work`` raises; where the server may have done it all the
+    same, the form named ``draft`` does it no more. ``seconds`` are what it may take beyond the usual.
     """
+    unclear: list[MisskeyError] = []
 
     def done() -> str:
-        return json.dumps([work(), [asdict(entry) for entry in accounts.exchanges()]], ensure_ascii=False)
+        result = None
+        try:
+            result = work()
+        except MisskeyError as error:
+            if not error.maybe_done:
+                raise
+            unclear.append(error)
+        return json.dumps([result, [asdict(entry) for entry in accounts.exchanges()]], ensure_ascii=False)
 
     name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
     kept = do_once(accounts.store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.owner)
-    return kept is not None
+    if unclear:
+        raise unclear[0]
+    return kept is not None and json.loads(kept)[0] is not None
 
 
 def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
     """Return what :func:`keep` kept, and show again what was sent for it; 404 when there is nothing."""
     kept, sent = json.loads(accounts.store().get(_name(kind, account, draft)) or abort(404))
+    if kept is None:  # nobody knows what came of it
+        abort(404)
     accounts.exchanges().extend(Exchange(**entry) for entry in sent)
     return cast(dict[str, Any], kept)
 

@@ -59,7 +59,8 @@ class Choice:
 class Note:
     """A note: ``id`` is fit for an address and for HTML, ``at`` is ``None`` when the server gave no time.
 
-    ``renote_gone`` tells that the note which this one passes on was deleted, ``hidden`` that only others may see it.
+    ``folded`` tells that its author wants it folded, also where the warning ``cw`` says nothing, ``renote_gone`` that
+    the note which this one passes on was deleted, ``hidden`` that only others may see it.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Note:
     url: str
     text: str
     cw: str
+    folded: bool
     visibility: str
     local_only: bool
     is_reply: bool
@@ -81,7 +83,7 @@ class Note:
     @property
     def passes_on(self) -> bool:
         """Whether this is somebody else's note and nothing more."""
-        return self.renote is not None and not (self.text or self.cw or self.files or self.poll)
+        return self.renote is not None and not (self.text or self.folded or self.files or self.poll)
 
 
 def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
@@ -103,6 +105,7 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
         url=server.url(f"/notes/{note_id}"),
         text=text(fields.get("text"), LONGEST_TEXT),
         cw=line(fields.get("cw"), 500),
+        folded=isinstance(fields.get("cw"), str),
         visibility=line(fields.get("visibility"), 20),
         local_only=fields.get("localOnly") is True,
         is_reply=bool(read_id(fields.get("replyId"))),

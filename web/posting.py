@@ -11,12 +11,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from misskey import APIError, InvalidAnswer, MisskeyError, ServerTimeout
+from misskey import APIError, InvalidAnswer, MisskeyError
 
 from . import accounts, error_pages, kept, problems, uploads
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
-from .forms import NoteForm
+from .forms import NoteForm, new_draft
 from .problems import Problem
 from .security import checked_by_form
 from .shown import line, read_id, text
@@ -38,7 +38,7 @@ def post_note(account: Account) -> ResponseReturnValue:
         if not kept.keep(
             "note", account, form.draft.data, lambda: _post(account, form), uploads.longest(form.files.data)
         ):
-            return _note_page(account, form, problem=_NOT_POSTED), _NOT_POSTED.status
+            return _note_page(account, form, problem=_NOT_KNOWN), _NOT_KNOWN.status
     except MisskeyError as error:
         return _failed(account, form, error)
     return redirect(url_for("posting.posted", draft=form.draft.data, account=account.public_id), 303)
@@ -69,7 +69,8 @@ def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
     return page_or_fragment("note_deleted.html", _l("Deleted"), account)
 
 
-_NOT_POSTED = Problem(502, _l("The note was not posted"), _l("Something went wrong on the way. Try again."))
+_MAYBE_POSTED = _l("The note may have been posted all the same. Look at your timeline before you post it again.")
+_NOT_KNOWN = Problem(502, _l("It is not known whether the note was posted"), _MAYBE_POSTED, maybe_done=True)
 _NOT_YOURS = Problem(403, _l("This note is somebody else’s"), _l("Only whoever wrote a note can delete it."))
 
 
@@ -90,7 +91,8 @@ def _post(account: Account, form: NoteForm) -> dict[str, Any]:
     if not isinstance(note, dict) or not read_id(note.get("id")):
         raise InvalidAnswer(account.server.host, "did not give the note back")
     names = [name for _, name in form.file_id.data]
-    return {"id": note["id"], "text": text(note.get("text")), "cw": line(note.get("cw")), "files": names}
+    cw = line(note["cw"]) if isinstance(note.get("cw"), str) else None
+    return {"id": note["id"], "text": text(note.get("text")), "cw": cw, "files": names}
 
 
 def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseReturnValue:
@@ -110,10 +112,7 @@ def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseRe
 
 def _problem_of(error: MisskeyError) -> Problem:
     problem = problems.of_server(error)
-    if isinstance(error, ServerTimeout):
-        words = _("The note may have been posted all the same. Look at your timeline before you post it again.")
-        return replace(problem, words=words)
-    return problem
+    return replace(problem, words=_MAYBE_POSTED) if problem.maybe_done else problem
 
 
 def _too_long(error: MisskeyError) -> str:
@@ -138,5 +137,8 @@ def _says(error: MisskeyError, code: str) -> bool:
     return isinstance(error, APIError) and error.code == code
 
 
-def _note_page(account: Account, form: NoteForm, **values: Any) -> str:
+def _note_page(account: Account, form: NoteForm, problem: Problem | None = None, **values: Any) -> str:
+    if problem and problem.maybe_done:  # whoever presses again has been told, and decides anew
+        form.draft.data = new_draft()
+    values["problem"] = problem
     return page_or_fragment("note_form.html", _l("Post a note"), account, form=form, **values)

@@ -17,11 +17,15 @@ from misskey import (
     AuthenticationFailed,
     InsecureConnection,
     InvalidAnswer,
+    LoginRequired,
     MiAuthDisabled,
+    MiAuthMissing,
     MisskeyError,
+    NoMiAuth,
     NotMisskey,
     PermissionDenied,
     RateLimited,
+    ServerElsewhere,
     ServerForbidden,
     ServerNotFound,
     ServerTimeout,
@@ -35,8 +39,9 @@ from .shown import line, sentences
 class Problem:
     """A failure in words for the visitor.
 
-    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser`` or ``none``;
-    ``context`` is what it needs to know for that.
+    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser``, ``by_hand``
+    (sign in with a token made by hand) or ``none``;
+    ``context`` is what it needs to know for that. ``maybe_done``: the server may have done it all the same.
     """
 
     status: int
@@ -45,6 +50,7 @@ class Problem:
     action: str = "start"
     retry_after: int | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    maybe_done: bool = False
 
 
 def of_server(error: MisskeyError) -> Problem:
@@ -56,12 +62,16 @@ def of_server(error: MisskeyError) -> Problem:
         words, retry_after = wait_words(error.retry_after), error.retry_after
     elif isinstance(error, NotMisskey) and error.software:
         words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
+    elif isinstance(error, ServerElsewhere):
+        words = words % {"named": error.named.name}
     elif type(error) is APIError:
         title, words = _of_refusal(error, title, words)
-    action = "start" if kind in _BEGIN_ANEW else "retry"
+    action = "by_hand" if isinstance(error, NoMiAuth) else "start" if kind in _BEGIN_ANEW else "retry"
     if isinstance(error, APIError) and error.code in _SWITCHED_OFF:
         title, words, action = *_SWITCHED_OFF[error.code], "none"
-    return Problem(_STATUS.get(kind, 502), str(title % {"host": error.host}), str(words), action, retry_after)
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 502)
+    title, words = str(title % {"host": error.host}), str(words)
+    return Problem(status, title, words, action, retry_after, maybe_done=error.maybe_done)
 
 
 def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:
@@ -129,8 +139,26 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
         _l("%(host)s does not let apps sign people in"),
         _l(
             "This Misskey server has its sign-in for apps (MiAuth) switched off. "
-            "Only its administrators can change that."
+            "With an access token that you make by hand in its settings you can sign in all the same."
         ),
+    ),
+    MiAuthMissing: (
+        _l("%(host)s runs a Misskey that is too old for this"),
+        _l(
+            "The sign-in for apps (MiAuth) came with Misskey 12.27.0. "
+            "With an access token that you make by hand in its settings you can sign in all the same."
+        ),
+    ),
+    LoginRequired: (
+        _l("%(host)s answers only to those who are signed in there"),
+        _l(
+            "So this app can’t see whether it offers the sign-in for apps (MiAuth). "
+            "With an access token that you make by hand in its settings you can sign in all the same."
+        ),
+    ),
+    ServerElsewhere: (
+        _l("%(host)s leads to another server"),
+        _l("Did you mean %(named)s? This app asks no server that you did not choose."),
     ),
     InvalidAnswer: (
         _l("%(host)s gave an answer that this app can’t read"),
@@ -169,10 +197,11 @@ _SWITCHED_OFF = {
 _STATUS: dict[type[MisskeyError], int] = {
     ServerTimeout: 504,
     NotMisskey: 422,
-    MiAuthDisabled: 422,
+    NoMiAuth: 422,
+    ServerElsewhere: 422,
     PermissionDenied: 403,
 }
-_BEGIN_ANEW = (NotMisskey, MiAuthDisabled, AuthenticationFailed, PermissionDenied)
+_BEGIN_ANEW = (NotMisskey, ServerElsewhere, AuthenticationFailed, PermissionDenied)
 
 
 def wait_words(seconds: int | None) -> Any:

@@ -6,7 +6,7 @@ from threading import Lock
 
 from cachetools import TTLCache, cached
 
-from misskey import Server, find_misskey
+from misskey import NoMiAuth, Server, find_misskey
 
 from . import accounts
 
@@ -22,3 +22,11 @@ REMEMBERED_SECONDS = 600
 def find(server: Server) -> Server:
     """Return the server at which to sign in, as :func:`misskey.find_misskey` does; asked again after ten minutes."""
     return find_misskey(server, accounts.transport(), accounts.settings().private_servers)
+
+
+def find_for_token(server: Server) -> Server:
+    """Return the server where a token made by hand is used; it needs no MiAuth for that."""
+    try:
+        return find(server)
+    except NoMiAuth as error:
+        return error.server

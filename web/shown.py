@@ -6,6 +6,7 @@ What a remote server sent is made fit to be shown: always the right type, never 
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,22 +16,32 @@ from flask_babel import format_date, format_datetime, format_decimal, format_tim
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
-from misskey import PERMISSIONS, Permission, Server, clean
+from misskey import MASK, PERMISSIONS, Permission, Server, clean
+from misskey.client import is_blank
 
 from . import accounts
 
 _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_JOINER = "\u200d"
+#: What is one with the letter before it and no mark by its category: joiners, half-width kana's marks, Thai and Lao
+#: vowels, vowels and ends of Korean syllables, skin tones, the letters of regional flags.
+_ATTACHED = re.compile(
+    "[\u200c\u200d\uff9e\uff9f\u0e33\u0eb3\u1160-\u11ff\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+)
+_FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
+_CONJOINING = "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d"  # viramas that make one shape of two Indic consonants
 
 
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` these filters, and what every page needs."""
-    filters = (ago, count, day, epoch, file_size, full_time, line, percent_of, text)
+    filters = (ago, count, day, epoch, file_size, full_time, initial, line, percent_of, text)
     app.jinja_env.filters.update({each.__name__: each for each in filters})
     app.jinja_env.globals.update(
         app_name=app.extensions["settings"].app_name,
         signed_in_accounts=accounts.signed_in,
         just_signed_out=accounts.just_signed_out,
         sign_in_trace=accounts.trace,
+        mask=MASK,
         permission_label=permission_label,
         sentences=sentences,
         permissions=PERMISSIONS,
@@ -43,13 +54,44 @@ def read_id(value: Any) -> str:
 
 
 def line(value: Any, length: int = 100) -> str:
-    """Return one line of text, ``""`` for anything that is not text."""
+    """Return one line of text, ``""`` for anything that is not text or shows nothing."""
     return clean(value, length) if isinstance(value, str) else ""
 
 
 def text(value: Any, length: int = 3000) -> str:
-    """Return text with its line breaks, ``""`` for anything that is not text."""
-    return _CONTROL_IN_TEXT.sub("", value[:length]).strip() if isinstance(value, str) else ""
+    """Return text with its line breaks, ``""`` for anything that is not text or shows nothing."""
+    shown = _CONTROL_IN_TEXT.sub("", value[:length]).strip() if isinstance(value, str) else ""
+    return "" if is_blank(shown) else shown
+
+
+def initial(name: str) -> str:
+    """Return the first letter of a name as people see it: with its accents, or all of an emoji.
+
+    https://www.unicode.org/reports/tr29/#Grapheme_Cluster_Boundaries
+    """
+    start = next((at for at, sign in enumerate(name) if not is_blank(sign)), 0)
+    end = start + 1
+    while end < len(name) and _belongs_to(name[start:end], name[end]):
+        end += 1
+    return name[start:end]
+
+
+def _belongs_to(before: str, sign: str) -> bool:
+    """Return whether a sign is one with those before it, which are one already."""
+    if unicodedata.category(sign)[0] == "M" or _ATTACHED.fullmatch(sign):
+        return True
+    if _is_pictogram(sign):  # an emoji of several: a family, a profession
+        return before[-1] == _JOINER and _is_pictogram(before[0])
+    if unicodedata.category(sign) == "Lo" and before.rstrip(_JOINER)[-1] in _CONJOINING:
+        return True
+    return bool(_FLAG_LETTER.fullmatch(before) and _FLAG_LETTER.fullmatch(sign))
+
+
+def _is_pictogram(sign: str) -> bool:
+    is_symbol = (
+        unicodedata.category(sign)[0] == "S" or "\U0001f000" <= sign <= "\U0001faff"
+    )  # some are newer than Python
+    return is_symbol and not _FLAG_LETTER.fullmatch(sign)
 
 
 def count(value: Any) -> str:
@@ -61,7 +103,7 @@ def count(value: Any) -> str:
 
 def file_size(value: Any) -> str:
     """Return a number of bytes as people say it, a dash for anything else; a megabyte is 1024 * 1024, as at Misskey."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15:
+    if not _is_amount(value):
         return "–"
     for unit, divisor in (("byte", 1), ("kilobyte", 2**10), ("megabyte", 2**20), ("gigabyte", 2**30)):
         if value < divisor * 1024 or unit == "gigabyte":
@@ -79,8 +121,11 @@ def web_address(value: Any, server: Server) -> str:
 
 def percent_of(part: Any, whole: Any) -> int:
     """Return how much of ``whole`` a ``part`` is, from 0 to 100; 0 for what are no numbers."""
-    numbers = [value for value in (part, whole) if isinstance(value, int) and value > 0]
-    return min(round(100 * numbers[0] / numbers[1]), 100) if len(numbers) == 2 else 0
+    return round(min(100 * part / whole, 100)) if _is_amount(part) and _is_amount(whole) and whole else 0
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**15
 
 
 def moment(value: Any) -> datetime | None:

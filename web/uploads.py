@@ -14,17 +14,17 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
-from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable, clean
+from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean
 
 from . import accounts, kept, problems
 from .accounts import Account, login_required
 from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .fields import file_bytes
-from .forms import UploadForm
+from .forms import UploadForm, new_draft
 from .parts import wants_part
 from .problems import Problem
 from .security import checked_by_form
-from .shown import line, read_id, web_address
+from .shown import line, read_id, sentences, web_address
 
 pages = Blueprint("uploads", __name__)
 
@@ -37,10 +37,10 @@ LONGEST_NAME = 200  # Misskey's own limit
 def upload_form(account: Account) -> ResponseReturnValue:
     """Show the form for a file on a page of its own."""
     try:
-        me = accounts.client(account).call("i")
+        me = accounts.client(account).call("i", idempotent=True)
     except MisskeyError:
         me = None
-    return _page("upload_form.html", account, form=new_upload_form(me))
+    return _form_page(account, new_upload_form(me))
 
 
 @pages.app_template_global()
@@ -59,19 +59,19 @@ def upload(account: Account) -> ResponseReturnValue:
     """Upload one file to the drive and show it; a form that is sent twice uploads once."""
     form = UploadForm()
     if not form.validate_on_submit():
-        return _page("upload_form.html", account, form=form), 422
+        return _form_page(account, form), 422
     (file,) = form.file.data
     try:
         client, seconds = accounts.client(account), longest(form.file.data)
         work = partial(send, client, file, form.comment.data, form.sensitive.data)
         if not kept.keep("file", account, form.draft.data, work, seconds):
-            return _page("upload_form.html", account, form=form, problem=_NOT_UPLOADED), _NOT_UPLOADED.status
+            return _form_page(account, form, problem=_NOT_KNOWN), _NOT_KNOWN.status
     except MisskeyError as error:
         if refusal := words_of(error, file):
             form.file.errors = [refusal]
-            return _page("upload_form.html", account, form=form), 422
+            return _form_page(account, form), 422
         problem, ask_for = problem_of(error), to_ask_for(error, account, "write:drive")
-        return _page("upload_form.html", account, form=form, problem=problem, ask_for=ask_for), problem.status
+        return _form_page(account, form, problem=problem, ask_for=ask_for), problem.status
     return redirect(url_for("uploads.uploaded", draft=form.draft.data, account=account.public_id), 303)
 
 
@@ -82,7 +82,8 @@ def uploaded(account: Account, draft: str) -> ResponseReturnValue:
     return _page("uploaded.html", account, file=kept.find("file", account, draft))
 
 
-_NOT_UPLOADED = Problem(502, _l("The file was not uploaded"), _l("Something went wrong on the way. Try again."))
+_MAYBE_UPLOADED = _l("The file may have arrived all the same. Look into your drive before you send it again.")
+_NOT_KNOWN = Problem(502, _l("It is not known whether the file was uploaded"), _MAYBE_UPLOADED, maybe_done=True)
 
 
 def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool = False) -> dict[str, Any]:
@@ -122,18 +123,22 @@ def words_of(error: MisskeyError, file: FileStorage) -> str:
 def problem_of(error: MisskeyError) -> Problem:
     """Return what a failed upload means for the visitor."""
     problem = problems.of_server(error)
-    if isinstance(error, ServerTimeout):
-        words = _("The file may have arrived all the same. Look into your drive before you send it again.")
-        return replace(problem, words=words)
-    if type(error) is ServerUnreachable:
-        words = _("The server refused or cut the connection. It may be down, or the file may be too large for it.")
-        return replace(problem, words=words)
-    return problem
+    if not problem.maybe_done:
+        return problem
+    cut = type(error) is ServerUnreachable
+    words = _("If the server goes on cutting the connection, the file may be too large for it.") if cut else ""
+    return replace(problem, words=sentences(_MAYBE_UPLOADED, words))
 
 
 def longest(files: Iterable[FileStorage]) -> float:
     """Return how many seconds it may take to upload ``files``."""
     return sum(accounts.transport().longest_upload(file_bytes(file)) for file in files)
+
+
+def _form_page(account: Account, form: UploadForm, problem: Problem | None = None, **values: Any) -> str:
+    if problem and problem.maybe_done:  # whoever presses again has been told, and decides anew
+        form.draft.data = new_draft()
+    return _page("upload_form.html", account, form=form, problem=problem, **values)
 
 
 def _page(template: str, account: Account, **values: Any) -> str:
