@@ -1,48 +1,26 @@
-"""What pages cost in processor time, beside the shortest possible app, and how soon a slow server's dashboard is whole.
+"""What pages cost in processor time, how soon a slow server's dashboard is whole, what a bystander notices of attacks.
 
-All in one run, so that ratios can be compared.
+All in one run, so that ratios can be compared. ``python -m bench bystander flood cookies`` measures two attacks only.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
-import socket
+import shlex
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
-import requests
 from flask.testing import FlaskClient
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from app import create_app
-from bench import panels, shortest
+from bench import bystander, hosting, panels, shortest
+from bench.attacks import ATTACKS
 
 ROUNDS = 100
 LIMIT_MILLISECONDS = 10.0
-
-
-@contextmanager
-def sandbox() -> Iterator[str]:
-    """Yield the origin of a sandbox in another process: its time does not count."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "sandbox", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            origin = f"http://127.0.0.1:{port}"
-            with requests.Session() as session:
-                session.mount(origin, HTTPAdapter(max_retries=Retry(10, backoff_factor=0.1)))
-                session.get(origin, timeout=10)
-            yield origin
-        finally:
-            process.terminate()
 
 
 def cost(act: Callable[[], object]) -> float:
@@ -57,10 +35,7 @@ def begin(client: FlaskClient, origin: str) -> str:
     page = client.get("/signin").text
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     form = {"host": origin, "csrf_token": token[1] if token else ""}
-    session_id = urlsplit(client.post("/signin", data=form).location).path.rpartition("/")[2]
-    allow = {"i": "aliceNativeToken", "session": session_id, "name": "bench", "permission": ["read:account"]}
-    requests.post(f"{origin}/api/miauth/gen-token", json=allow, timeout=10).raise_for_status()
-    return session_id
+    return hosting.allow(origin, client.post("/signin", data=form).location)
 
 
 def measure(make_client: Callable[[], FlaskClient], origin: str) -> dict[str, float]:
@@ -74,9 +49,9 @@ def measure(make_client: Callable[[], FlaskClient], origin: str) -> dict[str, fl
     return {"home page": statistics.median(home), "callback": statistics.median(callback)}
 
 
-def main() -> None:
-    """Print the table."""
-    with tempfile.TemporaryDirectory() as folder, sandbox() as origin:
+def pages() -> None:
+    """Print what pages cost, and how soon a dashboard is whole."""
+    with tempfile.TemporaryDirectory() as folder, hosting.sandbox() as origin:
         settings = {
             "MIAUTH_SECRET_KEY": "k" * 32,
             "MIAUTH_PRIVATE_SERVERS": origin,
@@ -98,7 +73,22 @@ def main() -> None:
 
 def told(milliseconds: float, limit: float) -> str:
     """Return in words whether a limit was kept."""
-    return f"\nThe limit is {limit:.0f} ms: {'kept' if milliseconds <= limit else 'EXCEEDED'}."
+    return f"\nThe limit is {limit:.0f} ms: {'kept' if milliseconds <= limit else 'EXCEEDED'}.\n"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("table", nargs="?", choices=["bystander"], help="this table only")
+    parser.add_argument("attacks", nargs="*", help=f"only these: {', '.join(ATTACKS)}")
+    parser.add_argument("--seconds", type=float, default=bystander.SECONDS, help="how long each attack takes")
+    parser.add_argument("--gunicorn", default="", help="further arguments, as in --gunicorn='--threads 100'")
+    options = parser.parse_args()
+    if unknown := set(options.attacks) - set(ATTACKS):
+        parser.error(f"no such attack: {', '.join(unknown)}")
+    if not options.table:
+        pages()
+    bystander.table(options.attacks, shlex.split(options.gunicorn), options.seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,368 @@
+"""What one stranger can do: with servers of their own, one address and one account, within the rate limits.
+
+``python -m bench.attacks name seconds crowd url ports…`` prepares itself, prints ``ready``, attacks the app at ``url``
+for so long, and prints which answers it got. Its servers listen at the ports; the app has to know them as private ones.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from html import unescape
+from itertools import chain, cycle, repeat
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+from bench.hosting import LONGEST_SECONDS, Visitor, pour
+from tests.hostile import ALICE, MEBIBYTE, Behaviour, Caller, Hostile, drains, event, frame, opens, silent
+from tests.hostile import http as answer
+
+ADDRESS = "127.0.0.2"
+NICE = 10  # so that the attacker takes less of a small machine from what is measured
+BODY_BYTES = 4 * MEBIBYTE - 1000  # of a server's answer; more is refused
+STALLS = "X-Stalls: yes"
+Act = Callable[[], object]
+
+
+@dataclass
+class Target:
+    """The app that is attacked, and the attacker's means."""
+
+    servers: list[Hostile]
+    url: str
+    seconds: float
+    crowd: int
+    over: threading.Event = field(default_factory=threading.Event)
+    answers: Counter[str] = field(default_factory=Counter)
+
+    def turn(self, behaviour: Behaviour) -> None:
+        """Have the attacker's servers behave like this from now on."""
+        for server in self.servers:
+            server.behaviour = behaviour
+
+    def visitor(self, address: str = ADDRESS) -> Visitor:
+        """Return somebody with this address."""
+        return Visitor(self.url, address)
+
+    def signed_in(self, address: str = ADDRESS) -> Visitor:
+        """Return somebody who is signed in at the attacker's own server."""
+        visitor = self.visitor(address)
+        visitor.sign_in(self.servers[0].origin)
+        return visitor
+
+    def form(self, visitor: Visitor, server: Hostile) -> list[bytes]:
+        """Return what begins a sign-in at ``server``."""
+        form = urlencode({"host": server.origin, "csrf_token": visitor.form_token("/signin")}).encode()
+        lines = ("Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(form)}")
+        return [visitor.head("POST /signin", *lines), form]
+
+    def drip(self, beginning: bytes) -> Iterator[bytes]:
+        """Yield ``beginning``, and then a byte a second."""
+        yield beginning
+        while not self.over.wait(1):
+            yield b"-"
+
+    def loop(self, acts: Iterable[Act], gap: float = 0) -> None:
+        """Do all of ``acts`` at once, each again and again; with a ``gap`` between them, ready when all have begun."""
+        for act in acts:
+            threading.Thread(target=self._repeat, args=(act,), daemon=True).start()
+            time.sleep(gap)
+        print("ready", flush=True)
+        time.sleep(self.seconds)
+        self.over.set()
+
+    def _repeat(self, act: Act) -> None:
+        while not self.over.is_set():
+            try:
+                told = str(act())
+            except OSError as error:
+                told = type(error).__name__
+            self.answers[told] += 1
+            if told != "200":
+                time.sleep(0.2)
+
+
+# The attacker's servers.
+
+
+def misskey(answers: dict[str, bytes] | None = None) -> Behaviour:
+    """Sign anybody in, but give ``answers`` at these paths."""
+
+    def behaviour(caller: Caller) -> None:
+        if not (request := caller.request()):
+            return
+        value: Any = {"version": "2025.4.1", "uri": caller.server.origin, "features": {"miauth": True}, "name": "Test"}
+        if request.path.endswith("/check"):
+            value = {"ok": True, "token": secrets.token_hex(16), "user": ALICE}
+        content = (answers or {}).get(request.path) or answer(200, json.dumps(value).encode(), "Connection: close")
+        caller.send(content)
+        if STALLS.encode() in content[:200]:
+            caller.hold()
+
+    return behaviour
+
+
+def packed(body: bytes) -> bytes:
+    """Return an answer that is unpacked by whoever reads it."""
+    return answer(200, gzip.compress(body), "Content-Encoding: gzip")
+
+
+def worst_note(number: int, text: int, at: str = "xn--bcher-kva.example") -> dict[str, Any]:
+    """Return a note that takes long to draw, with another one in it; its pictures are at names below ``at``."""
+    picture = f"https://n{number}-%s.{at}/p"
+
+    def note(which: str) -> dict[str, Any]:
+        user = {"id": "a", "username": "a", "name": "𝒜" * 50, "avatarUrl": picture % which, "host": "bücher.example"}
+        image = {"id": "f", "name": "n", "type": "image/png", "size": 1, "url": "https://bücher.example/"}
+        return {
+            "id": f"{number}{which}",
+            "createdAt": "2025-01-01T00:00:00.000Z",
+            "user": user,
+            "text": "<&>\n" * (text // 4),
+            "files": [image | {"thumbnailUrl": picture % f"{which}{n}"} for n in range(16)],
+            "reactions": {f":r{n}@x.example:": n + 1 for n in range(40)},
+            "poll": {"choices": [{"text": f"c{n}", "votes": n} for n in range(20)]},
+            "visibility": "public",
+        }
+
+    return note("a") | {"renote": note("b")}
+
+
+def notes(numbers: Iterable[int], *which: Any) -> bytes:
+    """Return an answer with worst notes."""
+    return answer(200, json.dumps([worst_note(number, *which) for number in numbers]).encode())
+
+
+# The attacks.
+
+
+def at_sign_in(target: Target, times: int, answers: dict[str, bytes]) -> None:
+    """Sign in at a server with such answers, several times at once."""
+    me = target.visitor()
+    target.turn(misskey(answers))
+    target.loop([partial(me.send, target.form(me, target.servers[0]))] * times)
+
+
+def nodeinfo(target: Target, times: int) -> None:
+    """An address in nodeinfo that is 3.9 million times “%”."""
+    links = json.dumps({"links": [{"href": "/" + "%" * 3_900_000}]}).encode()
+    at_sign_in(target, times, {"/api/meta": answer(404), "/.well-known/nodeinfo": packed(links)})
+
+
+def set_cookie(target: Target) -> None:
+    """60 lines “Set-Cookie: a;a;a;…” of 64 kB."""
+    lines = ["Set-Cookie: " + "a;" * 32_000] * 60
+    at_sign_in(target, 4, {"/api/meta": answer(200, b"{}", *lines)})
+
+
+def long_head(target: Target) -> None:
+    """A head of 4 MiB in lines that mean nothing."""
+    lines = [f"X-{n}: " + "a" * 46_000 for n in range(90)]
+    at_sign_in(target, 4, {"/api/meta": answer(200, b"{}", *lines)})
+
+
+def before_the_answer(target: Target) -> None:
+    """4 MiB of “100 Continue” before the answer."""
+    at_sign_in(target, 4, {"/api/meta": b"HTTP/1.1 100 Continue\r\n\r\n" * 160_000 + answer(200, b"{}")})
+
+
+def pipelined(target: Target) -> None:
+    """Four connections with 5,000 requests each, none of which waits for an answer."""
+    me = target.visitor()
+    pieces = [me.head("GET /how-it-works", last=False) * 4999, me.head("GET /how-it-works")]
+    target.loop([partial(me.send, pieces)] * 4)
+
+
+def flood(target: Target) -> None:
+    """50 connections that ask for a page again and again."""
+    me = target.visitor()
+    target.loop([partial(me.send, [me.head("GET /how-it-works", last=False) * 19, me.head("GET /how-it-works")])] * 50)
+
+
+def cookies(target: Target) -> None:
+    """57,000 cookies that look like sign-ins under way, four times at once."""
+    me = target.visitor()
+    names = [f"signin-{n:05d}=a.b" for n in range(57_000)]
+    lines = ["Cookie: " + ";".join(names[at : at + 950]) for at in range(0, len(names), 950)]
+    target.loop([partial(me.send, [me.head("GET /", *lines)])] * 4)
+
+
+def streams(target: Target, pause: float) -> None:
+    """Four live timelines, whose server sends worst notes."""
+    me = target.signed_in()
+    pieces = [frame(event(worst_note(number, 400))) for number in range(100)]
+
+    def talk(caller: Caller) -> None:
+        for piece in cycle(pieces):
+            caller.send(piece)
+            time.sleep(pause)
+
+    target.turn(opens(talk))
+    target.loop([partial(me.send, [me.head("GET /live")])] * 4)
+
+
+def panels(target: Target) -> None:
+    """A panel of worst notes, eight times at once, as often as is allowed."""
+    me = target.signed_in()
+    target.turn(misskey({"/api/notes/timeline": notes(range(10), 10_000)}))
+    target.loop([partial(me.send, [me.head("GET /dashboard/timeline")])] * 8)
+
+
+def many_values(target: Target) -> None:
+    """Answers of 4 MiB with a million lists in them, 20 at once."""
+    me = target.signed_in()
+    target.turn(misskey({"/api/notes/timeline": packed(b"[" + b"[0]," * (BODY_BYTES // 4) + b"0]")}))
+    target.loop([partial(me.send, [me.head("GET /dashboard/timeline")])] * 20)
+
+
+def stalled_drive(target: Target) -> None:
+    """4 MiB out of 48 kB, and then silence, 100 times at once."""
+    me, random = target.signed_in(), Random(1)
+    content = gzip.compress(b"".join(random.randbytes(740) * 88 for _ in range(64))[:BODY_BYTES])
+    stalls = answer(200, content, "Content-Encoding: gzip", STALLS, length=len(content) + 1)
+    target.turn(misskey({f"/api/{name}": stalls for name in ("drive/stream", "drive/files", "drive", "i")}))
+    target.loop([partial(me.send, [me.head("GET /dashboard/drive")])] * 100)
+
+
+def _upload(me: Visitor, content: Callable[[], Iterable[bytes]], length: int) -> str:
+    fields = {"csrf_token": me.form_token("/files"), "draft": str(uuid.uuid4())}
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{fields[name]}\r\n' for name in fields]
+    parts.append('--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
+    before, after = "".join(parts).encode(), b"\r\n--b--\r\n"
+    size = len(before) + length + len(after)
+    head = me.head("POST /files", "Content-Type: multipart/form-data; boundary=b", f"Content-Length: {size}")
+    return me.send(chain([head, before], content(), [after]))
+
+
+def upload(target: Target) -> None:
+    """Two uploads of 300 MB at once, which the attacker's server takes."""
+    me = target.signed_in()
+    target.turn(drains({"id": "a", "name": "a"}))
+    target.loop([partial(_upload, me, lambda: repeat(bytes(MEBIBYTE), 300), 300 * MEBIBYTE)] * 2)
+
+
+def dripping_uploads(target: Target) -> None:
+    """Eight uploads of 1 GB, a byte a second."""
+    me = target.signed_in()
+    target.loop([partial(_upload, me, partial(target.drip, b"-"), 1000 * MEBIBYTE)] * 8)
+
+
+def needless_body(target: Target) -> None:
+    """A body of 100 MB to a page that takes none, four times at once."""
+    me = target.visitor()
+    head = me.head("GET /privacy", f"Content-Length: {100 * MEBIBYTE}")
+    target.loop([lambda: me.send(chain([head], repeat(bytes(MEBIBYTE), 100)))] * 4)
+
+
+def slow_names(target: Target) -> None:
+    """Hundreds of pictures at names whose look-up takes long, 100 at once."""
+    me, addresses = target.signed_in(), set[str]()
+    for number in range(0, 40, 10):
+        target.turn(misskey({"/api/notes/timeline": notes(range(number, number + 10), 4, "slow.example")}))
+        page = me.browser.get(f"{target.url}/dashboard/timeline", timeout=LONGEST_SECONDS).text
+        addresses.update(map(unescape, re.findall('"(/media[^"]+)"', page)))
+    each = cycle(addresses)
+    target.loop([lambda: me.send([me.head(f"GET {next(each)}")])] * 100)
+
+
+def hanging(target: Target) -> None:
+    """600 visitors with addresses of their own, at servers that never answer."""
+    visitors = [target.visitor(f"127.0.{20 + n // 200}.{1 + n % 200}") for n in range(target.crowd)]
+    with ThreadPoolExecutor(8) as pool:
+        forms = list(pool.map(target.form, visitors, cycle(target.servers)))
+    target.turn(silent)
+    target.loop([partial(one.send, form) for one, form in zip(visitors, forms, strict=True)], gap=0.02)
+
+
+def slow_senders(target: Target) -> None:
+    """300 connections that send the head of a request, a byte a second."""
+    me = target.visitor()
+    target.loop([lambda: me.send(target.drip(b"GET / HTTP/1.1\r\nX-Name: "))] * 300)
+
+
+def slow_readers(target: Target) -> None:
+    """300 connections that ask for a page 50 times and read nothing."""
+    me = target.visitor()
+    requests = me.head("GET /how-it-works", last=False) * 50
+
+    def ask() -> None:
+        with me.connect() as sock:
+            pour(sock, [requests])
+            target.over.wait()
+
+    target.loop([ask] * 300)
+
+
+def watchers(target: Target) -> None:
+    """200 people who watch the live timeline of a healthy server, where somebody writes each second."""
+    note = frame(event({"id": "a", "user": {"id": "a", "username": "a"}, "text": "Hello"}))
+
+    def talk(caller: Caller) -> None:
+        while not caller.server.stopped.wait(1):
+            caller.send(note)
+
+    with ThreadPoolExecutor(8) as pool:
+        people = list(pool.map(target.signed_in, (f"127.0.2.{1 + n}" for n in range(target.crowd // 3))))
+    target.turn(opens(talk))
+    target.loop([partial(person.send, [person.head("GET /live")]) for person in people], gap=0.02)
+
+
+def nothing(target: Target) -> None:
+    """No attack: what all others are compared with."""
+    target.loop([])
+
+
+ATTACKS: dict[str, Callable[[Target], object]] = {
+    "nothing": nothing,
+    "nodeinfo-4": partial(nodeinfo, times=4),
+    "nodeinfo-16": partial(nodeinfo, times=16),
+    "set-cookie": set_cookie,
+    "long-head": long_head,
+    "before-the-answer": before_the_answer,
+    "pipelined": pipelined,
+    "flood": flood,
+    "cookies": cookies,
+    "streams": partial(streams, pause=0.05),
+    "streams-full-speed": partial(streams, pause=0),
+    "panels": panels,
+    "many-values": many_values,
+    "stalled-drive": stalled_drive,
+    "upload": upload,
+    "dripping-uploads": dripping_uploads,
+    "needless-body": needless_body,
+    "slow-names": slow_names,
+    "hanging": hanging,
+    "slow-senders": slow_senders,
+    "slow-readers": slow_readers,
+    "watchers": watchers,
+}
+
+
+def main(name: str, seconds: str, crowd: str, url: str, *ports: str) -> None:
+    """Attack, as the module says."""
+    os.nice(NICE)
+    servers = [Hostile(socket.create_server(("127.0.0.1", int(port)), backlog=512), misskey()) for port in ports]
+    for server in servers:
+        threading.Thread(target=server.run, daemon=True).start()
+    target = Target(servers, url, float(seconds), int(crowd))
+    ATTACKS[name](target)
+    print(*(f"{count}×{told}" for told, count in target.answers.most_common(4)), flush=True)
+    os._exit(0)  # whatever is still waiting for an answer
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

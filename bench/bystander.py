@@ -1,0 +1,245 @@
+"""What a bystander notices while somebody else attacks the app as it is hosted: a row per attack.
+
+The bar: 99 of 100 requests are answered at most 250 ms later than without an attack, no worker is replaced, none needs
+300 MiB, and sign-ins at other servers go on. Needs Linux, where all of 127.0.0.0/8 are addresses to come from.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import IO, Self, cast
+
+from bench import hosting
+from bench.attacks import ATTACKS, NICE
+from bench.hosting import LONGEST_SECONDS, Hosted, Visitor
+
+SECONDS = 15.0
+EVERY_SECONDS = 0.05
+LATER_MILLISECONDS = 250.0
+MEMORY_MEBIBYTES = 300
+SERVERS, CROWD = 20, 600  # of the attacker
+PEOPLE = 5  # who take turns with a panel: one alone would ask more often than is allowed
+NO_ATTACK = "nothing"
+
+HEAD = f"""What a bystander notices
+
+{"":20}{"a page: ms":>24}{"a panel: ms":>24}{"memory":>9}{"worker":>10}{"sign-ins":>10}{"":>8}
+{"":20}{("p50".rjust(8) + "p99".rjust(8) + "worst".rjust(8)) * 2}{"MiB":>9}{"replaced":>10}{"done":>10}{"worst s":>8}"""
+FOOT = f"""
+One visitor asks for a page, and others who are signed in for a panel, every {EVERY_SECONDS * 1000:.0f} ms, whatever
+became of the last request; no answer counts as {LONGEST_SECONDS} s. The bar: 99 of 100 at most
+{LATER_MILLISECONDS:.0f} ms later than with no attack, each worker below {MEMORY_MEBIBYTES} MiB (PSS), none replaced,
+every sign-in at another server done. In brackets, which answers the attacker got. The attacker and the attacker's
+servers run with low priority (nice {NICE}), so that they take less of a small machine from the app.
+bench/attacks.py tells what each attack does."""
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest of ``values`` that at least so many percent of them don't exceed."""
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
+
+
+class _Watch:
+    """Does something in a thread of its own, as long as the block lasts."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self._thread = threading.Thread(target=self.run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join()
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+
+class Series(_Watch):
+    """Asks on schedule, whatever became of the last request; ``waited`` is in milliseconds since it was to be asked.
+
+    So a standstill counts as long as it is. ``ask`` gets the number of the request and tells whether it was answered.
+    """
+
+    def __init__(self, ask: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+        self._ask = ask
+
+    def run(self) -> None:
+        began, threads = time.perf_counter(), list[threading.Thread]()
+        for number in count():
+            due = began + number * EVERY_SECONDS
+            if self.over.wait(max(due - time.perf_counter(), 0)):
+                break
+            threads.append(threading.Thread(target=self._measure, args=(number, due)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+
+    def _measure(self, number: int, due: float) -> None:
+        answered = False
+        with suppress(OSError):
+            answered = self._ask(number)
+        self.waited.append((time.perf_counter() - due if answered else LONGEST_SECONDS) * 1000)
+
+
+class Workers(_Watch):
+    """How large the processes became that serve the app, and whether one was replaced."""
+
+    def __init__(self, app: Hosted) -> None:
+        super().__init__()
+        self.mebibytes, self.replaced = 0.0, threading.Event()
+        self._children = Path(f"/proc/{app.pid}/task/{app.pid}/children")
+
+    def run(self) -> None:
+        first = self._children.read_text()
+        while not self.over.wait(0.25):
+            now = self._children.read_text()
+            if now != first:
+                self.replaced.set()
+            for worker in now.split():
+                with suppress(OSError):  # it has just ended
+                    sizes = re.findall(r"^Pss:\s+(\d+)", Path(f"/proc/{worker}/smaps_rollup").read_text(), re.MULTILINE)
+                    self.mebibytes = max(self.mebibytes, *(int(size) / 1024 for size in sizes), 0)
+
+
+class SignIns(_Watch):
+    """Signs in at a healthy server again and again, each time as a new visitor; how many seconds each took."""
+
+    def __init__(self, url: str, origin: str) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self.failed = 0
+        self._url, self._origin = url, origin
+
+    def run(self) -> None:
+        for number in count():
+            began = time.perf_counter()
+            try:
+                Visitor(self._url, f"127.0.4.{1 + number % 250}").sign_in(self._origin)
+                self.seconds.append(time.perf_counter() - began)
+            except OSError:
+                self.failed += 1
+            if self.over.wait(0.5):
+                return
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured during one attack; ``told`` are the answers that the attacker got."""
+
+    name: str
+    page: Series
+    panel: Series
+    workers: Workers
+    sign_ins: SignIns
+    told: str
+
+    def missed(self, idle: Row) -> list[str]:
+        """Return what of the bar was missed."""
+        later = [
+            percentile(mine.waited, 99) - percentile(usual.waited, 99)
+            for mine, usual in ((self.page, idle.page), (self.panel, idle.panel))
+        ]
+        bar = {
+            "p99": max(later) <= LATER_MILLISECONDS,
+            "memory": self.workers.mebibytes < MEMORY_MEBIBYTES,
+            "worker": not self.workers.replaced.is_set(),
+            "sign-ins": self.sign_ins.seconds and not self.sign_ins.failed,
+        }
+        return [name for name, kept in bar.items() if not kept]
+
+    def __str__(self) -> str:
+        times = [percentile(series.waited, part) for series in (self.page, self.panel) for part in (50, 99, 100)]
+        done, worst = len(self.sign_ins.seconds), max(self.sign_ins.seconds, default=math.inf)
+        cells = [f"{self.name:20}", *(f"{time:8.0f}" for time in times), f"{self.workers.mebibytes:9.0f}"]
+        cells += [
+            f"{'yes' if self.workers.replaced.is_set() else 'no':>10}",
+            f"{f'{done}/{done + self.sign_ins.failed}':>10}",
+        ]
+        return "".join([*cells, f"{worst:8.1f}"])
+
+
+def comes(visitor: Visitor, path: str) -> bool:
+    """Tell whether a page is answered with one."""
+    return visitor.send([visitor.head(f"GET {path}")]) == "200"
+
+
+@contextmanager
+def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) -> Iterator[tuple[Hosted, list[int]]]:
+    """Yield an app and the ports at which an attacker's servers may be."""
+    ports = hosting.free_ports(SERVERS)
+    origins = " ".join(f"http://127.0.0.1:{port}" for port in ports)
+    with tempfile.TemporaryDirectory() as folder:
+        usual = {
+            "PYTHONPATH": str(Path(__file__).with_name("slow_names")),
+            "MIAUTH_SECRET_KEY": "k" * 32,
+            "MIAUTH_TOKEN_STORE": f"sqlite:///{folder}/tokens.sqlite3",
+            "MIAUTH_PRIVATE_SERVERS": f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} {origins}",
+        }
+        with hosting.hosted({**settings, **usual}, arguments, stderr=subprocess.DEVNULL) as app:
+            yield app, ports
+
+
+@contextmanager
+def attack(name: str, seconds: float, url: str, ports: list[int], crowd: int = CROWD) -> Iterator[IO[str]]:
+    """Yield when the attack ``name``, in a process of its own, begins; what it prints at its end can be read."""
+    command = [sys.executable, "-m", "bench.attacks", name, str(seconds), str(crowd), url, *map(str, ports)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            told = cast(IO[str], process.stdout)
+            if told.readline() != "ready\n":
+                raise RuntimeError(f"The attack {name} did not begin.")
+            yield told
+        finally:
+            process.kill()
+
+
+def measure(name: str, arguments: Sequence[str] = (), seconds: float = SECONDS) -> Row:
+    """Return what a bystander notices of the attack ``name``, on an app of its own."""
+    with (
+        hosting.sandbox() as healthy,
+        attacked({"MIAUTH_PRIVATE_SERVERS": healthy}, arguments) as (app, ports),
+    ):
+        stranger, *people = (Visitor(app.url, f"127.0.3.{1 + number}") for number in range(1 + PEOPLE))
+        for person in people:
+            person.sign_in(healthy)
+        with (
+            attack(name, seconds, app.url, ports) as told,
+            Workers(app) as workers,
+            SignIns(app.url, healthy) as sign_ins,
+            Series(lambda _: comes(stranger, "/privacy")) as page,
+            Series(lambda number: comes(people[number % PEOPLE], "/dashboard/profile")) as panel,
+        ):
+            answers = told.readline().strip()
+    return Row(name, page, panel, workers, sign_ins, answers)
+
+
+def table(names: Sequence[str], arguments: Sequence[str], seconds: float) -> None:
+    """Print what a bystander notices of these attacks, or of all."""
+    if sys.platform != "linux":
+        print("What a bystander notices can be measured on Linux only.")
+        return
+    print(HEAD, flush=True)
+    idle = measure(NO_ATTACK, arguments, seconds)
+    print(idle, flush=True)
+    for name in names or [name for name in ATTACKS if name != NO_ATTACK]:
+        row = measure(name, arguments, seconds)
+        missed = row.missed(idle)
+        print(row, f" EXCEEDED: {', '.join(missed)}" if missed else " kept", f"[{row.told}]", flush=True)
+    print(FOOT)
