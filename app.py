@@ -112,7 +112,7 @@ def signin_form() -> ResponseReturnValue:
 
 @journey.post("/signin")
 @security.checked_by_form
-@security.limiter.limit(lambda: accounts.settings().signin_limit)
+@security.limiter.limit(lambda: accounts.settings().begin_limit)
 def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
     form = SignInForm()
@@ -162,7 +162,7 @@ def cancel() -> ResponseReturnValue:
 
 @journey.route("/signin/token", methods=["GET", "POST"])
 @security.checked_by_form
-@security.limiter.limit(lambda: accounts.settings().signin_limit, methods=["POST"])
+@security.limiter.limit(lambda: accounts.settings().begin_limit, methods=["POST"])
 def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""
     form = TokenForm()

@@ -24,6 +24,7 @@ from .transport import Answer, Transport
 MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
 MOST_VALUES = 200_000  # in one answer: millions of them keep a processor busy for seconds
+MOST_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
 _WORDS_CHARACTERS = 300  # of a server's own words in an error
 #: What leaves no trace on a page: white space, Unicode's default ignorable code points, signs that are drawn empty.
 _BLANK = re.compile(
@@ -112,7 +113,7 @@ class Client:
         """POST ``params`` to ``endpoint`` and return the JSON of its answer, ``None`` where it has nothing to say.
 
         ``idempotent``: the request only reads, so it may be sent once more on a fresh connection when a kept one was
-        dropped before an answer began. ``body_bytes`` is a smaller limit for this answer's body.
+        dropped before an answer began. ``body_bytes`` is another limit for this answer's body.
 
         Raises :class:`~misskey.errors.APIError` or one of its kinds when the server says no,
         :class:`~misskey.errors.InvalidAnswer` when the answer is not Misskey's, and a
@@ -205,7 +206,7 @@ def parse(body: bytes, token: str | None) -> Any:
     try:
         if sum(map(text.count, "[{,")) > MOST_VALUES:
             return NotJSON(masked(text, token))
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = _DECODER.decode(text)
         # Without an escape or the token itself in the text, there is nothing to take out.
         return masked(content, token) if "\\" in text or (token and token in text) else content
     except (ValueError, RecursionError):
@@ -243,6 +244,15 @@ def _kind_of(status: int, code: str) -> type[APIError]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError("a number without end")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole)
 
 
 def _shown(content: Any, token: str | None) -> str:

@@ -30,7 +30,7 @@ STEP_SECONDS = 10.0  # the longest silence in the middle of an answer
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
-BODY_BYTES = 4 * 1024 * 1024  # the largest ``meta`` seen is under 1 MiB
+BODY_BYTES = 1024 * 1024  # the largest ``meta`` seen is smaller, and lists of notes have a tenth
 CHUNK_BYTES = 16 * 1024
 LONGEST_PATH = 4096  # with its query; what is longer is no address, and requests takes long to look at it
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
@@ -92,7 +92,7 @@ class Transport:
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
-        ``body_bytes`` is a smaller limit for this answer's body. An ``idempotent`` request is sent once more, over a
+        ``body_bytes`` is another limit for this answer's body. An ``idempotent`` request is sent once more, over a
         new connection, when the server closed one that was kept before anything came.
 
         Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that

@@ -272,7 +272,7 @@ def test_a_file_from_before_there_were_owners_is_upgraded(open_at: Callable[...,
     store = open_at()
     store.put("key", "value", 60)
     with closing(sqlite3.connect(file)) as database, database:
-        database.execute("DROP INDEX entries_owner")
+        database.execute("DROP INDEX entries_owner_expires")
         database.execute("ALTER TABLE entries DROP COLUMN owner")
 
     upgraded = open_at()

@@ -25,7 +25,6 @@ from .token_store import TokenStore
 from .trace import Trace
 
 MOST_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
-MOST_SIGN_INS = 20  # of one person, in all browsers
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
 LEFT_SECONDS = 3600  # longer than anybody goes without asking `still_current`
 AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
@@ -101,10 +100,7 @@ def exchanges() -> list[Exchange]:
 
 
 def save(grant: Grant, permissions: list[str] | None, trace: Trace | None = None) -> str:
-    """Put a new account, and how it was signed in, into the token store and return its fresh key.
-
-    A person who has signed in very often is signed out where they were the longest time ago.
-    """
+    """Put a new account, and how it was signed in, into the token store and return its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
     account = Account(
         user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
@@ -113,8 +109,6 @@ def save(grant: Grant, permissions: list[str] | None, trace: Trace | None = None
     if trace:  # first, so that signing out leaves none behind
         store().put(f"trace {key}", trace.dump(), seconds, owner=account.owner)
     store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
-    for oldest in sign_ins(account)[MOST_SIGN_INS:]:
-        _forget(oldest.key)
     return key
 
 

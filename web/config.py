@@ -35,6 +35,10 @@ ICON_PATH = "/static/icon.png"
 SUGGESTED = "misskey.io nijimiss.moe misskey.design"
 
 
+#: How many times in a day what is allowed in such a time.
+_TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5, "day": 1}
+
+
 class SettingsError(ValueError):
     """A setting is wrong; the message says which ones and how to mend them."""
 
@@ -60,6 +64,12 @@ class Settings:
     def production(self) -> bool:
         """With a public address on https the app is in production."""
         return self.public_url.startswith("https://")
+
+    @property
+    def begin_limit(self) -> str:
+        """How often one visitor may begin a sign-in, also in a day: what it leaves is stored for weeks."""
+        times, _, unit = self.signin_limit.split()
+        return f"{self.signin_limit}; {int(times) * _TIMES_A_DAY[unit]} per day"
 
     @property
     def host(self) -> str:

@@ -43,6 +43,7 @@ EXAMPLES = {
 EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
 MOST_CALLS = 20  # in the history
+LARGEST_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
 HISTORY_CHARACTERS = 250_000
 HISTORY_SECONDS = 86_400
 MOST_ENDPOINTS = 2000  # Misskey has some 400
@@ -189,7 +190,7 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
     """Make a call; return what its page will show beside what was sent."""
     failure = None
     try:
-        accounts.client(account).call(form.endpoint.data, form.values)
+        accounts.client(account).call(form.endpoint.data, form.values, body_bytes=LARGEST_ANSWER_BYTES)
     except MisskeyError as error:
         told = problems.of_server(error)
         words = sentences(told.words, _("It may have been done all the same.") if told.maybe_done else "")

@@ -17,6 +17,7 @@ from gunicorn.glogging import Logger
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import close_graceful
 from gunicorn.workers import gthread
+from ua_parser import parse_os, parse_user_agent
 
 from web.concurrency import aside
 from web.config import SettingsError, load
@@ -163,6 +164,14 @@ timeout = 30
 
 # Less than the 10 seconds after which `docker stop` kills. Live timelines reconnect by themselves.
 graceful_timeout = 7
+
+
+def post_worker_init(worker: Any) -> None:
+    """Prepare what else the first visitors would wait for, and everybody with them."""
+    for name in worker.wsgi.jinja_env.list_templates():
+        worker.wsgi.jinja_env.get_template(name)
+    parse_user_agent("")
+    parse_os("")
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from flask import abort
@@ -14,8 +14,10 @@ from misskey import Exchange, MisskeyError
 from . import accounts
 from .accounts import Account
 from .once import WORKING_SECONDS, do_once
+from .shown import cut
 
 KEPT_SECONDS = 600
+SENT_BYTES = 64 * 1024  # of all requests and answers together
 
 
 def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, Any]], seconds: float = 0) -> bool:
@@ -34,7 +36,7 @@ def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, A
             if not error.maybe_done:
                 raise
             unclear.append(error)
-        return json.dumps([result, [asdict(entry) for entry in accounts.exchanges()]], ensure_ascii=False)
+        return json.dumps([result, _shortened(accounts.exchanges())], ensure_ascii=False)
 
     name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
     kept = do_once(accounts.store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.owner)
@@ -50,6 +52,16 @@ def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
         abort(404)
     accounts.exchanges().extend(Exchange(**entry) for entry in sent)
     return cast(dict[str, Any], kept)
+
+
+def _shortened(exchanges: list[Exchange]) -> list[dict[str, Any]]:
+    """Return what was sent and came back in so few bytes that nobody can fill the store."""
+    most = SENT_BYTES // max(2 * len(exchanges), 1)
+
+    def short(text: str | None) -> str | None:
+        return text and cut(text, most)
+
+    return [asdict(replace(entry, body=short(entry.body), answer=short(entry.answer))) for entry in exchanges]
 
 
 def _name(kind: str, account: Account, draft: object) -> str:

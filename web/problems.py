@@ -210,5 +210,7 @@ def wait_words(seconds: int | None) -> Any:
         return _l("Too many requests in a short time. Wait a minute, then try again.")
     if seconds < 90:
         return _ln("Wait %(num)d second, then try again.", "Wait %(num)d seconds, then try again.", seconds)
+    if seconds > 90 * 60:
+        return _l("Too many requests in one day. Try again tomorrow.")
     minutes = -(-seconds // 60)
     return _ln("Wait %(num)d minute, then try again.", "Wait %(num)d minutes, then try again.", minutes)

@@ -12,6 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from . import token_store
 from .token_store import StoreUnavailable
 
 WAIT_SECONDS = 5  # for connecting, and for each answer
@@ -37,7 +38,13 @@ if ARGV[3] == "new" and redis.call("EXISTS", KEYS[1]) == 1 then
 end
 redis.call("HSET", KEYS[1], "value", ARGV[1], "owner", KEYS[2] or "")
 redis.call("EXPIRE", KEYS[1], ARGV[2])
-if KEYS[2] then index(ARGV[2]) end
+if KEYS[2] then
+    index(ARGV[2])
+    for _, entry in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1 - ARGV[4])) do
+        if redis.call("HGET", entry, "owner") == KEYS[2] then redis.call("DEL", entry) end
+        redis.call("ZREM", KEYS[2], entry)
+    end
+end
 return 1
 """
 )
@@ -102,7 +109,9 @@ class RedisBackend:
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         with self._told():
-            return bool(self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else ""]))
+            return bool(
+                self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", token_store.MOST_OWNED])
+            )
 
     def get(self, entry: str) -> bytes | None:
         with self._told():

@@ -94,6 +94,12 @@ def _is_pictogram(sign: str) -> bool:
     return is_symbol and not _FLAG_LETTER.fullmatch(sign)
 
 
+def cut(value: str, most_bytes: int) -> str:
+    """Return text that takes at most so many bytes, with … at its end where there was more."""
+    whole = value.encode(errors="replace")
+    return value if len(whole) <= most_bytes else whole[:most_bytes].decode(errors="ignore") + " …"
+
+
 def count(value: Any) -> str:
     """Return a whole number as people write it, a dash for anything else."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 
 from misskey import Exchange
 
+from .shown import cut
+
 ANSWER_BYTES = 5000  # a token and a person; kept for as long as the sign-in, so no server may fill the store
 
 
@@ -28,8 +30,7 @@ class Trace:
 
     def dump(self) -> str:
         """Return this as text for the token store."""
-        whole = (self.exchange.answer or "").encode()
-        answer = whole[:ANSWER_BYTES].decode(errors="ignore") + (" …" if len(whole) > ANSWER_BYTES else "")
+        answer = cut(self.exchange.answer or "", ANSWER_BYTES)
         return json.dumps(asdict(replace(self, exchange=replace(self.exchange, answer=answer))), ensure_ascii=False)
 
     @classmethod
