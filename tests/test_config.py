@@ -80,6 +80,13 @@ def test_the_port_is_part_of_the_address() -> None:
     assert load({"PORT": "9000"}).public_url == "http://localhost:9000"
 
 
+@pytest.mark.parametrize(
+    ("limit", "times"), [("20 per minute", 500), ("1 per second", 1500), ("100 per hour", 500), ("7 per day", 7)]
+)
+def test_sign_ins_are_limited_for_the_day_too(limit: str, times: int) -> None:
+    assert settings(SIGNIN_LIMIT=limit).begin_limit == f"{limit}; {times} per day"
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
 def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
     with pytest.raises(

@@ -118,6 +118,24 @@ class TestSqliteBackend:
         backend.delete("deleted")
         assert backend.owned_by("alice") == []
 
+    def test_of_an_owner_with_too_many_those_that_expire_the_soonest_go(
+        self, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(token_store, "MOST_OWNED", 3)
+        for number, seconds in enumerate([60, 10, 50, 20, 40]):
+            backend.put(f"id {number}", b"%d" % number, seconds, owner="alice")
+        backend.put("bob's", b"value", 1, owner="bob")
+
+        assert sorted(backend.owned_by("alice")) == [b"0", b"2", b"4"]
+        assert [backend.get(f"id {number}") is None for number in range(5)] == [False, True, False, True, False]
+        assert backend.owned_by("bob") == [b"value"]
+
+    def test_many_that_have_expired_do_not_go_all_at_once(self, backend: Backend) -> None:
+        for number in range(3):
+            backend.put(f"id {number}", b"value", -1)
+        assert backend.put("id 0", b"new", 60, only_if_new=True)
+        assert backend.get("id 0") == b"new"
+
     def test_putting_again_changes_the_owner(self, backend: Backend) -> None:
         backend.put("id", b"value", 60, owner="alice")
         backend.put("id", b"value", 60, owner="bob")

@@ -1,4 +1,4 @@
-"""A large file goes through the app in little memory, served as it is in production."""
+"""The app as gunicorn serves it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import http.client
 import json
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 
 from tests.cast import SECRET_KEY
@@ -123,3 +127,100 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
 
     assert "secret" not in log
     assert "ip=" not in log
+
+
+# What visitors can do to a connection.
+
+
+@pytest.fixture
+def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """The names in gunicorn's configuration."""
+    monkeypatch.setenv("MIAUTH_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("MIAUTH_TOKEN_STORE", f"sqlite:///{tmp_path / 'tokens.sqlite3'}")
+    return runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
+
+
+def test_a_request_that_is_not_sent_to_its_end_is_read_no_further(conf: dict[str, Any]) -> None:
+    browser, server = socket.socketpair()
+    with browser, server:
+        unreader = conf["Unreader"](server)
+        unreader.ends = time.monotonic() - 1
+
+        assert unreader.chunk() == b""
+        browser.sendall(b"GET / HTTP/1.1\r\n\r\n")  # would be the next request
+        assert server.recv(100) == b""
+
+
+def test_what_comes_of_a_large_request_gives_it_time(conf: dict[str, Any]) -> None:
+    browser, server = socket.socketpair()
+    with browser, server:
+        unreader = conf["Unreader"](server)
+        unreader.ends = ends = time.monotonic() + 60
+        browser.sendall(b"x" * 6554)
+
+        assert unreader.chunk() == b"x" * 6554
+        assert unreader.ends - ends == pytest.approx(6554 / 65536)
+
+
+def ask(url: str, address: str) -> bytes:
+    """Ask for a page from another address of this machine; return how the answer begins."""
+    with connect(url, address) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return sock.recv(15)
+
+
+def connect(url: str, address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), 30, source_address=(address, 0))
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of the machine")
+
+
+@on_linux
+def test_one_address_can_not_take_all_connections(tmp_path: Path) -> None:
+    with (
+        serve(takes_files) as server,
+        gunicorn(tmp_path, server) as (url, _),
+        ExitStack() as stack,
+    ):
+        taken = [stack.enter_context(connect(url, "127.0.0.2")) for _ in range(130)]
+        closed = [sock for sock in taken[120:] if sock.recv(1) == b""]
+
+        assert len(closed) == 10
+        assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"
+        for sock in taken[:120]:
+            sock.close()
+        while ask_or_nothing(url, "127.0.0.2") != b"HTTP/1.1 200 OK":  # until the worker has noticed
+            time.sleep(0.05)
+
+
+def ask_or_nothing(url: str, address: str) -> bytes:
+    try:
+        return ask(url, address)
+    except ConnectionError:
+        return b""
+
+
+@on_linux
+def test_who_does_not_hang_up_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """gunicorn would wait two seconds for each of them, one after the other."""
+    last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _), ExitStack() as stack:
+        lingering = [stack.enter_context(connect(url, "127.0.0.2")) for _ in range(40)]
+        for sock in lingering:
+            sock.sendall(last)
+        for sock in lingering:
+            assert sock.recv(15) == b"HTTP/1.1 200 OK"
+
+        assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"  # within its time-out
+
+
+def test_requests_that_wait_for_no_answer_are_all_answered(tmp_path: Path) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _), connect(url, "127.0.0.1") as sock:
+        sock.sendall(one % b"" * 50 + one % b"Connection: close\r\n")
+        answers = b""
+        while received := sock.recv(65536):
+            answers += received
+
+    assert answers.count(b"HTTP/1.1 200 OK") == 51
