@@ -28,6 +28,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench.hosting import LONGEST_SECONDS, Visitor, pour
+from misskey.client import MOST_VALUES
 from tests.hostile import ALICE, MEBIBYTE, Behaviour, Caller, Hostile, drains, event, frame, opens, silent
 from tests.hostile import http as answer
 
@@ -222,10 +223,11 @@ def panels(target: Target) -> None:
     target.loop([partial(me.send, [me.head("GET /dashboard/timeline")])] * 8)
 
 
-def many_values(target: Target) -> None:
-    """Answers of 4 MiB with a million lists in them, 20 at once."""
+def many_values(target: Target, values: int) -> None:
+    """Answers of 4 MiB with so many values in them, each of which an escape has it looked at once more, 20 at once."""
     me = target.signed_in()
-    target.turn(misskey({"/api/notes/timeline": packed(b"[" + b"[0]," * (BODY_BYTES // 4) + b"0]")}))
+    filled = b'["\\u0061",' + b'{"":[]},' * (values // 3 - 1)  # three signs of a value in each
+    target.turn(misskey({"/api/notes/timeline": packed(filled.ljust(BODY_BYTES - 2) + b"0]")}))
     target.loop([partial(me.send, [me.head("GET /dashboard/timeline")])] * 20)
 
 
@@ -262,21 +264,21 @@ def dripping_uploads(target: Target) -> None:
 
 
 def needless_body(target: Target) -> None:
-    """A body of 100 MB to a page that takes none, four times at once."""
+    """A body of 100 MB to a page that takes none, and a request after it, four times at once."""
     me = target.visitor()
-    head = me.head("GET /privacy", f"Content-Length: {100 * MEBIBYTE}")
-    target.loop([lambda: me.send(chain([head], repeat(bytes(MEBIBYTE), 100)))] * 4)
+    head = me.head("GET /privacy", f"Content-Length: {100 * MEBIBYTE}", last=False)
+    target.loop([lambda: me.send(chain([head], repeat(bytes(MEBIBYTE), 100), [me.head("GET /privacy")]))] * 4)
 
 
 def slow_names(target: Target) -> None:
-    """Hundreds of pictures at names whose look-up takes long, 100 at once."""
+    """Hundreds of pictures at names whose look-up takes long, 250 at once."""
     me, addresses = target.signed_in(), set[str]()
     for number in range(0, 40, 10):
         target.turn(misskey({"/api/notes/timeline": notes(range(number, number + 10), 4, "slow.example")}))
         page = me.browser.get(f"{target.url}/dashboard/timeline", timeout=LONGEST_SECONDS).text
         addresses.update(map(unescape, re.findall('"(/media[^"]+)"', page)))
     each = cycle(addresses)
-    target.loop([lambda: me.send([me.head(f"GET {next(each)}")])] * 100)
+    target.loop([lambda: me.send([me.head(f"GET {next(each)}")])] * 250)
 
 
 def hanging(target: Target) -> None:
@@ -339,7 +341,8 @@ ATTACKS: dict[str, Callable[[Target], object]] = {
     "streams": partial(streams, pause=0.05),
     "streams-full-speed": partial(streams, pause=0),
     "panels": panels,
-    "many-values": many_values,
+    "many-values": partial(many_values, values=MOST_VALUES),
+    "too-many-values": partial(many_values, values=10 * MOST_VALUES),
     "stalled-drive": stalled_drive,
     "upload": upload,
     "dripping-uploads": dripping_uploads,

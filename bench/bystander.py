@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import IO, Self, cast
 
 from bench import hosting
-from bench.attacks import ATTACKS, NICE
+from bench.attacks import ATTACKS, NICE, misskey
 from bench.hosting import LONGEST_SECONDS, Hosted, Visitor
+from tests.hostile import serve
 
 SECONDS = 15.0
 EVERY_SECONDS = 0.05
@@ -119,7 +120,10 @@ class Workers(_Watch):
 
 
 class SignIns(_Watch):
-    """Signs in at a healthy server again and again, each time as a new visitor; how many seconds each took."""
+    """Signs in at a healthy server again and again, each time as a new visitor; how many seconds each took.
+
+    It should close each connection, so that its name is looked up every time.
+    """
 
     def __init__(self, url: str, origin: str) -> None:
         super().__init__()
@@ -214,7 +218,8 @@ def measure(name: str, arguments: Sequence[str] = (), seconds: float = SECONDS) 
     """Return what a bystander notices of the attack ``name``, on an app of its own."""
     with (
         hosting.sandbox() as healthy,
-        attacked({"MIAUTH_PRIVATE_SERVERS": healthy}, arguments) as (app, ports),
+        serve(misskey()) as other,
+        attacked({"MIAUTH_PRIVATE_SERVERS": f"{healthy} {other.origin}"}, arguments) as (app, ports),
     ):
         stranger, *people = (Visitor(app.url, f"127.0.3.{1 + number}") for number in range(1 + PEOPLE))
         for person in people:
@@ -222,7 +227,7 @@ def measure(name: str, arguments: Sequence[str] = (), seconds: float = SECONDS) 
         with (
             attack(name, seconds, app.url, ports) as told,
             Workers(app) as workers,
-            SignIns(app.url, healthy) as sign_ins,
+            SignIns(app.url, other.origin) as sign_ins,
             Series(lambda _: comes(stranger, "/privacy")) as page,
             Series(lambda number: comes(people[number % PEOPLE], "/dashboard/profile")) as panel,
         ):
