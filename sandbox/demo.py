@@ -11,7 +11,7 @@ import time
 
 from web.config import SUGGESTED, environment
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 5
 
 WELCOME = """

@@ -24,6 +24,9 @@ from playwright.sync_api import (
 from sandbox import Running
 from tests.words import LOCALES
 
+#: Only a test that fails takes so long: a busy machine makes nothing wrong.
+PATIENCE_MILLISECONDS = 60_000
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 #: How Chromium and htmx report an answer with an error status; the answers themselves are watched.
 OF_A_STATUS = re.compile("server responded with a status of|Response Status Error Code")
 #: How they report a connection that is lost.
@@ -57,7 +60,7 @@ class Browsers:
 
     def watch(self, context: BrowserContext) -> BrowserContext:
         """Note from now on what goes wrong in a browser, and close it in the end."""
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
         context.on("console", self._read_console)
         context.on("weberror", self._read_error)
         context.on("request", self._read_request)

@@ -61,7 +61,7 @@ class Visitor:
         """Do what the server's page does when the person presses Allow: all that was asked for, or these."""
         asked = self.asked.get(session_id, list(DEMO)) if permissions is None else permissions
         body = {"i": NATIVE_TOKENS[person], "session": session_id, "name": "test", "permission": asked}
-        requests.post(f"{self.sandbox.origin}/api/miauth/gen-token", json=body, timeout=5).raise_for_status()
+        requests.post(f"{self.sandbox.origin}/api/miauth/gen-token", json=body, timeout=60).raise_for_status()
 
     def sign_in(self, person: str = "alice", permissions: list[str] | None = None) -> TestResponse:
         """Go the whole way and return the answer to the callback."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import redis
 
 PASSWORD = "the/password@of:redis"
-START_SECONDS = 20
+START_SECONDS = 60
 HELP = """\
 The tests run a Redis of their own, and no redis-server was found. Any of these helps:
   - Debian and Ubuntu: sudo apt install redis-server (it need not be running);

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from flask import Flask, Response, request
+from itsdangerous import URLSafeSerializer
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
@@ -205,12 +206,12 @@ def test_a_stream_keeps_its_place_until_it_ends(app: Flask) -> None:
     assert visitors == {}
 
 
-def test_a_place_is_given_back_when_the_app_itself_fails() -> None:
+def test_a_place_is_given_back_when_the_app_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> list[bytes]:
         raise RuntimeError
 
     app = Flask(__name__)
-    app.wsgi_app = fail  # type: ignore[assignment]
+    monkeypatch.setattr(app, "wsgi_app", fail)
     per_visitor = concurrency.PerVisitor(app, lambda _: "somebody", lambda response: response)
     with pytest.raises(RuntimeError):
         per_visitor({}, lambda *_: lambda _: None)  # type: ignore[arg-type]
@@ -224,7 +225,12 @@ def test_a_place_is_given_back_when_the_app_itself_fails() -> None:
 def test_cookies_are_looked_at_once_and_as_far_as_they_can_be_ours(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
     real = pending._serializer
-    monkeypatch.setattr(pending, "_serializer", lambda session_id: (looked_at.append(session_id), real(session_id))[1])
+
+    def watched(session_id: str) -> URLSafeSerializer:
+        looked_at.append(session_id)
+        return real(session_id)
+
+    monkeypatch.setattr(pending, "_serializer", watched)
     ours = [f"signin-{uuid.uuid4()}=WyJhIl0.abc" for _ in range(50)]
     strange = ["signin-1=x", f"signin-{uuid.uuid4()}={'x' * 4000}", "signin-=x", *(f"a{n}=b" for n in range(20))]
 

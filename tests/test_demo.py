@@ -75,16 +75,16 @@ def test_both_answer_and_stop_cleanly(
     process = start()
     addresses = [f"http://localhost:{environment['PORT']}/", f"http://127.0.0.1:{environment['SANDBOX_PORT']}/"]
     for address in addresses:
-        assert requests.get(address, timeout=5).status_code == 200
+        assert requests.get(address, timeout=60).status_code == 200
 
     process.send_signal(how)
 
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in rest
     for address in addresses:
         with pytest.raises(requests.ConnectionError):
-            requests.get(address, timeout=5)
+            requests.get(address, timeout=60)
 
 
 @pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
@@ -106,17 +106,17 @@ def test_a_journey_leaves_neither_session_id_nor_token_in_the_log(
     process = start()
     app, server = f"http://localhost:{environment['PORT']}", f"http://127.0.0.1:{environment['SANDBOX_PORT']}"
     with requests.Session() as browser:
-        token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(app, timeout=5).text)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(app, timeout=60).text)
         assert token
         form = {"host": server, "csrf_token": token[1]}
-        begun = browser.post(f"{app}/signin", form, allow_redirects=False, timeout=5)
+        begun = browser.post(f"{app}/signin", form, allow_redirects=False, timeout=60)
         session_id = urlsplit(begun.headers["Location"]).path.rpartition("/")[2]
         allow = {"i": "aliceNativeToken", "session": session_id, "permission": ["read:account"]}
-        made = requests.post(f"{server}/api/miauth/gen-token", json=allow, timeout=5).json()["token"]
-        page = browser.get(f"{app}/callback?session={session_id}", timeout=5).text
-        profile = browser.get(f"{app}/dashboard/profile", timeout=5).text
+        made = requests.post(f"{server}/api/miauth/gen-token", json=allow, timeout=60).json()["token"]
+        page = browser.get(f"{app}/callback?session={session_id}", timeout=60).text
+        profile = browser.get(f"{app}/dashboard/profile", timeout=60).text
     process.send_signal(signal.SIGINT)
-    log, _ = process.communicate(timeout=30)
+    log, _ = process.communicate(timeout=60)
 
     assert "Hello, Alice" in page
     assert "@alice@" in profile

@@ -64,7 +64,7 @@ def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
             yield settings["MIAUTH_PUBLIC_URL"], int(booted[1])
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def sign_in(url: str, server: Hostile) -> tuple[str, str]:

@@ -46,10 +46,10 @@ def test_the_image_listens_on_port_tells_its_health_and_stops_at_once(tmp_path: 
             while subprocess.run(health, env=environment, capture_output=True, check=False).returncode:
                 assert process.poll() is None, process.communicate()[1]
                 assert time.monotonic() < ends
-            assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).text == "ok\n"
+            assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=60).text == "ok\n"
         finally:
             process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=60)
 
     assert process.returncode == 0
     assert f"0.0.0.0:{port}" in log

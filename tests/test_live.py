@@ -40,7 +40,7 @@ def watching(site: str, visitor: Visitor, query: str = "", **headers: str) -> It
     cookie = visitor.client.get_cookie(visitor.cookie_name)
     assert cookie
     cookies = {f"miauth_session_{urlsplit(site).port}": cookie.value}
-    with requests.get(f"{site}/live{query}", headers=headers, cookies=cookies, stream=True, timeout=20) as answer:
+    with requests.get(f"{site}/live{query}", headers=headers, cookies=cookies, stream=True, timeout=60) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         yield events(answer)

@@ -335,7 +335,7 @@ def test_sign_ins_in_two_tabs_at_the_same_moment_do_not_undo_each_other(
     token = re.findall('csrf_token" value="(.+?)"', browser.get(f"{site}/signin").text)[0]
     form = {"csrf_token": token, "host": sandbox.origin}
     first, second, third = (
-        requests.post(f"{site}/signin", form, cookies=browser.cookies.copy(), allow_redirects=False, timeout=5)
+        requests.post(f"{site}/signin", form, cookies=browser.cookies.copy(), allow_redirects=False, timeout=60)
         for _ in range(3)
     )
     session_ids = [urlsplit(tab.headers["Location"]).path.rpartition("/")[2] for tab in (first, second, third)]

@@ -42,7 +42,7 @@ def run(tmp_path: Path, chromium: Browser) -> Run:
             return in_browser(chromium, code)
         shell = ["bash", "-c", f"curl() {{ command curl -s -w '%{{http_code}}' \"$@\"; }}\n{code}"]
         command = shell if language == "curl" else [sys.executable, "-c", code]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True).stdout
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout
 
     return run_code
 

@@ -572,3 +572,48 @@ def test_the_token_is_in_no_log_and_in_no_error(
     assert TOKEN in server.requests[0].path
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
     assert TOKEN not in caplog.text
+
+
+# Informational answers.
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+FIRST = {
+    "one": [HINTS],
+    "many at once": [HINTS * 100, b"HTTP/1.1 100 Continue\r\n\r\n"],
+    "in pieces": [HINTS[:20], HINTS[20:-1], HINTS[-1:] + HINTS[:10], HINTS[10:]],
+}
+
+
+def preceded(pieces: list[bytes], behaviour: Callable[[Caller], object]) -> Behaviour:
+    """Send ``pieces``, each by itself, before everything else that is sent."""
+
+    def preceding(caller: Caller) -> None:
+        send, ahead = caller.send, list(pieces)
+
+        def with_pieces(*content: bytes) -> None:
+            while ahead:
+                send(ahead.pop(0))
+                time.sleep(0.02)
+            send(*content)
+
+        caller.send = with_pieces  # type: ignore[method-assign]
+        behaviour(caller)
+
+    return preceding
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_informational_answers_before_a_stream_are_read_past(make_client: MakeClient, name: str) -> None:
+    with serve(preceded(FIRST[name], opens(talks_of({"text": "hello"})))) as server:
+        assert outcome(make_client(server)) == {"text": "hello"}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_informational_answers_before_a_refusal_are_read_past(make_client: MakeClient, name: str) -> None:
+    with (
+        serve(preceded(FIRST[name], answers(429, b"", "Retry-After: 30"))) as server,
+        pytest.raises(RateLimited) as caught,
+    ):
+        outcome(make_client(server))
+
+    assert caught.value.retry_after == 30

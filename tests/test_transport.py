@@ -290,7 +290,7 @@ def test_a_drip_on_a_connection_that_was_kept_ends_in_a_time_out(make_transport:
         caller.send(http(200, b"{}"))
         hostile.SLOW["drips its headers"](caller)
 
-    transport = make_transport(total_seconds=1)
+    transport = make_transport(total_seconds=3)
     with serve(first_well) as server:
         assert post(transport, server) == b"{}"
         with pytest.raises(ServerTimeout):

@@ -3,6 +3,8 @@
 A visitor's requests take turns: one computes while the others wait for a server, or for their turn. So nobody, with
 however many requests, gets more of the processor than one thread, and threads are interrupted for others. Since Python
 computes one thing at a time anyway, many people behind one address lose nothing by it.
+
+Calls to servers step aside by themselves; a view that waits for something else does it in ``with aside():``.
 """
 
 from __future__ import annotations
