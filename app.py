@@ -59,7 +59,7 @@ from web import (
     token_store,
     uploads,
 )
-from web.concurrency import remote_call
+from web.concurrency import aside, remote_call
 from web.forms import ServerForm, SignInForm, TokenForm
 from web.problems import Problem
 from web.trace import Trace
@@ -80,7 +80,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
     )
-    app.extensions["transport"] = Transport(f"{USER_AGENT} (+{settings.public_url})", while_waiting=remote_call)
+    user_agent = f"{USER_AGENT} (+{settings.public_url})"
+    app.extensions["transport"] = Transport(user_agent, limit=remote_call, while_waiting=aside)
     static_files.init_app(app)
     compression.init_app(app)
     security.init_app(app, settings)

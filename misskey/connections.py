@@ -65,6 +65,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 Resolver = Callable[..., list[tuple[Any, ...]]]
+Waiting = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 def is_public(address: str) -> bool:
@@ -86,9 +87,18 @@ class Exchange:
     ``spoiled``. ``fresh`` asks for a new connection, ``step_seconds`` is the longest silence.
     """
 
-    def __init__(self, server: Server, resolve: Resolver, seconds: float, step_seconds: float, body_bytes: int) -> None:
+    def __init__(
+        self,
+        server: Server,
+        resolve: Resolver,
+        while_waiting: Waiting,
+        seconds: float,
+        step_seconds: float,
+        body_bytes: int,
+    ) -> None:
         self.server = server
         self.resolve = resolve
+        self.while_waiting = while_waiting
         self.step_seconds = step_seconds
         self.fresh = self.reused = self.connected = self.received = self.whole = self.spoiled = False
         self._ends = time.monotonic() + seconds
@@ -217,7 +227,8 @@ class _Wire(io.RawIOBase):
         if self.ended:
             return 0
         self._sock.settimeout(self._exchange.seconds(self._exchange.step_seconds))
-        count = self._raw.readinto(buffer) or 0
+        with self._exchange.while_waiting():
+            count = self._raw.readinto(buffer) or 0
         self._exchange.received = self._exchange.received or count > 0
         self._exchange.count(max(count, READ_COST_BYTES))
         return count
@@ -302,7 +313,8 @@ class _Guarded(HTTPConnection):
         return sock
 
     def connect(self) -> None:
-        super().connect()
+        with _current.get().while_waiting():
+            super().connect()
         _current.get().connected = True
 
     def send(self, data: Any) -> None:
@@ -312,7 +324,8 @@ class _Guarded(HTTPConnection):
         try:
             for start in range(0, len(view), PIECE_BYTES):
                 self.sock.settimeout(exchange.seconds(SEND_SECONDS))
-                super().send(view[start : start + PIECE_BYTES])
+                with exchange.while_waiting():
+                    super().send(view[start : start + PIECE_BYTES])
         except OSError:
             # After this one, urllib3 reads the answer: a server that refuses a file need not take it to its end.
             exchange.spoiled = True

@@ -11,7 +11,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
@@ -20,7 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import DecodeError, HTTPError
 
-from .connections import CONNECT_SECONDS, Adapter, Exchange, Resolver
+from .connections import CONNECT_SECONDS, Adapter, Exchange, Resolver, Waiting
 from .environment import ca_bundle, proxies_for
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
@@ -50,8 +49,8 @@ class Transport:
     """Sends one request at a time to one server at a time; safe to share between threads.
 
     ``user_agent`` names the program and how to reach whoever runs it. The limits are in seconds and bytes; ``resolve``
-    is called as :func:`socket.getaddrinfo` is. ``while_waiting`` returns a context manager that is entered while a
-    server is waited for, so that the program can let others go on.
+    is called as :func:`socket.getaddrinfo` is. ``limit`` returns a context manager that is entered for each request,
+    ``while_waiting`` one for each wait within it, so that a program can limit and let others go on.
     """
 
     def __init__(
@@ -65,7 +64,8 @@ class Transport:
         idle_seconds: float = IDLE_SECONDS,
         body_bytes: int = BODY_BYTES,
         resolve: Resolver = socket.getaddrinfo,
-        while_waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+        limit: Waiting = contextlib.nullcontext,
+        while_waiting: Waiting = contextlib.nullcontext,
     ) -> None:
         self.user_agent = user_agent
         self.total_seconds = total_seconds
@@ -77,6 +77,7 @@ class Transport:
         self.adapter = Adapter(idle_seconds)
         self._session = _Session(user_agent, self.adapter)
         self._resolve = resolve
+        self._limit = limit
         self._while_waiting = while_waiting
 
     def request(
@@ -105,7 +106,7 @@ class Transport:
             step, total = self._upload_seconds, self.longest_upload(len(body))
         most = self.body_bytes if body_bytes is None else body_bytes
         self.adapter.tidy()
-        with self._while_waiting(), Exchange(server, self._resolve, total, step, most) as exchange:
+        with self._limit(), Exchange(server, self._resolve, self._while_waiting, total, step, most) as exchange:
             try:
                 return self._send(exchange, method, path, body, headers, most)
             except _HungUp:
@@ -153,8 +154,9 @@ class Transport:
         """
         url = server.url("/")
         with contextlib.ExitStack() as stack:
-            exchange = Exchange(server, self._resolve, self.total_seconds, self._step_seconds, self.body_bytes)
-            with self._while_waiting(), exchange, _translated(exchange):
+            seconds, step, most = self.total_seconds, self._step_seconds, self.body_bytes
+            exchange = Exchange(server, self._resolve, self._while_waiting, seconds, step, most)
+            with self._limit(), self._while_waiting(), exchange, _translated(exchange):
                 proxies = proxies_for(url)
                 connection = self.adapter.connection(url, self._verify, proxies, self._connect_seconds)
                 stack.callback(connection.close)

@@ -145,7 +145,7 @@ def test_who_steps_aside_lets_others_go_on(visitor_of_turns: concurrency.Visitor
 
 def test_who_failed_aside_has_the_turn_again(visitor_of_turns: concurrency.Visitor) -> None:
     with concurrency.turn(visitor_of_turns):
-        with pytest.raises(OSError, match="while waiting"), concurrency.remote_call():
+        with pytest.raises(OSError, match="while waiting"), concurrency.remote_call(), concurrency.aside():
             raise OSError("while waiting")
         assert visitor_of_turns.turn.locked()
     assert not visitor_of_turns.turn.locked()
@@ -161,7 +161,7 @@ def test_jobs_side_by_side_wait_together_and_compute_in_turns(visitor_of_turns: 
     together, computing = threading.Barrier(3), threading.Lock()
 
     def job(number: int) -> int:
-        with concurrency.remote_call():
+        with concurrency.remote_call(), concurrency.aside():
             together.wait()
         assert computing.acquire(blocking=False)
         time.sleep(0.01)
@@ -214,7 +214,7 @@ def test_a_place_is_given_back_when_the_app_itself_fails(monkeypatch: pytest.Mon
     monkeypatch.setattr(app, "wsgi_app", fail)
     per_visitor = concurrency.PerVisitor(app, lambda _: "somebody", lambda response: response)
     with pytest.raises(RuntimeError):
-        per_visitor({}, lambda *_: lambda _: None)  # type: ignore[arg-type]
+        per_visitor({}, lambda *_: lambda _: None)
 
     assert vars(per_visitor)["_visitors"] == {}
 

@@ -9,9 +9,10 @@ Calls to servers step aside by themselves; a view that waits for something else 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from threading import BoundedSemaphore, Lock
@@ -35,10 +36,12 @@ Result = TypeVar("Result")
 
 
 class Visitor:
-    """What one visitor has under way; ``leave`` gives one place back."""
+    """What one visitor has under way; ``leave`` gives a place back, ``is_alone`` tells whether nobody else is here."""
 
-    def __init__(self, leave: Callable[[], None]) -> None:
+    def __init__(self, leave: Callable[[], None], is_alone: Callable[[], bool] = lambda: True) -> None:
         self.leave = leave
+        self.is_alone = is_alone
+        self.rests_until = 0.0
         self.requests = 0
         self.uploads = 0
         self.turn = Lock()
@@ -71,11 +74,14 @@ class PerVisitor:
 
     def _enter(self, name: str) -> Visitor | None:
         with _counting:
-            visitor = self._visitors.setdefault(name, Visitor(partial(self._leave, name)))
+            visitor = self._visitors.setdefault(name, Visitor(partial(self._leave, name), self._is_alone))
             if visitor.requests >= MOST_REQUESTS:
                 return None
             visitor.requests += 1
             return visitor
+
+    def _is_alone(self) -> bool:
+        return len(self._visitors) < 2
 
     def _leave(self, name: str) -> None:
         with _counting:
@@ -101,12 +107,21 @@ def stay(response: Response) -> Visitor | None:
 
 @contextmanager
 def turn(visitor: Visitor | None) -> Iterator[None]:
-    """Wait until no other request of ``visitor`` computes, and keep others waiting meanwhile."""
-    with visitor.turn if visitor else nullcontext():
-        token = _current.set(visitor)
+    """Wait until no other request of ``visitor`` computes, and keep others waiting meanwhile.
+
+    While somebody else is here, a visitor who has computed rests for as long before the next turn.
+    """
+    if visitor is None:
+        yield
+        return
+    with visitor.turn:
+        if (rest := visitor.rests_until - time.monotonic()) > 0 and not visitor.is_alone():
+            time.sleep(rest)
+        token, began = _current.set(visitor), time.thread_time()
         try:
             yield
         finally:
+            visitor.rests_until = time.monotonic() + time.thread_time() - began
             _current.reset(token)
 
 
@@ -128,7 +143,7 @@ def aside() -> Iterator[None]:
 
 @contextmanager
 def remote_call() -> Iterator[None]:
-    """Let others have the turn while a remote server is waited for, of which a visitor may ask so many at once.
+    """Take one of the visitor's places for calls to remote servers, as soon as one is free.
 
     Raises :class:`werkzeug.exceptions.TooManyRequests`.
     """
@@ -136,16 +151,14 @@ def remote_call() -> Iterator[None]:
     if visitor is None:
         yield
         return
-    may_call = False
+    with aside():
+        is_free = visitor.calls.acquire(timeout=WAIT_SECONDS)
+    if not is_free:
+        raise TooManyRequests
     try:
-        with aside():
-            may_call = visitor.calls.acquire(timeout=WAIT_SECONDS)
-            if not may_call:
-                raise TooManyRequests
-            yield
+        yield
     finally:
-        if may_call:  # given back with the turn in hand: what came takes memory until then
-            visitor.calls.release()
+        visitor.calls.release()
 
 
 def side_by_side(jobs: Iterable[Callable[[], Result]]) -> list[Result]:

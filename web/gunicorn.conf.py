@@ -168,6 +168,8 @@ graceful_timeout = 7
 
 def post_worker_init(worker: Any) -> None:
     """Prepare what else the first visitors would wait for, and everybody with them."""
+    # How long a thread may compute while others want to: Python's usual 5 ms count each time that one had to wait.
+    sys.setswitchinterval(0.001)
     for name in worker.wsgi.jinja_env.list_templates():
         worker.wsgi.jinja_env.get_template(name)
     parse_user_agent("")
