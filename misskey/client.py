@@ -23,7 +23,8 @@ from .transport import Answer, Transport
 
 MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
-MOST_VALUES = 200_000  # in one answer: millions of them keep a processor busy for seconds
+BYTES_FOR_A_VALUE = 10  # of the largest answer: many small values take much more memory and time than their text
+MOST_VALUES = 100_000
 MOST_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
 _WORDS_CHARACTERS = 300  # of a server's own words in an error
 #: What leaves no trace on a page: white space, Unicode's default ignorable code points, signs that are drawn empty.
@@ -171,7 +172,8 @@ class Client:
         answer = parsed = None
         try:
             answer = self.transport.request(method, self.server, path, body=content, headers=headers, **options)
-            parsed = parse(answer.body, self.token)
+            largest = options.get("body_bytes") or self.transport.body_bytes
+            parsed = parse(answer.body, self.token, largest // BYTES_FOR_A_VALUE)
         finally:
             if self.on_exchange:
                 self.on_exchange(self._exchange(method, path, body, answer, parsed))
@@ -200,11 +202,14 @@ class Client:
         return content
 
 
-def parse(body: bytes, token: str | None) -> Any:
-    """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it."""
+def parse(body: bytes, token: str | None, most_values: int = MOST_VALUES) -> Any:
+    """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it.
+
+    Of more than ``most_values`` it is none: a list or an object counts as five.
+    """
     text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
     try:
-        if sum(map(text.count, "[{,")) > MOST_VALUES:
+        if text.count(",") + 5 * (text.count("[") + text.count("{")) > most_values:
             return NotJSON(masked(text, token))
         content = _DECODER.decode(text)
         # Without an escape or the token itself in the text, there is nothing to take out.

@@ -149,7 +149,10 @@ def _look_up(exchange: Exchange, host: str, port: int, seconds: float) -> list[t
         except (OSError, UnicodeError) as error:
             answer.set_exception(error)
 
-    Thread(target=resolve, name="resolve", daemon=True).start()
+    if _is_address(host):
+        resolve()
+    else:
+        Thread(target=resolve, name="resolve", daemon=True).start()
     try:
         found = answer.result(seconds)
     except TimeoutError:
@@ -163,6 +166,13 @@ def _look_up(exchange: Exchange, host: str, port: int, seconds: float) -> list[t
     second = [entry for entry in allowed if entry[0] != allowed[0][0]]
     in_turns = itertools.chain.from_iterable(itertools.zip_longest(first, second))
     return [entry for entry in in_turns if entry][:ADDRESSES_TRIED]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return False
 
 
 def _connect(addresses: Iterable[tuple[Any, ...]], seconds: float) -> socket.socket:
@@ -265,14 +275,15 @@ class _Response(HTTPResponse):
             raise HTTPException
         for name in ("Set-Cookie", "Set-Cookie2"):  # taking them apart costs much time, and nobody wants them
             del self.msg[name]
-        lengths, codings = self.msg.get_all("Content-Length", []), self.msg.get_all("Transfer-Encoding", [])
-        if not all(re.fullmatch("[0-9]{1,18}", length) for length in lengths) or len(set(lengths)) > 1:
+        lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
+        codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
+        if not all(re.fullmatch("[0-9]{1,18}", length) for length in lengths) or len(lengths) > 1:
             raise HTTPException
         if self.status == SWITCHING_PROTOCOLS or (codings and not self.chunked):
             raise HTTPException
         if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
             self.chunked, self.length = False, 0
-            self._exchange.spoiled = bool(codings or {*lengths} - {"0"})
+            self._exchange.spoiled = bool(codings or lengths - {"0"})
         elif lengths and codings:
             self._exchange.spoiled = True
         self._exchange.expect_body()
@@ -324,7 +335,8 @@ class _Guarded(HTTPConnection):
         try:
             for start in range(0, len(view), PIECE_BYTES):
                 self.sock.settimeout(exchange.seconds(SEND_SECONDS))
-                with exchange.while_waiting():
+                # What is short fits into the system's own buffer.
+                with exchange.while_waiting() if len(view) > PIECE_BYTES else contextlib.nullcontext():
                     super().send(view[start : start + PIECE_BYTES])
         except OSError:
             # After this one, urllib3 reads the answer: a server that refuses a file need not take it to its end.

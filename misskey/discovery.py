@@ -22,7 +22,7 @@ from .errors import (
 from .server import Server
 from .transport import Transport
 
-META_BYTES = 1024 * 1024  # the largest seen is under it
+META_BYTES = 4 * 1024 * 1024  # before Misskey 13 it holds all emoji of a server, thousands of them
 NODEINFO_BYTES = 64 * 1024
 VERSION_CHARACTERS = 100
 MIAUTH_SINCE = (12, 27)
@@ -74,7 +74,14 @@ def _meta(server: Server, transport: Transport, private: Collection[str]) -> dic
             raise  # a page in its place: a firewall's, or that it is under maintenance
         raise NotMisskey(server.host) from None
     if isinstance(meta, dict) and isinstance(meta.get("version"), str) and named(meta.get("uri")):
-        return meta
+        # No more than is needed: many of these may be waiting for what the server says next.
+        features = meta.get("features")
+        return {
+            "uri": meta["uri"],
+            "version": named(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
+            or meta["version"][:VERSION_CHARACTERS],
+            "miauth": features.get("miauth") if isinstance(features, dict) else None,
+        }
     _require_family(server, transport, private)
     raise NotMisskey(server.host)
 
@@ -101,12 +108,11 @@ def _own(server: Server, meta: dict[str, Any], private: Collection[str]) -> Serv
 
 
 def _require_miauth(server: Server, meta: dict[str, Any], transport: Transport) -> None:
-    features = meta.get("features")
-    told = features.get("miauth") if isinstance(features, dict) else None
+    told = meta["miauth"]
     if told is False:
         raise MiAuthDisabled(server)
     # Servers before 12.28.0 don't tell, and forks have numbers of their own.
-    numbers = _NUMBERS.match(named(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS) or meta["version"])
+    numbers = _NUMBERS.match(meta["version"])
     is_old = numbers and (int(numbers[1]), int(numbers[2])) < MIAUTH_SINCE
     if told is not True and is_old and _nodeinfo(server, transport)[0] in (None, "misskey"):
         raise MiAuthMissing(server)

@@ -130,6 +130,26 @@ class TestSqliteBackend:
         assert [backend.get(f"id {number}") is None for number in range(5)] == [False, True, False, True, False]
         assert backend.owned_by("bob") == [b"value"]
 
+    def test_what_was_put_last_stays_however_soon_it_expires(
+        self, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(token_store, "MOST_OWNED", 2)
+        for entry in ("first", "second"):
+            backend.put(entry, b"sign-in", 60, owner="alice")
+        backend.put("result", b"done", 10, owner="alice")
+
+        assert backend.get("result") == b"done"
+        assert len(backend.owned_by("alice")) == 2
+
+    def test_what_was_deleted_takes_no_place(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(token_store, "MOST_OWNED", 2)
+        for number in range(5):
+            backend.put(f"id {number}", b"value", 60 + number, owner="alice")
+            if number:
+                backend.delete(f"id {number}")
+
+        assert backend.get("id 0") == b"value"
+
     def test_many_that_have_expired_do_not_go_all_at_once(self, backend: Backend) -> None:
         for number in range(3):
             backend.put(f"id {number}", b"value", -1)

@@ -25,6 +25,7 @@ from misskey import (
     RateLimited,
     parse_permissions,
 )
+from misskey.discovery import META_BYTES
 
 from . import accounts, error_pages, problems
 from .accounts import Account, login_required
@@ -72,6 +73,7 @@ class Panel:
     also: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     wide: bool = False
+    body_bytes: int | None = None
 
     def url(self, account: Account, **query: str) -> str:
         """Return the address of this panel as a page of its own."""
@@ -114,7 +116,7 @@ PANELS = {
         Panel(  # the files of all folders
             "drive", _l("Your drive"), "drive/stream", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
         ),
-        Panel("server", _l("Your server"), "meta", params={"detail": True}),
+        Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES),
     )
 }
 
@@ -164,22 +166,22 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
         answer, *beside = side_by_side([read, *others])
     else:
         answer, beside = read(), []
-    if not isinstance(answer, panel.kind):
-        raise InvalidAnswer(account.server.host, "answered with something else than was asked for")
-    if isinstance(answer, list):  # whatever was asked for: drawing what fits into 4 MiB would hold everybody up
-        answer = answer[: panel.params["limit"]]
     return answer, dict(zip(also, beside, strict=True))
 
 
 def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
     """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
-    if not panel.permission:
-        try:
-            return replace(client, token=None).call(endpoint, params, idempotent=True)
-        except APIError as error:
-            if error.status not in (401, 403):
-                raise
-    return client.call(endpoint, params, idempotent=True)  # some servers tell nothing without one
+    answer, call = None, partial(client.call, endpoint, params, idempotent=True, body_bytes=panel.body_bytes)
+    try:
+        answer = call() if panel.permission else replace(client, token=None).call(endpoint, params, **call.keywords)
+    except APIError as error:
+        if panel.permission or error.status not in (401, 403):
+            raise
+        answer = call()  # some servers tell nothing without one
+    if not isinstance(answer, panel.kind):
+        raise InvalidAnswer(client.server.host, "answered with something else than was asked for")
+    # Whatever was asked for: drawing all that a server can send would take long.
+    return answer[: panel.params["limit"]] if isinstance(answer, list) else answer
 
 
 def _is_of_all(error: MisskeyError) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import cache
 from typing import Any
 
+from babel.support import NullTranslations, Translations
 from flask import request, session
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -21,6 +24,7 @@ from wtforms import (
     TextAreaField,
     ValidationError,
 )
+from wtforms.i18n import messages_path
 from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
 from wtforms.widgets import FileInput
 
@@ -55,12 +59,21 @@ SERVER_NAME_WORDS = {
 _OF_PRIVATE_SERVERS = ("ip_address", "no_dot", "port", "reserved", "scheme")
 
 
+@cache
+def _own_words_of_wtforms(language: str) -> Translations | NullTranslations:
+    """Return what WTForms itself says; Flask-WTF would read it anew for each request."""
+    return Translations.load(messages_path(), [language], "wtforms")
+
+
 class Form(FlaskForm):
     """A form that reads what a form sends, and nothing else: no JSON, no file in a text's place."""
 
     class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
             return request.form if request.method == "POST" else None
+
+        def get_translations(self, form: FlaskForm) -> Translations | NullTranslations:
+            return _own_words_of_wtforms(str(get_locale()))
 
 
 class ServerForm(Form):

@@ -3,6 +3,7 @@
 gunicorn -c web/gunicorn.conf.py 'app:create_app()'
 """
 
+import errno
 import os
 import resource
 import socket
@@ -21,6 +22,7 @@ from ua_parser import parse_os, parse_user_agent
 
 from web.concurrency import aside
 from web.config import SettingsError, load
+from web.rate_limits import visitor_at
 
 
 def loopback(port: str) -> list[str]:
@@ -67,8 +69,9 @@ except SettingsError as error:
 SEND_SECONDS = 30
 SEND_BYTES_PER_SECOND = 64 * 1024
 SILENCE_SECONDS = 20
-# The longest that a visitor may take none of an answer.
+# How long a visitor may take over so much of an answer.
 TAKE_SECONDS = 60
+TAKE_BYTES = 64 * 1024
 # Of one address at once, in each worker. Behind a proxy all have the proxy's.
 MOST_CONNECTIONS = None if settings.trusted_proxies else 120
 
@@ -83,10 +86,19 @@ class Unreader(SocketUnreader):
                 received: bytes = super().chunk(size_hint)
         except TimeoutError:
             self.sock.shutdown(socket.SHUT_RD)  # what still comes must not be taken for the next request
-            return b""
+            received = b""
         self.ends += len(received) / SEND_BYTES_PER_SECOND
         self.sock.settimeout(TAKE_SECONDS)
         return received
+
+
+class Socket(socket.socket):
+    """A socket whose time-out counts for a piece of what is sent, not for the whole."""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of ``data``."""
+        for start in range(0, len(data), TAKE_BYTES):
+            super().sendall(memoryview(data)[start : start + TAKE_BYTES], flags)
 
 
 class Connection(gthread.TConn):
@@ -121,13 +133,16 @@ class Worker(gthread.ThreadWorker):
         """Accept a connection, unless its address has enough."""
         try:
             sock, client = listener.accept()
-        except OSError:  # taken by the other worker, given up meanwhile, or too many files are open
+        except OSError as error:  # taken by the other worker, or given up meanwhile
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(0.05)  # until others are closed
             return
-        address = client[0] if MOST_CONNECTIONS and client else ""
+        address = visitor_at(client[0]) if MOST_CONNECTIONS and client else ""
         if address and self.open[address] >= (MOST_CONNECTIONS or 0):
             sock.close()
             return
         self.nr_conns += 1
+        sock = Socket(fileno=sock.detach())
         self.enqueue_req(Connection(address, self.open, self.cfg, sock, client, listener.getsockname()))
 
     def handle(self, conn: Connection) -> Any:
@@ -168,8 +183,6 @@ graceful_timeout = 7
 
 def post_worker_init(worker: Any) -> None:
     """Prepare what else the first visitors would wait for, and everybody with them."""
-    # How long a thread may compute while others want to: Python's usual 5 ms count each time that one had to wait.
-    sys.setswitchinterval(0.001)
     for name in worker.wsgi.jinja_env.list_templates():
         worker.wsgi.jinja_env.get_template(name)
     parse_user_agent("")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from misskey.transport import TOTAL_SECONDS
 
-from .concurrency import aside
+from .concurrency import WAIT_SECONDS, aside
 from .token_store import NotKept, StoreUnavailable, TokenStore
 
-WORKING_SECONDS = int(TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
+WORKING_SECONDS = int(WAIT_SECONDS + TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
 LOOK_AGAIN_SECONDS = 0.1
 
 

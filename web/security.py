@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -13,28 +12,12 @@ from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import one_host, upload_limits
+from . import one_host, rate_limits, upload_limits
 from .concurrency import PerVisitor
 from .config import ICON_PATH, Settings
 
-
-def visitor_at(address: str | None) -> str:
-    """Return whom to count requests from ``address`` for: an IPv6 visitor has a whole /64 of addresses."""
-    text = address or ""
-    if text.startswith("["):  # some proxies add the port
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        ip = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    return str(ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False))
-
-
 csrf = CSRFProtect()
-limiter = Limiter(lambda: visitor_at(request.remote_addr))
+limiter = Limiter(lambda: rate_limits.visitor_at(request.remote_addr))
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -64,11 +47,11 @@ def init_app(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # a slow panel would bring back the cookie from before a sign-in
         WTF_CSRF_TIME_LIMIT=None,  # as long as the cookie: a form that was left open still works
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which privacy extensions remove; Origin is checked below
-        RATELIMIT_STORAGE_URI="memory://",  # each worker counts for itself
+        RATELIMIT_STORAGE_URI=rate_limits.STORAGE_URI,
     )
     secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
-        app, lambda environ: visitor_at(environ.get("REMOTE_ADDR")), secure
+        app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR")), secure
     )
     if settings.trusted_proxies:
         count = settings.trusted_proxies

@@ -35,6 +35,7 @@ _CONJOINING = "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d"  # viramas that make one sh
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` these filters, and what every page needs."""
     filters = (ago, count, day, epoch, file_size, full_time, initial, line, percent_of, text)
+    app.jinja_env.cache = {}  # of templates: there are few, and Jinja's own has a lock that threads wait for
     app.jinja_env.filters.update({each.__name__: each for each in filters})
     app.jinja_env.globals.update(
         app_name=app.extensions["settings"].app_name,

@@ -38,7 +38,7 @@ class NotKept(StoreUnavailable):
 class Backend(Protocol):
     """Bytes under ids, each with an expiry and, where it has one, an owner. Everything is done in one step.
 
-    Of an owner, ``MOST_OWNED`` entries stay: those that expire the soonest go. Each verb raises
+    Of an owner, ``MOST_OWNED`` entries stay: of those before, the ones that expire the soonest go. Each verb raises
     :class:`StoreUnavailable`.
     """
 
@@ -167,8 +167,8 @@ class SqliteBackend:
                 (entry, value, now + seconds, owner),
             )
             if owner:
-                too_many = "SELECT id FROM entries WHERE owner = ? ORDER BY expires DESC LIMIT -1 OFFSET ?"
-                database.execute(f"DELETE FROM entries WHERE id IN ({too_many})", (owner, MOST_OWNED))  # noqa: S608
+                too_many = "SELECT id FROM entries WHERE owner = ? AND id != ? ORDER BY expires DESC LIMIT -1 OFFSET ?"
+                database.execute(f"DELETE FROM entries WHERE id IN ({too_many})", (owner, entry, MOST_OWNED - 1))  # noqa: S608
         return cursor.rowcount == 1
 
     def get(self, entry: str) -> bytes | None:

@@ -18,6 +18,7 @@ from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreach
 
 from . import accounts, kept, problems
 from .accounts import Account, login_required
+from .concurrency import WAIT_SECONDS
 from .dashboard import calls, page_or_fragment, results, to_ask_for
 from .fields import file_bytes
 from .forms import UploadForm, new_draft
@@ -132,7 +133,7 @@ def problem_of(error: MisskeyError) -> Problem:
 
 def longest(files: Iterable[FileStorage]) -> float:
     """Return how many seconds it may take to upload ``files``."""
-    return sum(accounts.transport().longest_upload(file_bytes(file)) for file in files)
+    return sum(WAIT_SECONDS + accounts.transport().longest_upload(file_bytes(file)) for file in files)
 
 
 def _form_page(account: Account, form: UploadForm, problem: Problem | None = None, **values: Any) -> str:

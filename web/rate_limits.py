@@ -1,0 +1,76 @@
+"""Whom to count requests for, and how often each asked: in this process, for Flask-Limiter.
+
+The storage in memory of the library limits starts a thread every 10 ms to forget what is over.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from threading import Lock
+from typing import Any
+
+from cachetools import TLRUCache
+from limits.storage import Storage
+
+MOST_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
+STORAGE_URI = "counters://"
+
+
+def visitor_at(address: str | None) -> str:
+    """Return whom to count requests from ``address`` for: an IPv6 visitor has a whole /64 of addresses."""
+    text = address or ""
+    if text.startswith("["):  # some proxies add the port
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return str(ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False))
+
+
+class Counters(Storage):
+    """Counters that end by themselves; see :class:`limits.storage.Storage`."""
+
+    STORAGE_SCHEME = ["counters"]  # noqa: RUF012 - the library's own way
+    base_exceptions = ()
+
+    def __init__(self, uri: str | None = None, **options: Any) -> None:
+        super().__init__(uri, **options)
+        self._lock = Lock()
+        self.reset()
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count and return what was counted since the counter began; a new one ends after ``expiry`` seconds."""
+        with self._lock:
+            count, ends = self._counters.get(key, (0, time.time() + expiry))
+            self._counters[key] = (count + amount, ends)
+            return count + amount
+
+    def get(self, key: str) -> int:
+        """Return what was counted."""
+        with self._lock:
+            return self._counters.get(key, (0, 0))[0]
+
+    def get_expiry(self, key: str) -> float:
+        """Return when a counter ends, in seconds since 1970."""
+        with self._lock:
+            return self._counters.get(key, (0, time.time()))[1]
+
+    def check(self) -> bool:
+        """Return whether this works: always."""
+        return True
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._counters: TLRUCache[str, tuple[int, float]] = TLRUCache(
+            MOST_COUNTERS, ttu=lambda _key, counter, _now: counter[1], timer=time.time
+        )
+
+    def clear(self, key: str) -> None:
+        """Forget a counter."""
+        with self._lock:
+            self._counters.pop(key, None)
