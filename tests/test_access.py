@@ -89,7 +89,7 @@ def test_a_sign_in_from_before_the_account_in_use(
     begin(page, sandbox.origin)
     arrive(page.context.new_page(), sandbox)
     decide(page, person="bob")
-    expect(page.get_by_role("heading", name=say("was added"))).to_be_visible()
+    expect(page.locator("#added")).to_be_visible()
     check(page, "added")
 
     press(page.locator(".notice"), re.compile("bob@"))
