@@ -131,6 +131,19 @@ def test_requests_of_one_visitor_take_turns(visitor_of_turns: concurrency.Visito
     assert concurrency.current() is None
 
 
+def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("web.concurrency.time.sleep", rests.append)
+    for is_alone in (True, False):
+        visitor = concurrency.Visitor(lambda: None, lambda is_alone=is_alone: is_alone)  # type: ignore[misc]
+        for _ in range(2):
+            with concurrency.turn(visitor):
+                sum(range(2_000_000))
+
+    assert len(rests) == 1
+    assert rests[0] > 0
+
+
 def test_who_steps_aside_lets_others_go_on(visitor_of_turns: concurrency.Visitor) -> None:
     def other() -> str:
         with concurrency.turn(visitor_of_turns):
