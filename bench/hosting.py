@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from random import sample
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,10 +32,16 @@ class Hosted:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens at."""
+    """Return ports of 127.0.0.1 that nobody listens at, below those that systems give to outgoing connections."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [taken.getsockname()[1] for taken in sockets]
+        ports: list[int] = []
+        for port in sample(range(20_000, 30_000), 1000):
+            with suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+            if len(ports) == count:
+                break
+        return ports
 
 
 @contextmanager
