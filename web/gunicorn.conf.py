@@ -73,7 +73,7 @@ SILENCE_SECONDS = 20
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
 # Of one address at once, in each worker. Behind a proxy all have the proxy's.
-MOST_CONNECTIONS = None if settings.trusted_proxies else 300
+MOST_CONNECTIONS = None if settings.trusted_proxies else 120
 
 
 class Unreader(SocketUnreader):
