@@ -554,7 +554,7 @@ def test_a_thousand_servers_leave_nothing_open(make_transport: MakeTransport) ->
 
 
 def test_a_connection_in_use_outlives_the_idle_ones(make_transport: MakeTransport) -> None:
-    transport = make_transport(idle_seconds=0.15)
+    transport = make_transport(idle_seconds=1)
     with serve(answers(200, b"{}")) as busy, serve(answers(200, b"{}")) as idle:
         post(transport, idle)
         while idle.open:
