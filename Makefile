@@ -21,7 +21,7 @@ test: .venv/installed ## Run every test, those in a browser included (or some: A
 check: .venv/installed ## Check the code: lint, formatting, types
 	@.venv/bin/python -m ruff check --quiet .
 	@.venv/bin/python -m ruff format --quiet --check . || { echo 'Some files are not formatted: make format' >&2; exit 1; }
-	@.venv/bin/python -m mypy --no-error-summary app.py misskey web sandbox tests bench
+	@.venv/bin/python -m mypy --no-error-summary app.py misskey web demo sandbox tests bench
 
 format: .venv/installed ## Format the code, and correct what the linter can
 	@.venv/bin/python -m ruff check --quiet --fix-only .

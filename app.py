@@ -10,7 +10,6 @@ https://misskey-hub.net/docs/for-developers/api/token/
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 
 from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
@@ -19,9 +18,9 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
 
+import demo
 from misskey import (
     AuthenticationFailed,
-    Client,
     Grant,
     InvalidAnswer,
     MiAuthMissing,
@@ -31,7 +30,6 @@ from misskey import (
     ServerForbidden,
     ServerNotFound,
     Transport,
-    authorize_url,
     check,
     new_session_id,
     who_is,
@@ -42,27 +40,21 @@ from web import (
     accounts,
     compression,
     config,
-    console,
     dashboard,
     error_pages,
+    failures,
     health,
     languages,
-    live,
-    media,
-    pending,
-    posting,
-    problems,
+    pending_signins,
     security,
-    servers,
-    shown,
+    services,
     static_files,
+    template_filters,
     token_store,
-    uploads,
 )
 from web.concurrency import aside, remote_call
+from web.failures import Problem
 from web.forms import ServerForm, SignInForm, TokenForm
-from web.problems import Problem
-from web.trace import Trace
 
 VERSION = "0.3.0"
 USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name
@@ -86,11 +78,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     compression.init_app(app)
     security.init_app(app, settings)
     languages.init_app(app)
-    shown.init_app(app)
+    template_filters.init_app(app)
     error_pages.init_app(app)
+    dashboard.init_app(app)
     app.register_blueprint(journey)
-    for room in (about, dashboard, posting, uploads, live, media, console, account_page, languages, health):
-        app.register_blueprint(room.pages)
+    for part in (about, account_page, dashboard, languages, health):
+        app.register_blueprint(part.pages)
+    demo.init_app(app)  # an app of your own goes without
     return app
 
 
@@ -113,71 +107,71 @@ def signin_form() -> ResponseReturnValue:
 
 @journey.post("/signin")
 @security.checked_by_form
-@security.limiter.limit(lambda: accounts.settings().begin_limit)
+@security.limiter.limit(lambda: services.settings().begin_limit)
 def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
     form = SignInForm()
     if not form.validate_on_submit():
         return _sign_in_page(form), 422
     try:
-        server = servers.find(form.server)
+        server = services.find_server(form.server)
     except MisskeyError as error:
         return _refused(form, error)
     session_id = new_session_id()
-    begun = pending.begin(session_id, server, form.permissions())
-    return redirect(_page_at_server(begun), 303)
+    begun = pending_signins.begin(session_id, server, form.permissions())
+    return redirect(begun.page_at_server, 303)
 
 
 @journey.get("/callback")
 @security.limiter.limit(
-    lambda: accounts.settings().signin_limit,
-    exempt_when=lambda: pending.find(request.args.get("session", "")) is None,  # as when other sites link here
+    lambda: services.settings().signin_limit,
+    exempt_when=lambda: pending_signins.find(request.args.get("session", "")) is None,  # as when other sites link here
 )
 def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")
-    key = pending.finished_as(session_id)
+    key = pending_signins.finished_as(session_id)
     if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
         return redirect(url_for("dashboard.shell"), 303)
-    begun = pending.find(session_id)
+    begun = pending_signins.find(session_id)
     if begun:
         return _finish(begun)
     return error_pages.answer(_USED if key is not None else _OTHER_BROWSER)
 
 
 @journey.post("/signin/resume")
-@security.limiter.limit(lambda: accounts.settings().signin_limit)
+@security.limiter.limit(lambda: services.settings().signin_limit)
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
-    begun = pending.find(request.form.get("session", ""))
+    begun = pending_signins.find(request.form.get("session", ""))
     return _finish(begun, resumed=True) if begun else error_pages.answer(_USED)
 
 
 @journey.post("/signin/cancel")
 def cancel() -> ResponseReturnValue:
     """Forget a sign-in that is under way."""
-    if begun := pending.find(request.form.get("session", "")):
-        pending.drop(begun.session_id)
+    if begun := pending_signins.find(request.form.get("session", "")):
+        pending_signins.drop(begun.session_id)
     return redirect(url_for("journey.home"), 303)
 
 
 @journey.route("/signin/token", methods=["GET", "POST"])
 @security.checked_by_form
-@security.limiter.limit(lambda: accounts.settings().begin_limit, methods=["POST"])
+@security.limiter.limit(lambda: services.settings().begin_limit, methods=["POST"])
 def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""
     form = TokenForm()
     if not form.validate_on_submit():
         return _token_page(form), 422 if form.is_submitted() else 200
     try:
-        server = servers.find_for_token(form.server)
-        user = who_is(Client(server, accounts.transport(), form.token.data, accounts.exchanges().append))
+        server = services.find_server_for_token(form.server)
+        user = who_is(services.client(server, form.token.data))
     except (AuthenticationFailed, PermissionDenied) as error:
         form.token.errors = [_TOKEN_WORDS[type(error)]]
         return _token_page(form), 422
     except MisskeyError as error:
         return _refused(form, error)
-    accounts.enter(accounts.save(Grant(user, form.token.data), None, Trace(accounts.exchanges()[-1])))
+    accounts.enter(accounts.save(Grant(user, form.token.data), None))
     session["last_server"] = server.host
     return redirect(url_for("dashboard.shell"), 303)
 
@@ -185,7 +179,7 @@ def token() -> ResponseReturnValue:
 @journey.errorhandler(RateLimitExceeded)
 def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     """Ask a visitor to wait; what was typed stays in its form."""
-    problem = problems.too_many(error)
+    problem = failures.too_many(error)
     if request.endpoint == "journey.signin":
         page = _sign_in_page(SignInForm(), problem)
     elif request.endpoint == "journey.token":
@@ -220,34 +214,22 @@ _TOKEN_WORDS = {
 }
 
 
-def _page_at_server(begun: pending.Pending) -> str:
-    settings = accounts.settings()
-    return authorize_url(
-        begun.server,
-        begun.session_id,
-        name=settings.app_name,
-        icon=settings.app_icon,
-        callback=f"{settings.public_url}/callback",
-        permissions=begun.permissions,
-    )
-
-
-def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnValue:
+def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> ResponseReturnValue:
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
     if begun.expired and not begun.finished:
-        pending.drop(begun.session_id)
+        pending_signins.drop(begun.session_id)
         return error_pages.answer(_EXPIRED)
     try:
-        key = pending.finish_once(begun.session_id, lambda: _fetch(begun, resumed))
+        key = pending_signins.finish_once(begun.session_id, lambda: _fetch(begun))
     except MiAuthMissing as error:
-        pending.drop(begun.session_id)
+        pending_signins.drop(begun.session_id)
         return _refused(SignInForm(formdata=None, host=begun.server.host), error)
     if key is None:
         title = _("%(host)s says: not allowed yet", host=begun.server.host)
         words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
         return error_pages.answer(Problem(403, title, words, "resume", context={"begun": begun}))
     if not accounts.load(key):
-        pending.drop(begun.session_id)
+        pending_signins.drop(begun.session_id)
         return error_pages.answer(_USED)
     former = accounts.current()
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
@@ -257,21 +239,14 @@ def _finish(begun: pending.Pending, *, resumed: bool = False) -> ResponseReturnV
     return redirect(url_for("dashboard.shell"), 303)
 
 
-def _fetch(begun: pending.Pending, resumed: bool) -> str | None:
-    came_back = accounts.settings().public_url + (
-        url_for("journey.resume") if resumed else url_for("journey.callback", session=begun.session_id)
-    )
-    now = int(time.time())
-    grant = check(Client(begun.server, accounts.transport(), None, accounts.exchanges().append), begun.session_id)
-    if not grant:
-        return None
-    trace = Trace(accounts.exchanges()[-1], _page_at_server(begun), begun.started, came_back, now, resumed)
-    return accounts.save(grant, begun.permissions, trace)
+def _fetch(begun: pending_signins.Pending) -> str | None:
+    grant = check(services.client(begun.server), begun.session_id)
+    return accounts.save(grant, begun.permissions, begun) if grant else None
 
 
 def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with what was typed and why it did not work at that server."""
-    problem = problems.of_server(error)
+    problem = failures.of_server(error)
     form.host.errors = [_("%(title)s. %(words)s", title=problem.title, words=problem.words)]
     if isinstance(error, InvalidAnswer):
         form.host.errors.append(_("Or is it no Misskey server? Check the spelling, too."))
@@ -290,8 +265,8 @@ def _sign_in_page(form: ServerForm, problem: Problem | None = None, **values: ob
         form,
         problem=problem,
         **values,
-        settings=accounts.settings(),
-        under_way=[entry for entry in pending.under_way() if not (entry.expired or entry.finished)],
+        settings=services.settings(),
+        under_way=[entry for entry in pending_signins.under_way() if not (entry.expired or entry.finished)],
         in_app_browser=error_pages.in_app_browser(),
     )
 

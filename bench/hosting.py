@@ -18,8 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from misskey import DEMO
-
+PERMISSIONS = ["read:account", "write:notes", "read:notifications", "read:drive", "write:drive"]
 LONGEST_SECONDS = 60  # that anybody waits for an answer
 
 
@@ -65,7 +64,7 @@ def sandbox() -> Iterator[str]:
 def allow(origin: str, page: str) -> str:
     """Allow, as alice at a sandbox, the sign-in whose page has the address ``page``; return its session id."""
     session_id = urlsplit(page).path.rpartition("/")[2]
-    form = {"i": "aliceNativeToken", "session": session_id, "name": "bench", "permission": DEMO}
+    form = {"i": "aliceNativeToken", "session": session_id, "name": "bench", "permission": PERMISSIONS}
     requests.post(f"{origin}/api/miauth/gen-token", json=form, timeout=LONGEST_SECONDS).raise_for_status()
     return session_id
 

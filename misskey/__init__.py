@@ -47,13 +47,12 @@ from .errors import (
     TransportError,
 )
 from .miauth import Grant, User, authorize_url, check, check_app, new_session_id, who_is
-from .permissions import DEMO, IDENTITY_ONLY, PERMISSIONS, Permission, parse_permissions
+from .permissions import IDENTITY_ONLY, PERMISSIONS, Permission, parse_permissions
 from .server import Server
 from .streaming import Stream
 from .transport import Answer, Transport
 
 __all__ = [
-    "DEMO",
     "IDENTITY_ONLY",
     "MASK",
     "NATIVE_ONLY",

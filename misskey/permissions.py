@@ -75,8 +75,6 @@ PERMISSIONS = {
 
 #: Enough to sign in: the server still says who it is, but the token can read nothing.
 IDENTITY_ONLY: tuple[str, ...] = ()
-#: What a dashboard with profile, timeline, posting, notifications and drive uses.
-DEMO = ("read:account", "write:notes", "read:notifications", "read:drive", "write:drive")
 
 
 def parse_permissions(names: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from flask.typing import ResponseReturnValue
 import misskey
 from misskey import Server, authorize_url
 
-from . import accounts
+from . import services
+from .dashboard import default_permissions
 
 EXAMPLE_SERVER = Server.parse("misskey.io")
 EXAMPLE_SESSION_ID = "c1f6d42b-468b-4fd2-8274-e58abdedef6f"
@@ -31,7 +32,7 @@ pages = Blueprint("about", __name__)
 @pages.get("/how-it-works")
 def how_it_works() -> ResponseReturnValue:
     """Show the sign-in step by step, with its real requests."""
-    settings = accounts.settings()
+    settings = services.settings()
     callback = f"{settings.public_url}/callback"
     return render_template(
         "how_it_works.html",
@@ -44,7 +45,7 @@ def how_it_works() -> ResponseReturnValue:
             name=settings.app_name,
             icon=settings.app_icon,
             callback=callback,
-            permissions=settings.permissions,
+            permissions=default_permissions(),
         ),
         code=EXAMPLE_CODE,
         mask=misskey.MASK,
@@ -54,7 +55,7 @@ def how_it_works() -> ResponseReturnValue:
 @pages.get("/privacy")
 def privacy() -> ResponseReturnValue:
     """Tell what is kept, where, and for how long."""
-    return render_template("privacy.html", settings=accounts.settings())
+    return render_template("privacy.html", settings=services.settings())
 
 
 @pages.get("/robots.txt")

@@ -8,9 +8,9 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import PERMISSIONS
 
-from . import accounts, error_pages, pending
+from . import accounts, error_pages, pending_signins, services
 from .accounts import Account, login_required
-from .problems import Problem
+from .failures import Problem
 
 pages = Blueprint("account", __name__)
 
@@ -24,7 +24,7 @@ def show(account: Account) -> ResponseReturnValue:
         account=account,
         sign_ins=accounts.sign_ins(account),
         permissions=[PERMISSIONS[name] for name in account.permissions or () if name in PERMISSIONS],
-        days=accounts.settings().session_days,
+        days=services.settings().session_days,
     )
 
 
@@ -75,15 +75,15 @@ def signout_everywhere() -> ResponseReturnValue:
 
 def _leave_undone() -> None:
     """Sign out whom an answer to another tab undid, for their callback could bring them back."""
-    for entry in pending.under_way():
-        if key := pending.finished_as(entry.session_id):
+    for entry in pending_signins.under_way():
+        if key := pending_signins.finished_as(entry.session_id):
             if account := accounts.load(key):
                 accounts.leave(account)
-            pending.drop(entry.session_id)
+            pending_signins.drop(entry.session_id)
 
 
 def _not_here() -> ResponseReturnValue:
-    return error_pages.answer(_NOT_HERE) if accounts.signed_in() else redirect(url_for("journey.home"), 303)
+    return error_pages.answer(_NOT_HERE) if accounts.in_this_browser() else redirect(url_for("journey.home"), 303)
 
 
 _NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))

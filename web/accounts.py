@@ -17,16 +17,13 @@ from typing import Any, TypeVar, cast
 from flask import abort, current_app, g, redirect, request, session, url_for
 from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Exchange, Grant, Server, ServerNameError, Transport, clean
+from misskey import Client, Grant, Server, ServerNameError, clean
 
-from .config import Settings
-from .parts import wants_part
-from .token_store import TokenStore
-from .trace import Trace
+from . import services, signals
+from .htmx import wants_fragment
 
 MOST_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
-LEFT_SECONDS = 3600  # longer than anybody goes without asking `still_current`
 AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
 _BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
 View = TypeVar("View", bound=Callable[..., Any])
@@ -71,68 +68,39 @@ class Account:
         return hashlib.sha256(f"public {self.key}".encode()).hexdigest()[:16]
 
 
-def store() -> TokenStore:
-    """Where this app's tokens rest."""
-    return cast(TokenStore, current_app.extensions["token_store"])
-
-
-def settings() -> Settings:
-    """What this app was set up with."""
-    return cast(Settings, current_app.extensions["settings"])
-
-
-def transport() -> Transport:
-    """What this app opens connections with."""
-    return cast(Transport, current_app.extensions["transport"])
-
-
 def client(account: Account) -> Client:
-    """Return a client that calls endpoints as ``account`` and keeps what was sent for this answer's page."""
-    server = Server.parse(account.origin, settings().private_servers)
-    return Client(server, transport(), account.token, exchanges().append)
+    """Return a client that calls endpoints as ``account``."""
+    return services.client(Server.parse(account.origin, services.settings().private_servers), account.token)
 
 
-def exchanges() -> list[Exchange]:
-    """What was sent to remote servers for this answer, in order."""
-    if "exchanges" not in g:
-        g.exchanges = []
-    return cast(list[Exchange], g.exchanges)
-
-
-def save(grant: Grant, permissions: list[str] | None, trace: Trace | None = None) -> str:
-    """Put a new account, and how it was signed in, into the token store and return its fresh key."""
+def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> str:
+    """Put a new account into the token store, tell of it by the signal ``signed_in``, and return its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
     account = Account(
         user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
     )
-    seconds = settings().session_days * 86400
-    if trace:  # first, so that signing out leaves none behind
-        store().put(f"trace {key}", trace.dump(), seconds, owner=account.owner)
-    store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
+    seconds = services.settings().session_days * 86400
+    services.token_store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
+    is_new = all(other.owner != account.owner for other in in_this_browser())
+    _send(signals.signed_in, account=account, is_new=is_new, begun=begun)
     return key
 
 
 def load(key: str) -> Account | None:
     """Return the account under ``key``, ``None`` when it was signed out or its time is over."""
-    value = store().get(key)
+    value = services.token_store().get(key)
     return Account(**json.loads(value) | {"key": key}) if value else None
-
-
-def trace(account: Account) -> Trace | None:
-    """Return how ``account`` was signed in, ``None`` when that was by version 0.1.0, which did not keep it."""
-    value = store().get(f"trace {account.key}")
-    return Trace.load(value) if value else None
 
 
 def is_allowed(origin: str) -> bool:
     """Tell whether the settings still allow a server that they allowed before."""
     try:
-        return bool(Server.parse(origin, settings().private_servers))
+        return bool(Server.parse(origin, services.settings().private_servers))
     except ServerNameError:
         return False
 
 
-def signed_in() -> list[Account]:
+def in_this_browser() -> list[Account]:
     """Return this browser's accounts, the current one first."""
     if "accounts" not in g:
         found = [account for key in session.get("accounts", []) if (account := load(key))]
@@ -142,12 +110,12 @@ def signed_in() -> list[Account]:
 
 def current() -> Account | None:
     """Return the account that this browser uses now."""
-    return next(iter(signed_in()), None)
+    return next(iter(in_this_browser()), None)
 
 
 def named(public_id: str) -> Account | None:
     """Return the account of this browser that pages call by this name."""
-    return next((account for account in signed_in() if account.public_id == public_id), None)
+    return next((account for account in in_this_browser() if account.public_id == public_id), None)
 
 
 def asked() -> Account | None:
@@ -161,7 +129,7 @@ def asked() -> Account | None:
 
 def sign_ins(account: Account) -> list[Account]:
     """Return the sign-ins of this person in every browser: this one first, then the last used."""
-    values = store().owned_by(account.owner)
+    values = services.token_store().owned_by(account.owner)
     found = [Account(**json.loads(value)) for value in values if value.startswith(_BEGINNING)]
     return sorted(found, key=lambda other: (other.key != account.key, -other.last_used))
 
@@ -172,34 +140,24 @@ def enter(key: str, *, in_use: bool = True) -> None:
     It becomes the current one; unless ``in_use``, only where no other person is that already.
     """
     account, former = load(key), current()
-    others = [other for other in signed_in() if other.key != key]
+    others = [other for other in in_this_browser() if other.key != key]
     kept = [other.key for other in others if not account or other.owner != account.owner][: MOST_ACCOUNTS - 1]
     stays = not in_use and former is not None and former.key in kept
     if former and former.key != key and not stays:
-        store().put(f"left {former.key}", str(time.time()), LEFT_SECONDS, owner=former.owner)
+        _send(signals.switched, account=former)
     for dropped in set(session.get("accounts", [])) - {key, *kept}:  # also at servers that are no longer allowed
-        _forget(dropped)
+        if replaced := load(dropped):
+            _forget(replaced)
     session.pop("pending", None)  # of version 0.2.0
     session.pop("csrf_token", None)  # whoever knew the cookie from before knows nothing of this one
     _remember([kept[0], key, *kept[1:]] if stays else [key, *kept])
 
 
-def still_current(account: Account, since: float) -> bool:
-    """Tell whether what began at ``since`` may go on, in seconds since 1970.
-
-    Not when ``account`` was signed out, wherever, or its browser went over to another one after that.
-    """
-    if store().get(account.key) is None:
-        return False
-    left = store().get(f"left {account.key}")
-    return left is None or float(left) <= since
-
-
 def leave(account: Account, *, everywhere: bool = False) -> None:
     """Sign ``account`` out, here or in every browser: its tokens are gone from the store when this returns."""
     if everywhere:
-        store().delete_owned_by(account.owner)
-    _forget(account.key)
+        services.token_store().delete_owned_by(account.owner)
+    _forget(account)
     session["signed_out"] = [
         *just_signed_out(),
         {"address": account.address, "origin": account.origin, "everywhere": everywhere},
@@ -220,10 +178,14 @@ def just_signed_out() -> list[dict[str, Any]]:
     return [told] if isinstance(told, dict) else told  # version 0.1.0 told of one
 
 
-def _forget(key: str) -> None:
-    """Remove an account, the token first, and what is kept beside it."""
-    for entry in (key, f"trace {key}", f"console {key}", f"left {key}"):
-        store().delete(entry)
+def _forget(account: Account) -> None:
+    services.token_store().delete(account.key)
+    _send(signals.signed_out, account=account)
+
+
+def _send(signal: Any, **values: Any) -> None:
+    app: Any = current_app
+    signal.send(app._get_current_object(), **values)
 
 
 def _note_use(account: Account) -> None:
@@ -231,7 +193,7 @@ def _note_use(account: Account) -> None:
     now = int(time.time())
     if now - account.last_used >= USED_SECONDS:
         used = json.dumps(asdict(replace(account, last_used=now)))
-        store().replace(account.key, used, owner=account.owner)
+        services.token_store().replace(account.key, used, owner=account.owner)
 
 
 def _browser() -> tuple[str, str]:
@@ -256,7 +218,7 @@ def login_required(view: View) -> View:
         if account:
             _note_use(account)
             return view(account, *args, **kwargs)
-        if wants_part() or signed_in():
+        if wants_fragment() or in_this_browser():
             abort(401)
         return redirect(url_for("journey.home"), 303)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, TypeVar
@@ -43,7 +43,6 @@ class Visitor:
         self.is_alone = is_alone
         self.rests_until = 0.0
         self.requests = 0
-        self.uploads = 0
         self.turn = Lock()
         self.calls = BoundedSemaphore(MOST_CALLS)
 
@@ -170,4 +169,5 @@ def side_by_side(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
             return job()
 
     with aside(), ThreadPoolExecutor(len(work)) as pool:
-        return list(pool.map(do, work))
+        begun = [pool.submit(copy_context().run, do, job) for job in work]
+        return [each.result() for each in begun]

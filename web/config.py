@@ -23,7 +23,7 @@ from dotenv import dotenv_values
 from misskey.environment import ca_bundle, check_proxies
 from misskey.errors import ServerNameError
 from misskey.miauth import check_app
-from misskey.permissions import DEMO, parse_permissions
+from misskey.permissions import parse_permissions
 from misskey.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +52,7 @@ class Settings:
     public_url: str
     app_name: str
     app_icon: str
-    permissions: tuple[str, ...]
+    permissions: tuple[str, ...] | None  # None: what the app needs
     token_store: str = field(repr=False)  # a Redis has its password in it
     private_servers: tuple[str, ...]
     suggested_servers: tuple[str, ...]
@@ -205,10 +205,10 @@ class _Reader:
             self.complain(name, "must have no spaces or commas: as one of the fallbacks later, they would divide it.")
         return key
 
-    def permissions(self) -> tuple[str, ...]:
+    def permissions(self) -> tuple[str, ...] | None:
         names = self.words("PERMISSIONS")
         if f"{PREFIX}PERMISSIONS" not in self.environ:
-            return DEMO
+            return None
         try:
             return parse_permissions(names)
         except ValueError as error:

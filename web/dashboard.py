@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
-from flask import Blueprint, abort, render_template, request, url_for
+from flask import Blueprint, Flask, abort, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
@@ -27,29 +27,20 @@ from misskey import (
 )
 from misskey.discovery import META_BYTES
 
-from . import accounts, error_pages, problems
+from . import accounts, error_pages, failures, services
 from .accounts import Account, login_required
 from .concurrency import side_by_side
-from .forms import NoteForm
-from .media import picture
-from .notes import read_files, read_notes
-from .notifications import read_notifications
-from .parts import wants_part
+from .htmx import wants_fragment
 from .security import limiter
-from .shown import read_id
+from .template_filters import read_id
 
 pages = Blueprint("dashboard", __name__)
-pages.add_app_template_filter(read_notes, "notes")
-pages.add_app_template_filter(read_files, "files")
-pages.add_app_template_filter(read_notifications, "notifications")
-pages.add_app_template_filter(picture)
 #: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
 calls = limiter.shared_limit("300 per minute", scope="calls")
-#: What is done here is kept for ten minutes, so that it can be looked at and is not done twice.
-results = limiter.shared_limit("60 per minute", scope="results")
 
 
 MARK_CHARACTERS = 5  # 30 bits: of a thousand entries, two look alike once in two thousand lists
+MOST_ENTRIES = 100  # of a list that was asked for without a limit
 MOST_SEEN = 500  # entries that an address remembers: servers take one of 4,000 characters
 _SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MOST_SEEN}}}")
 
@@ -58,17 +49,18 @@ _SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MOST_SEEN}}}")
 class Panel:
     """One part of the dashboard: what it calls, and the template ``panels/<name>.html`` that shows the answer.
 
-    ``permission`` is the one that the endpoint needs, ``""`` when it needs no token; ``kind`` is what it answers with,
-    an object (``dict``) or a ``list``, which goes on with “Older”. ``also`` are endpoints asked at the same moment, by
-    what the template calls their answers (``None`` for one that failed). ``choices`` are other endpoints to choose
-    from, by what the address calls them, with their labels; the first is the panel's own.
+    ``permission`` is the one that the endpoint needs, ``""`` when it needs no token; ``params`` are the parameters, or
+    a function of the account that returns them; ``kind`` is what it answers with, an object (``dict``) or a ``list``,
+    which goes on with “Older”. ``also`` are endpoints asked at the same moment, by what the template calls their
+    answers (``None`` for one that failed). ``choices`` are other endpoints to choose from, by what the address calls
+    them, with their labels; the first is the panel's own. A ``wide`` one has the wide column, on large screens.
     """
 
     name: str
     title: Any
     endpoint: str
     permission: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] | Callable[[Account], Mapping[str, Any]] = field(default_factory=dict)
     kind: type = dict
     also: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
@@ -81,51 +73,43 @@ class Panel:
         return url_for("dashboard.panel", name=self.name, account=account.public_id, _external=False, **values)
 
     def asked_for(self, account: Account) -> bool:
-        """Tell whether its permission was asked for, as far as anybody knows; the server has the last word."""
+        """Return whether its permission was asked for, as far as anybody knows; the server has the last word."""
         return not self.permission or account.permissions is None or self.permission in account.permissions
 
+    def params_for(self, account: Account) -> Mapping[str, Any]:
+        """Return the parameters of the call."""
+        return self.params(account) if callable(self.params) else self.params
 
-TIMELINES = {
-    "home": (_l("Home"), "notes/timeline"),
-    "local": (_l("Local"), "notes/local-timeline"),
-    "social": (_l("Social"), "notes/hybrid-timeline"),
-    "global": (_l("Global"), "notes/global-timeline"),
-}
-PANELS = {
-    panel.name: panel
-    for panel in (
-        Panel(
-            "timeline",
-            _l("Timeline"),
-            "notes/timeline",
-            "read:account",
-            {"limit": 10},
-            list,
-            choices=TIMELINES,
-            wide=True,
-        ),
-        Panel("profile", _l("Your profile"), "i", "read:account"),
-        Panel(  # looking here should not make anything read over there
-            "notifications",
-            _l("Notifications"),
-            "i/notifications",
-            "read:notifications",
-            {"limit": 10, "markAsRead": False},
-            list,
-        ),
-        Panel(  # the files of all folders
-            "drive", _l("Your drive"), "drive/stream", "read:drive", {"limit": 8}, list, {"drive": "drive", "me": "i"}
-        ),
-        Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES),
-    )
-}
+
+PROFILE = Panel("profile", _l("Your profile"), "i", "read:account")
+SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES)
+#: What the dashboard shows, in this order. A panel of your own is an entry here and a template.
+PANELS = (PROFILE, SERVER)
+
+
+def init_app(app: Flask, panels: Iterable[Panel] = PANELS, permissions: Iterable[str] = ()) -> None:
+    """Give ``app`` a dashboard of these panels; ``permissions`` are what else the app needs by default."""
+    app.extensions["panels"] = {panel.name: panel for panel in panels}
+    needed = {*permissions, *(panel.permission for panel in app.extensions["panels"].values() if panel.permission)}
+    app.extensions["permissions"] = parse_permissions(needed)
+
+
+def panels() -> dict[str, Panel]:
+    """Return the panels of the dashboard by their names."""
+    return cast(dict[str, Panel], current_app.extensions["panels"])
+
+
+def default_permissions() -> tuple[str, ...]:
+    """Return what a sign-in asks for: what the settings say, else what this app needs."""
+    chosen = services.settings().permissions
+    return cast(tuple[str, ...], current_app.extensions["permissions"]) if chosen is None else chosen
 
 
 @pages.get("/dashboard")
 @login_required
 def shell(account: Account) -> ResponseReturnValue:
     """Show the dashboard's frame at once; each panel comes on its own."""
-    return render_template("dashboard.html", account=account, panels=PANELS.values(), form=NoteForm())
+    return render_template("dashboard.html", account=account, panels=panels().values())
 
 
 @pages.get("/dashboard/<name>")
@@ -136,7 +120,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
 
     ``until`` asks for what is older, ``seen`` says what was shown before.
     """
-    shown = PANELS.get(name) or abort(404)
+    shown = panels().get(name) or abort(404)
     which, until = request.args.get("which", next(iter(shown.choices), "")), request.args.get("until", "")
     seen = request.args.get("seen", "")
     if (shown.choices and which not in shown.choices) or until != read_id(until) or not _SEEN.fullmatch(seen):
@@ -147,9 +131,9 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
         answer, also = _ask(account, shown, endpoint, until)
     except MisskeyError as error:
         ask_for = to_ask_for(error, account, shown.permission)
-        told_once = wants_part() and not until and _is_of_all(error)
-        context = view | {"exchanges": accounts.exchanges(), "ask_for": ask_for, "told_once": told_once}
-        return error_pages.answer(replace(problems.of_server(error), context=context))
+        told_once = wants_fragment() and not until and _is_of_all(error)
+        context = view | {"ask_for": ask_for, "told_once": told_once}
+        return error_pages.answer(replace(failures.of_server(error), context=context))
     answer, older = _unseen(answer, until, seen) if isinstance(answer, list) else (answer, {})
     values = view | also | {"answer": answer, "older": older}
     return page_or_fragment("panels/panel.html", shown.title, **values)
@@ -158,7 +142,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
 def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any, dict[str, Any]]:
     """Return what the panel's endpoint answers, and what those beside it do, all asked at the same moment."""
     client = accounts.client(account)
-    params = {**panel.params, **({"untilId": until} if until else {})}
+    params = {**panel.params_for(account), **({"untilId": until} if until else {})}
     also = {} if until else panel.also
     read = partial(_read, client, panel, endpoint, params)
     if also:
@@ -181,7 +165,7 @@ def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]
     if not isinstance(answer, panel.kind):
         raise InvalidAnswer(client.server.host, "answered with something else than was asked for")
     # Whatever was asked for: drawing all that a server can send would take long.
-    return answer[: panel.params["limit"]] if isinstance(answer, list) else answer
+    return answer[: params.get("limit", MOST_ENTRIES)] if isinstance(answer, list) else answer
 
 
 def _is_of_all(error: MisskeyError) -> bool:
@@ -227,7 +211,7 @@ def _mark(entry_id: str) -> str:
 
 def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tuple[str, ...]:
     """Return what to ask for in a new sign-in, if that helps: what was asked for before, and what was missing."""
-    before = accounts.settings().permissions if account.permissions is None else account.permissions
+    before = default_permissions() if account.permissions is None else account.permissions
     if isinstance(error, PermissionDenied):
         return parse_permissions({*before, *filter(None, permissions)})
     return tuple(before) if isinstance(error, AuthenticationFailed) else ()
@@ -235,7 +219,7 @@ def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tupl
 
 def page_or_fragment(template: str, title: Any, account: Account, **values: Any) -> str:
     """Return one file, alone for a script that asked for a part of the page, else within the page."""
-    values |= {"title": title, "account": account, "exchanges": accounts.exchanges()}
-    if wants_part():
+    values |= {"title": title, "account": account}
+    if wants_fragment():
         return render_template(template, **values)
-    return render_template("dashboard_page.html", fragment=template, **values)
+    return render_template("fragment_page.html", fragment=template, **values)

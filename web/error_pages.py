@@ -13,19 +13,17 @@ from werkzeug.exceptions import HTTPException
 
 from misskey import MisskeyError
 
-from . import accounts, problems
-from .parts import wants_part
-from .problems import Problem
+from . import accounts, failures
+from .failures import Problem
+from .htmx import is_answer_to_form, wants_fragment
 from .token_store import NotKept, StoreUnavailable
-
-_AFTER_A_FORM = ("posting.posted", "uploads.uploaded", "console.answer")
 
 
 def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
-    app.register_error_handler(MisskeyError, lambda error: answer(problems.of_server(error)))
+    app.register_error_handler(MisskeyError, lambda error: answer(failures.of_server(error)))
     app.register_error_handler(CSRFError, _not_our_page)
-    app.register_error_handler(RateLimitExceeded, lambda error: answer(problems.too_many(error)))
+    app.register_error_handler(RateLimitExceeded, lambda error: answer(failures.too_many(error)))
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(HTTPException, _http_failure)
     app.register_error_handler(Exception, _broken)
@@ -34,14 +32,14 @@ def init_app(app: Flask) -> None:
 def answer(problem: Problem) -> ResponseReturnValue:
     """Return the page of ``problem``, or its fragment where a panel asked."""
     values = {"problem": problem, "in_app_browser": in_app_browser(), **problem.context}
-    if wants_part():
+    if wants_fragment():
         page = render_template("_problem.html", **values)
     else:  # with the account's menu, unless it may be that which is broken
         account = None if problem.status in (500, 503) else accounts.current()
         page = render_template("problem.html", **{"account": account, **values})
     response = make_response(page, problem.status)
     # What was typed stays where it is; also when the form was fine, and the page of what came of it fails.
-    if wants_part() and (request.method == "POST" or request.endpoint in _AFTER_A_FORM):
+    if wants_fragment() and is_answer_to_form():
         response.headers["HX-Retarget"] = "previous .told"
         response.headers["HX-Reswap"] = "innerHTML show:top"
     if problem.retry_after is not None:

@@ -1,9 +1,7 @@
-"""What a visitor may send, and the words when it is wrong."""
+"""The forms of the sign-in, and the words beside a field that is wrong."""
 
 from __future__ import annotations
 
-import re
-import uuid
 from functools import cache
 from typing import Any
 
@@ -14,32 +12,20 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import (
-    BooleanField,
     Field,
-    HiddenField,
     PasswordField,
-    SelectChoice,
-    SelectField,
     StringField,
-    TextAreaField,
     ValidationError,
 )
 from wtforms.i18n import messages_path
-from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
-from wtforms.widgets import FileInput
+from wtforms.validators import AnyOf, InputRequired, Length, Optional
 
-from misskey import PERMISSIONS, UPLOAD, Permission, Server, ServerNameError
+from misskey import PERMISSIONS, Permission, Server, ServerNameError, parse_permissions
 
-from . import accounts, pending, typed_json
-from .fields import MOST_FILES, Files, Megabytes, Permissions, Uploaded, file_bytes
-from .presets import Preset, groups, presets
+from . import pending_signins, services
+from .dashboard import default_permissions
+from .permission_presets import Preset, groups, presets
 
-COMMENT_CHARACTERS = 512  # Misskey's own limit
-MEGABYTE = 1024 * 1024  # as Misskey counts
-NOTE_CHARACTERS = 20_000  # each server has its own limit, and the last word; few take more than 3,000
-PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``LARGEST_FORM_BYTES``
-ENDPOINT = re.compile("[a-z0-9-]+(/[a-z0-9-]+)*")
-ENDPOINT_CHARACTERS = 128
 #: Keys are ``ServerNameError.reason``.
 SERVER_NAME_WORDS = {
     "empty": _l("Type the name of your server, such as misskey.io."),
@@ -76,6 +62,23 @@ class Form(FlaskForm):
             return _own_words_of_wtforms(str(get_locale()))
 
 
+class Permissions(Field):
+    """Permission names, one value each; without the field the settings decide, an empty value asks for none."""
+
+    data: list[str]
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        if not valuelist:
+            return
+        try:
+            self.data = list(parse_permissions(name for name in valuelist if name))
+        except ValueError as error:
+            raise ValueError(_l("A permission was asked for that Misskey does not have.")) from error
+
+    def process_data(self, value: Any) -> None:
+        self.data = list(default_permissions())
+
+
 class ServerForm(Form):
     """A form that asks for a server; after validation ``server`` is the one that was meant."""
 
@@ -88,10 +91,10 @@ class ServerForm(Form):
 
     def validate_host(self, field: Field) -> None:
         try:
-            self.server = Server.parse(field.data or "", accounts.settings().private_servers)
+            self.server = Server.parse(field.data or "", services.settings().private_servers)
         except ServerNameError as error:
             words = str(SERVER_NAME_WORDS[error.reason])
-            settings = accounts.settings()
+            settings = services.settings()
             private = () if settings.production else settings.private_servers  # strangers need not know them
             if private and error.reason in _OF_PRIVATE_SERVERS:
                 hosts = ", ".join(Server.parse_origin(origin).host for origin in private)
@@ -111,7 +114,7 @@ class SignInForm(ServerForm):
     def prefill(self) -> None:
         """Fill in what a link says, else the last server; the visitor sees it before anything is sent."""
         super().prefill()
-        begun = [entry.server.host for entry in pending.under_way()]
+        begun = [entry.server.host for entry in pending_signins.under_way()]
         self.host.data = request.args.get("host", next(iter(begun), self.host.data))
         if "permission" in request.args:
             self.permission.data = [name for name in PERMISSIONS if name in request.args.getlist("permission")]
@@ -149,113 +152,3 @@ class TokenForm(ServerForm):
     def validate_token(self, field: Field) -> None:
         if not field.data.isascii() or not field.data.isprintable() or " " in field.data:
             raise ValidationError(_l("This is not a token: it has letters and digits only."))
-
-
-def new_draft() -> str:
-    """Return a name for what a form is to do once."""
-    return str(uuid.uuid4())
-
-
-class UploadForm(Form):
-    """A file for the drive; ``draft`` names the upload, so that it is done once."""
-
-    draft = HiddenField(validators=[UUID()], default=new_draft)
-    max_file_mb = Megabytes()
-    file = Files(_l("File"))
-    comment = StringField(
-        _l("Description for people who can’t see it (optional)"),
-        [Length(max=COMMENT_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
-    )
-    sensitive = BooleanField(_l("Mark as sensitive"))
-
-    def validate_file(self, field: Files) -> None:
-        if not field.data:
-            raise ValidationError(_l("Choose a file first."))
-        if len(field.data) > 1:
-            raise ValidationError(_l("Choose one file; each is uploaded on its own."))
-        if self.max_file_mb.data and file_bytes(field.data[0]) > self.max_file_mb.data * MEGABYTE:
-            raise ValidationError(_("Your server takes files up to %(num)s MB; this one is larger.", num=self.most))
-
-    @property
-    def most(self) -> str:
-        """The limit as text, ``""`` when nobody knows."""
-        return self.max_file_mb._value()
-
-
-class NoteForm(Form):
-    """A note to post; ``draft`` names it, so that it is posted once."""
-
-    draft = HiddenField(validators=[UUID()], default=new_draft)
-    text = TextAreaField(
-        _l("Your note"),
-        [Length(max=NOTE_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
-        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
-    )
-    cw = StringField(
-        _l("Content warning (optional)"), [Length(max=100, message=_l("This is longer than %(max)d characters."))]
-    )
-    visibility = SelectField(
-        _l("Who can see it"),
-        choices=[
-            SelectChoice("public", _l("Everyone")),
-            SelectChoice("home", _l("Home timelines only")),
-            SelectChoice("followers", _l("Your followers")),
-            SelectChoice("specified", _l("Only you")),
-        ],
-        default="home",
-    )
-    local_only = BooleanField(_l("Don’t send it to other servers"))
-    files = Files(_l("Files (optional)"), widget=FileInput(multiple=True))
-    file_id = Uploaded()
-
-    def validate_text(self, field: Field) -> None:
-        if not ((field.data or "").strip() or self.files.data or self.file_id.data):
-            raise ValidationError(_l("Write something or add a file first."))
-
-    def validate_files(self, field: Files) -> None:
-        if len(field.data) + len(self.file_id.data) > MOST_FILES:
-            raise ValidationError(_("A note takes up to %(num)d files here. Choose fewer.", num=MOST_FILES))
-
-    def params(self) -> dict[str, Any]:
-        """Return the parameters of ``notes/create``, which takes none that is empty."""
-        params: dict[str, Any] = {"visibility": self.visibility.data, "localOnly": self.local_only.data}
-        if (self.text.data or "").strip():
-            params["text"] = self.text.data
-        if (self.cw.data or "").strip():
-            params["cw"] = self.cw.data
-        if self.file_id.data:
-            params["fileIds"] = [file_id for file_id, _ in self.file_id.data]
-        return params
-
-
-class ConsoleForm(Form):
-    """A call to make by hand; ``draft`` names it, so that it is sent once; ``values`` are its parameters."""
-
-    draft = HiddenField(validators=[UUID()], default=new_draft)
-    endpoint = StringField(
-        _l("Endpoint"), filters=[lambda text: text.strip().removeprefix("/").removeprefix("api/") if text else text]
-    )
-    params = TextAreaField(
-        _l("Parameters, as JSON"),
-        [Length(max=PARAMS_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
-        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
-    )
-    values: dict[str, Any]
-
-    def validate_endpoint(self, field: Field) -> None:
-        if not field.data:
-            raise ValidationError(_("Type an endpoint, such as notes/create."))
-        if not is_endpoint(field.data):
-            raise ValidationError(_("An endpoint has small letters, digits, hyphens and slashes only: notes/create."))
-        if field.data == UPLOAD:
-            raise ValidationError(_("This endpoint takes a file, so it is not sent from here. See below."))
-
-    def validate_params(self, field: Field) -> None:
-        self.values = typed_json.read(field.data if (field.data or "").strip() else "{}")
-        if "i" in self.values:
-            raise ValidationError(_("Leave out “i”: this app adds the token itself."))
-
-
-def is_endpoint(name: str) -> bool:
-    """Tell whether an endpoint can have this name."""
-    return len(name) <= ENDPOINT_CHARACTERS and bool(ENDPOINT.fullmatch(name))

@@ -7,7 +7,7 @@ import tempfile
 from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
-from . import accounts
+from . import services
 from .token_store import StoreUnavailable
 
 pages = Blueprint("health", __name__)
@@ -24,7 +24,7 @@ def healthz() -> ResponseReturnValue:
 @pages.get("/readyz")
 def readyz() -> ResponseReturnValue:
     """Tell that the token store can be written and read too, and that large forms have a place to rest."""
-    store = accounts.store()
+    store = services.token_store()
     store.put("ready?", "yes", 60)
     if store.get("ready?") != "yes":
         raise StoreUnavailable("a value was not there a moment later")

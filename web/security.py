@@ -7,14 +7,21 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, has_request_context, request, session
+from flask import Flask, Request, Response, has_request_context, request, session
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.http import parse_cookie
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.utils import cached_property
 
-from . import one_host, rate_limits, upload_limits
+from . import public_address, rate_limits
 from .concurrency import PerVisitor
 from .config import ICON_PATH, Settings
+
+#: Larger than any form here without files.
+LARGEST_FORM_BYTES = 256 * 1024
+LONGEST_COOKIES = 16 * 1024  # of all cookies together; most servers refuse half as much
 
 csrf = CSRFProtect()
 limiter = Limiter(lambda: rate_limits.visitor_at(request.remote_addr))
@@ -29,6 +36,14 @@ def checked_by_form(view: View) -> View:
 
 
 YEAR_SECONDS = 31_536_000
+
+
+class BoundedRequest(Request):
+    """A request that reads no more cookies than browsers send."""
+
+    @cached_property
+    def cookies(self) -> ImmutableMultiDict[str, str]:
+        return ImmutableMultiDict(parse_cookie(self.environ.get("HTTP_COOKIE", "")[:LONGEST_COOKIES]))
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -48,7 +63,10 @@ def init_app(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the cookie: a form that was left open still works
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which privacy extensions remove; Origin is checked below
         RATELIMIT_STORAGE_URI=rate_limits.STORAGE_URI,
+        MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM_BYTES,
     )
+    app.request_class = BoundedRequest
     secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
         app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR")), secure
@@ -56,9 +74,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    one_host.init_app(app, settings)
+    public_address.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
-    upload_limits.init_app(app)  # before anything reads the form
     csrf.init_app(app)
     limiter.init_app(app)
     app.after_request(secure)

@@ -1,0 +1,196 @@
+"""The forms of the demonstration: a note, a file, a call; and the fields that WTForms has none of."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from flask import request
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from werkzeug.datastructures import FileStorage
+from wtforms import (
+    BooleanField,
+    Field,
+    HiddenField,
+    SelectChoice,
+    SelectField,
+    StringField,
+    TextAreaField,
+    ValidationError,
+)
+from wtforms.validators import UUID, Length
+from wtforms.widgets import FileInput, HiddenInput
+
+from misskey import UPLOAD
+from web.forms import Form
+from web.template_filters import read_id
+
+from . import json_parameters
+
+COMMENT_CHARACTERS = 512  # Misskey's own limit
+MEGABYTE = 1024 * 1024  # as Misskey counts
+NOTE_CHARACTERS = 20_000  # each server has its own limit, and the last word; few take more than 3,000
+PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``LARGEST_FORM_BYTES``
+ENDPOINT = re.compile("[a-z0-9-]+(/[a-z0-9-]+)*")
+ENDPOINT_CHARACTERS = 128
+MOST_FILES = 4  # of one note: what other apps show at once
+
+
+class Files(Field):
+    """Files that were chosen; a text in their place is none."""
+
+    widget = FileInput()
+    data: list[FileStorage]
+
+    def process_data(self, value: Any) -> None:
+        self.data = []
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        self.data = [file for file in request.files.getlist(self.name) if file.filename]
+
+
+class Uploaded(Field):
+    """Files that are in the drive already, each as its id and its name; those that stay are sent back as one text."""
+
+    data: list[tuple[str, str]]
+
+    def process_data(self, value: Any) -> None:
+        self.data = []
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        parts = [value.partition(" ") for value in valuelist]
+        self.data = [(file_id, name[:200]) for file_id, _, name in parts if read_id(file_id)][:MOST_FILES]
+
+
+class Megabytes(Field):
+    """How large a file may be, ``None`` when nobody knows."""
+
+    widget = HiddenInput()
+    data: float | None
+
+    def process_data(self, value: Any) -> None:
+        self.data = value if isinstance(value, int | float) and 0 < value < 10**6 else None
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        if valuelist and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", valuelist[0]):
+            self.process_data(float(valuelist[0]))
+
+    def _value(self) -> str:
+        return f"{self.data:g}" if self.data else ""
+
+
+def file_bytes(file: FileStorage) -> int:
+    """Return how large a file is that was sent here."""
+    return int(file.stream.seek(0, 2))
+
+
+def new_draft() -> str:
+    """Return a name for what a form is to do once."""
+    return str(uuid.uuid4())
+
+
+class UploadForm(Form):
+    """A file for the drive; ``draft`` names the upload, so that it is done once."""
+
+    draft = HiddenField(validators=[UUID()], default=new_draft)
+    max_file_mb = Megabytes()
+    file = Files(_l("File"))
+    comment = StringField(
+        _l("Description for people who can’t see it (optional)"),
+        [Length(max=COMMENT_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
+    )
+    sensitive = BooleanField(_l("Mark as sensitive"))
+
+    def validate_file(self, field: Files) -> None:
+        if not field.data:
+            raise ValidationError(_l("Choose a file first."))
+        if len(field.data) > 1:
+            raise ValidationError(_l("Choose one file; each is uploaded on its own."))
+        if self.max_file_mb.data and file_bytes(field.data[0]) > self.max_file_mb.data * MEGABYTE:
+            raise ValidationError(_("Your server takes files up to %(num)s MB; this one is larger.", num=self.most))
+
+    @property
+    def most(self) -> str:
+        """The limit as text, ``""`` when nobody knows."""
+        return self.max_file_mb._value()
+
+
+class NoteForm(Form):
+    """A note to post; ``draft`` names it, so that it is posted once."""
+
+    draft = HiddenField(validators=[UUID()], default=new_draft)
+    text = TextAreaField(
+        _l("Your note"),
+        [Length(max=NOTE_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
+        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
+    )
+    cw = StringField(
+        _l("Content warning (optional)"), [Length(max=100, message=_l("This is longer than %(max)d characters."))]
+    )
+    visibility = SelectField(
+        _l("Who can see it"),
+        choices=[
+            SelectChoice("public", _l("Everyone")),
+            SelectChoice("home", _l("Home timelines only")),
+            SelectChoice("followers", _l("Your followers")),
+            SelectChoice("specified", _l("Only you")),
+        ],
+        default="home",
+    )
+    local_only = BooleanField(_l("Don’t send it to other servers"))
+    files = Files(_l("Files (optional)"), widget=FileInput(multiple=True))
+    file_id = Uploaded()
+
+    def validate_text(self, field: Field) -> None:
+        if not ((field.data or "").strip() or self.files.data or self.file_id.data):
+            raise ValidationError(_l("Write something or add a file first."))
+
+    def validate_files(self, field: Files) -> None:
+        if len(field.data) + len(self.file_id.data) > MOST_FILES:
+            raise ValidationError(_("A note takes up to %(num)d files here. Choose fewer.", num=MOST_FILES))
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters of ``notes/create``, which takes none that is empty."""
+        params: dict[str, Any] = {"visibility": self.visibility.data, "localOnly": self.local_only.data}
+        if (self.text.data or "").strip():
+            params["text"] = self.text.data
+        if (self.cw.data or "").strip():
+            params["cw"] = self.cw.data
+        if self.file_id.data:
+            params["fileIds"] = [file_id for file_id, _ in self.file_id.data]
+        return params
+
+
+class ConsoleForm(Form):
+    """A call to make by hand; ``draft`` names it, so that it is sent once; ``values`` are its parameters."""
+
+    draft = HiddenField(validators=[UUID()], default=new_draft)
+    endpoint = StringField(
+        _l("Endpoint"), filters=[lambda text: text.strip().removeprefix("/").removeprefix("api/") if text else text]
+    )
+    params = TextAreaField(
+        _l("Parameters, as JSON"),
+        [Length(max=PARAMS_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
+        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
+    )
+    values: dict[str, Any]
+
+    def validate_endpoint(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError(_("Type an endpoint, such as notes/create."))
+        if not is_endpoint(field.data):
+            raise ValidationError(_("An endpoint has small letters, digits, hyphens and slashes only: notes/create."))
+        if field.data == UPLOAD:
+            raise ValidationError(_("This endpoint takes a file, so it is not sent from here. See below."))
+
+    def validate_params(self, field: Field) -> None:
+        self.values = json_parameters.read(field.data if (field.data or "").strip() else "{}")
+        if "i" in self.values:
+            raise ValidationError(_("Leave out “i”: this app adds the token itself."))
+
+
+def is_endpoint(name: str) -> bool:
+    """Tell whether an endpoint can have this name."""
+    return len(name) <= ENDPOINT_CHARACTERS and bool(ENDPOINT.fullmatch(name))

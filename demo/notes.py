@@ -1,0 +1,179 @@
+"""A note as pages show it, whatever the server sent: every field of the right kind, and nothing longer than bearable.
+
+https://misskey-hub.net/docs/for-developers/api/endpoints/notes/show/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from misskey import Server
+from web.template_filters import line, moment, read_id, text
+
+from .picture_proxy import picture
+from .template_filters import web_address
+
+LONGEST_TEXT = 10_000  # servers usually allow 3,000, some a few times that
+MOST_REACTIONS = 30
+REACTION_CHARACTERS = 260  # Misskey's own limit: the name of an emoji and its server
+MOST_FILES = 16
+MOST_CHOICES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Somebody who wrote or did something; ``avatar`` is where this app shows the portrait, or ``""``."""
+
+    id: str
+    name: str
+    address: str
+    avatar: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a drive or a note: ``size`` in bytes, ``picture`` where this app shows a small one, or ``""``."""
+
+    id: str
+    name: str
+    description: str
+    kind: str
+    size: Any
+    url: str
+    picture: str
+    sensitive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer to a poll; ``share`` of all votes is in percent."""
+
+    text: str
+    votes: int
+    share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note: ``id`` is fit for an address and for HTML, ``at`` is ``None`` when the server gave no time.
+
+    ``folded`` tells that its author wants it folded, also where the warning ``cw`` says nothing, ``renote_gone`` that
+    the note which this one passes on was deleted, ``hidden`` that only others may see it.
+    """
+
+    id: str
+    author: Author
+    at: datetime | None
+    url: str
+    text: str
+    cw: str
+    folded: bool
+    visibility: str
+    local_only: bool
+    is_reply: bool
+    files: list[File]
+    poll: list[Choice]
+    reactions: list[tuple[str, int]]
+    renote: Note | None
+    renote_gone: bool
+    hidden: bool
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether this is somebody else's note and nothing more."""
+        return self.renote is not None and not (self.text or self.folded or self.files or self.poll)
+
+
+def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
+    """Return the notes in a server's answer, without what is none."""
+    return [note for value in values if (note := read_note(value, server))]
+
+
+def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None:
+    """Return the note in a server's answer, ``None`` for what is none; of renotes one within the other, the first."""
+    fields = value if isinstance(value, dict) else {}
+    note_id, author = read_id(fields.get("id")), read_author(fields.get("user"), server)
+    if not note_id or author is None:
+        return None
+    renote = None if inner else read_note(fields.get("renote"), server, inner=True)
+    return Note(
+        id=note_id,
+        author=author,
+        at=moment(fields.get("createdAt")),
+        url=server.url(f"/notes/{note_id}"),
+        text=text(fields.get("text"), LONGEST_TEXT),
+        cw=line(fields.get("cw"), 500),
+        folded=isinstance(fields.get("cw"), str),
+        visibility=line(fields.get("visibility"), 20),
+        local_only=fields.get("localOnly") is True,
+        is_reply=bool(read_id(fields.get("replyId"))),
+        files=read_files(_items(fields.get("files"), MOST_FILES), server),
+        poll=_read_poll(fields.get("poll")),
+        reactions=_read_reactions(fields.get("reactions")),
+        renote=renote,
+        renote_gone=renote is None and not inner and bool(read_id(fields.get("renoteId"))),
+        hidden=fields.get("isHidden") is True,
+    )
+
+
+def read_author(value: Any, server: Server) -> Author | None:
+    """Return the person in a server's answer, ``None`` for what is none; those without a host are the server's own."""
+    fields = value if isinstance(value, dict) else {}
+    author_id, username = read_id(fields.get("id")), line(fields.get("username"), 128)
+    if not author_id or not username:
+        return None
+    host = line(fields.get("host"), 255) or server.name
+    name = line(fields.get("name")) or username
+    return Author(author_id, name, f"@{username}@{host}", picture(fields.get("avatarUrl")))
+
+
+def read_files(values: Iterable[Any], server: Server) -> list[File]:
+    """Return the files in a server's answer, without what is none."""
+    return [file for value in values if (file := _read_file(value, server))]
+
+
+def _read_file(value: Any, server: Server) -> File | None:
+    fields = value if isinstance(value, dict) else {}
+    file_id = read_id(fields.get("id"))
+    if not file_id:
+        return None
+    return File(
+        id=file_id,
+        name=line(fields.get("name"), 256) or file_id,
+        description=line(fields.get("comment"), 512),
+        kind=line(fields.get("type"), 128),
+        size=fields.get("size"),
+        url=web_address(fields.get("url"), server),
+        picture=picture(fields.get("thumbnailUrl")),
+        sensitive=fields.get("isSensitive") is True,
+    )
+
+
+def _read_poll(value: Any) -> list[Choice]:
+    given = value.get("choices") if isinstance(value, dict) else None
+    choices = [choice for choice in _items(given, MOST_CHOICES) if isinstance(choice, dict)]
+    votes = [_count(choice.get("votes")) for choice in choices]
+    total = sum(votes) or 1
+    return [
+        Choice(line(choice.get("text"), 200), number, round(100 * number / total))
+        for choice, number in zip(choices, votes, strict=True)
+    ]
+
+
+def _read_reactions(value: Any) -> list[tuple[str, int]]:
+    """Return each reaction with how many gave it, the most frequent first; names of local emoji end in ``@.``."""
+    given = value.items() if isinstance(value, dict) else ()
+    counted = {line(name, REACTION_CHARACTERS).replace("@.:", ":"): _count(number) for name, number in given}
+    told = [(name, number) for name, number in counted.items() if name and number]
+    return sorted(told, key=lambda pair: -pair[1])[:MOST_REACTIONS]
+
+
+def _items(value: Any, most: int) -> list[Any]:
+    return value[:most] if isinstance(value, list) else []
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and 0 <= value < 10**12 else 0

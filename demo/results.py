@@ -1,0 +1,73 @@
+"""What was done here, kept for a while: it can be looked at, and a form that is sent twice does it once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+from flask import abort
+
+from misskey import Exchange, MisskeyError
+from web import services
+from web.accounts import Account
+from web.idempotency import WORKING_SECONDS, do_once
+from web.security import limiter
+
+from . import trace
+from .template_filters import cut
+
+KEPT_SECONDS = 600
+limit = limiter.shared_limit("60 per minute", scope="results")
+SENT_BYTES = 64 * 1024  # of all requests and answers together
+
+
+def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, Any]], seconds: float = 0) -> bool:
+    """Do ``work`` for the form named ``draft``, once; return whether it is known to be done, now or before.
+
+    Its result is kept with what was sent for it. Raises what ``work`` raises; where the server may have done it all the
+    same, the form named ``draft`` does it no more. ``seconds`` are what it may take beyond the usual.
+    """
+    unclear: list[MisskeyError] = []
+
+    def done() -> str:
+        result = None
+        try:
+            result = work()
+        except MisskeyError as error:
+            if not error.maybe_done:
+                raise
+            unclear.append(error)
+        return json.dumps([result, _shortened(trace.exchanges())], ensure_ascii=False)
+
+    name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
+    kept = do_once(
+        services.token_store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.owner
+    )
+    if unclear:
+        raise unclear[0]
+    return kept is not None and json.loads(kept)[0] is not None
+
+
+def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
+    """Return what :func:`keep` kept, and show again what was sent for it; 404 when there is nothing."""
+    kept, sent = json.loads(services.token_store().get(_name(kind, account, draft)) or abort(404))
+    if kept is None:  # nobody knows what came of it
+        abort(404)
+    trace.exchanges().extend(Exchange(**entry) for entry in sent)
+    return cast(dict[str, Any], kept)
+
+
+def _shortened(exchanges: list[Exchange]) -> list[dict[str, Any]]:
+    """Return what was sent and came back in so few bytes that nobody can fill the store."""
+    most = SENT_BYTES // max(2 * len(exchanges), 1)
+
+    def short(text: str | None) -> str | None:
+        return text and cut(text, most)
+
+    return [asdict(replace(entry, body=short(entry.body), answer=short(entry.answer))) for entry in exchanges]
+
+
+def _name(kind: str, account: Account, draft: object) -> str:
+    return f"{kind} {account.key} {draft}"

@@ -1,0 +1,50 @@
+"""What the templates of the demonstration can use beside :mod:`web.template_filters`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from babel.units import format_unit
+from flask import Flask
+from flask_babel import get_locale
+
+from misskey import Server
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates of ``app`` these filters."""
+    app.jinja_env.filters.update(file_size=file_size, percent_of=percent_of)
+
+
+def cut(value: str, most_bytes: int) -> str:
+    """Return text that takes at most so many bytes, with … at its end where there was more."""
+    whole = value.encode(errors="replace")
+    return value if len(whole) <= most_bytes else whole[:most_bytes].decode(errors="ignore") + " …"
+
+
+def file_size(value: Any) -> str:
+    """Return a number of bytes as people say it, a dash for anything else; a megabyte is 1024 * 1024, as at Misskey."""
+    if not _is_amount(value):
+        return "–"
+    for unit, divisor in (("byte", 1), ("kilobyte", 2**10), ("megabyte", 2**20), ("gigabyte", 2**30)):
+        if value < divisor * 1024 or unit == "gigabyte":
+            break
+    length: Literal["long", "short"] = "long" if unit == "byte" else "short"
+    said = str(format_unit(round(value / divisor, 1), unit, length, locale=get_locale()))
+    return said.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def web_address(value: Any, server: Server) -> str:
+    """Return an address in a server's answer that a link may lead to, ``""`` for anything else."""
+    schemes = "https?" if server.origin.startswith("http:") else "https"
+    return value if isinstance(value, str) and re.fullmatch(schemes + "://[!-~]{1,2000}", value) else ""
+
+
+def percent_of(part: Any, whole: Any) -> int:
+    """Return how much of ``whole`` a ``part`` is, from 0 to 100; 0 for what are no numbers."""
+    return round(min(100 * part / whole, 100)) if _is_amount(part) and _is_amount(whole) and whole else 0
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**15

@@ -1,0 +1,136 @@
+"""Forms with files: who may send them, how many at once, and as long as the disk has room.
+
+Files rest on the disk while they are passed on. How much room is left is looked at while a file comes, so that it is
+known whichever worker takes the others.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from tempfile import SpooledTemporaryFile
+from threading import Lock
+from typing import IO, Any, TypeVar, cast
+
+from flask import Flask, abort, request
+from flask_babel import lazy_gettext as _l
+from werkzeug.exceptions import ServiceUnavailable
+
+from web import accounts, error_pages
+from web.failures import Problem
+from web.rate_limits import visitor_at
+from web.security import LARGEST_FORM_BYTES, BoundedRequest
+
+#: Servers with a larger limit are rare; browsers take long for this one.
+LARGEST_UPLOAD_BYTES = 1024**3
+MOST_PARTS = 64  # of a form with files; each text in it may take LARGEST_FORM_BYTES of memory
+MOST_UPLOADS = 8  # of one visitor at once
+IN_MEMORY_BYTES = 500_000  # of a file
+SPARE_BYTES = 256 * 1024**2  # of the disk, for everything that is not an upload
+WAIT_SECONDS = 30
+View = TypeVar("View", bound=Callable[..., Any])
+
+_TOO_MANY = Problem(
+    429,
+    _l("Too many files at once"),
+    _l("Other files are on their way from your network. Wait until they have arrived, then try again."),
+    "back",
+    WAIT_SECONDS,
+)
+_NO_ROOM = Problem(
+    503,
+    _l("No room for files just now"),
+    _l("Many people are uploading here at the moment. Try again in a minute."),
+    "back",
+    WAIT_SECONDS,
+)
+
+
+class NoRoom(ServiceUnavailable):
+    """The disk has no room for a file, or for the rest of it."""
+
+
+def _make_sure_of_room(size: int) -> None:
+    if shutil.disk_usage(tempfile.gettempdir()).free < size + SPARE_BYTES:
+        raise NoRoom
+
+
+class _File(SpooledTemporaryFile[bytes]):
+    def write(self, content: Any) -> int:
+        _make_sure_of_room(len(content))
+        return super().write(content)
+
+
+class UploadRequest(BoundedRequest):
+    """A request that closes its files in every case: until then they take room on the disk.
+
+    Werkzeug leaves those of a form that can't be read to its end to the garbage collector.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._opened: list[IO[bytes]] = []
+
+    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
+        self._opened.append(_File(IN_MEMORY_BYTES, "rb+"))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for stream in self._opened:
+            stream.close()
+        super().close()
+
+
+def init_app(app: Flask) -> None:
+    """Let ``app`` take files."""
+    app.request_class = UploadRequest
+    app.register_error_handler(NoRoom, lambda _: error_pages.answer(_NO_ROOM))
+
+
+def takes_files(view: View) -> View:
+    """Let ``view`` take large forms from visitors who are signed in, while the disk has room; strangers could fill it.
+
+    It stands above everything that reads the form.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        # A form in the other encoding is read whole into memory.
+        if request.mimetype != "multipart/form-data":
+            return view(*args, **kwargs)
+        size = request.content_length or 0
+        if not accounts.current():
+            return abort(401) if size > LARGEST_FORM_BYTES else view(*args, **kwargs)
+        with _place() as is_free:
+            if not is_free:
+                return error_pages.answer(_TOO_MANY)
+            _make_sure_of_room(min(size, LARGEST_UPLOAD_BYTES))
+            request.max_content_length = LARGEST_UPLOAD_BYTES
+            request.max_form_parts = MOST_PARTS
+            return view(*args, **kwargs)
+
+    return cast(View, guarded)
+
+
+_uploads: Counter[str] = Counter()  # of each visitor
+_counting = Lock()
+
+
+@contextmanager
+def _place() -> Iterator[bool]:
+    """Take one of the visitor's places for uploads; yield whether one was free."""
+    visitor = visitor_at(request.remote_addr)
+    with _counting:
+        is_free = _uploads[visitor] < MOST_UPLOADS
+        _uploads[visitor] += 1
+    try:
+        yield is_free
+    finally:
+        with _counting:
+            _uploads[visitor] -= 1
+            if not _uploads[visitor]:
+                del _uploads[visitor]

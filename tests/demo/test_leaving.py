@@ -1,0 +1,79 @@
+"""What was begun with an account ends when its browser leaves it."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask
+
+from demo.live import may_go_on
+from sandbox import Running
+from tests.cast import Visitor
+from web import accounts
+
+
+def account_of(visitor: Visitor) -> accounts.Account:
+    """The current account of a visitor, as the store has it."""
+    with visitor.app.app_context():
+        account = accounts.load(visitor.cookie()["accounts"][0])
+    assert account
+    return account
+
+
+def is_current(visitor: Visitor, account: accounts.Account, since: float) -> bool:
+    with visitor.app.app_context():
+        return may_go_on(account, since)
+
+
+def test_an_account_is_current_until_it_is_signed_out(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+    assert is_current(alice, account, since)
+
+    alice.post("/signout")
+
+    assert not is_current(alice, account, since)
+
+
+def test_signing_in_again_ends_what_the_older_sign_in_began(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+
+    alice.sign_in("alice")
+
+    assert not is_current(alice, account, since)
+
+
+def test_an_account_is_current_until_its_browser_goes_over_to_another(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+
+    alice.sign_in("bob")
+
+    assert not is_current(alice, account, since)
+    assert is_current(alice, account_of(alice), since)
+    assert is_current(alice, account, time.time())
+
+
+def test_coming_back_does_not_bring_back_what_was_left(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+    alice.sign_in("bob")
+
+    alice.post(f"/accounts/{account.public_id}/switch")
+
+    assert not is_current(alice, account, since)
+    assert is_current(alice, account, time.time())
+
+
+def test_staying_is_not_leaving(alice: Visitor) -> None:
+    account, since = account_of(alice), time.time()
+
+    alice.post(f"/accounts/{account.public_id}/switch")
+
+    assert is_current(alice, account, since)
+
+
+def test_another_browser_leaves_nothing_here(alice: Visitor, app: Flask, sandbox: Running) -> None:
+    account, since = account_of(alice), time.time()
+    elsewhere = Visitor(app, sandbox)
+    elsewhere.sign_in("alice")
+    elsewhere.sign_in("bob")
+
+    assert is_current(alice, account, since)

@@ -1,0 +1,125 @@
+"""``make run``: the app and the sandbox, started for real and stopped again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "sandbox.demo"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PORT": str(free_port()),
+        "SANDBOX_PORT": str(free_port()),
+        "WEB_CONCURRENCY": "1",
+        "MIAUTH_SECRET_KEY": "k" * 32,
+        "MIAUTH_TOKEN_STORE": f"sqlite:///{tmp_path / 'tokens.sqlite3'}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Start both, and return once their addresses are printed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin() -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            COMMAND,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        assert process.stdout
+        for line in process.stdout:
+            if "Ctrl-C" in line and "Open the app" in line:
+                break
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        with process:
+            pass
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_both_answer_and_stop_cleanly(
+    start: Callable[[], subprocess.Popen[str]], environment: dict[str, str], how: signal.Signals
+) -> None:
+    process = start()
+    addresses = [f"http://localhost:{environment['PORT']}/", f"http://127.0.0.1:{environment['SANDBOX_PORT']}/"]
+    for address in addresses:
+        assert requests.get(address, timeout=60).status_code == 200
+
+    process.send_signal(how)
+
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    for address in addresses:
+        with pytest.raises(requests.ConnectionError):
+            requests.get(address, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
+def test_a_taken_port_is_told_in_words(environment: dict[str, str], name: str) -> None:
+    with socket.create_server(("127.0.0.1", int(environment[name]))):
+        done = subprocess.run(COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert environment[name] in done.stderr
+    assert f"{name}=" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_journey_leaves_neither_session_id_nor_token_in_the_log(
+    start: Callable[[], subprocess.Popen[str]], environment: dict[str, str]
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # which can't lead to a sandbox on this machine
+        environment[name] = f"http://127.0.0.1:{free_port()}"
+    process = start()
+    app, server = f"http://localhost:{environment['PORT']}", f"http://127.0.0.1:{environment['SANDBOX_PORT']}"
+    with requests.Session() as browser:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(app, timeout=60).text)
+        assert token
+        form = {"host": server, "csrf_token": token[1]}
+        begun = browser.post(f"{app}/signin", form, allow_redirects=False, timeout=60)
+        session_id = urlsplit(begun.headers["Location"]).path.rpartition("/")[2]
+        allow = {"i": "aliceNativeToken", "session": session_id, "permission": ["read:account"]}
+        made = requests.post(f"{server}/api/miauth/gen-token", json=allow, timeout=60).json()["token"]
+        page = browser.get(f"{app}/callback?session={session_id}", timeout=60).text
+        profile = browser.get(f"{app}/dashboard/profile", timeout=60).text
+    process.send_signal(signal.SIGINT)
+    log, _ = process.communicate(timeout=60)
+
+    assert "Hello, Alice" in page
+    assert "@alice@" in profile
+    assert "GET /callback 303" in log
+    for secret in (session_id, made, "aliceNativeToken"):
+        assert secret not in log.replace(f"/api/miauth/{session_id}/check", "")

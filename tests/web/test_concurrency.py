@@ -1,0 +1,269 @@
+"""How much each visitor may have under way at once."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FuturesTimeout
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask, Response, request
+from itsdangerous import URLSafeSerializer
+
+from demo import upload_limits
+from sandbox import Misbehaviour, Running
+from tests.cast import Visitor
+from web import concurrency, pending_signins
+
+FRAGMENT = {"HX-Request": "true"}
+
+
+def upload(visitor: Visitor) -> int:
+    form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
+    return visitor.post("/files", form).status_code
+
+
+def test_whoever_has_too_much_under_way_is_asked_to_wait(
+    alice: Visitor, app: Flask, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
+    sandbox.world.misbehaviour = Misbehaviour.HANGING
+    before = len(sandbox.requests)
+    slow = threading.Thread(target=alice.get, args=("/dashboard/profile",))
+    slow.start()
+    while len(sandbox.requests) == before:  # until the first one is under way
+        pass
+
+    refused = Visitor(app, sandbox).get("/")
+    elsewhere = Visitor(app, sandbox).get("/", environ_base={"REMOTE_ADDR": "203.0.113.9"})
+    sandbox.world.misbehaviour = Misbehaviour.NONE
+    slow.join()
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert refused.text == concurrency.REFUSAL
+    assert refused.headers["Content-Security-Policy"]
+    assert elsewhere.status_code == 200
+    assert Visitor(app, sandbox).get("/").status_code == 200
+
+
+def test_a_place_is_given_back_whatever_the_answer(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
+
+    statuses = [alice.get(path).status_code for path in ("/dashboard", "/nowhere", "/dashboard/drive", "/healthz")]
+
+    assert statuses == [200, 404, 200, 200]
+    assert vars(app.wsgi_app)["_visitors"] == {}
+
+
+def test_files_need_room_on_the_disk(alice: Visitor, sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert upload(alice) == 303
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=upload_limits.SPARE_BYTES))
+    sandbox.requests.clear()
+
+    assert upload(alice) == 503
+    assert alice.post("/notes", {"text": "x", "draft": str(uuid.uuid4())}).status_code == 303  # no files, no room
+    assert ("POST", "/api/drive/files/create") not in sandbox.requests
+
+
+def test_one_visitor_uploads_so_much_at_once(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 1)
+
+    assert [upload(alice), upload(alice)] == [303, 303]  # one after the other
+    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
+    assert upload(alice) == 429
+    assert vars(app.wsgi_app)["_visitors"] == {}
+
+
+def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
+
+    form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
+    answer = alice.post("/files", form, headers=FRAGMENT)
+
+    assert answer.status_code == 429
+    assert answer.headers["HX-Reswap"] == "innerHTML show:top"
+
+
+def test_a_visitor_without_an_address_gives_the_place_back_too(
+    visitor: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a Unix socket, when nothing in front says who asks."""
+    monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
+
+    assert [visitor.get("/healthz", environ_base={"REMOTE_ADDR": ""}).status_code for _ in range(3)] == [200] * 3
+
+
+# Turns.
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    while not condition():
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def visitor_of_turns() -> concurrency.Visitor:
+    return concurrency.Visitor(lambda: None)
+
+
+def test_requests_of_one_visitor_take_turns(visitor_of_turns: concurrency.Visitor) -> None:
+    began = threading.Event()
+
+    def second() -> None:
+        began.set()
+        with concurrency.turn(visitor_of_turns):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with concurrency.turn(visitor_of_turns):
+            assert concurrency.current() is visitor_of_turns
+            waiting = pool.submit(second)
+            began.wait()
+            with pytest.raises(FuturesTimeout):
+                waiting.result(0.05)
+        waiting.result()
+    assert concurrency.current() is None
+
+
+def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("web.concurrency.time.sleep", rests.append)
+    for is_alone in (True, False):
+        visitor = concurrency.Visitor(lambda: None, lambda is_alone=is_alone: is_alone)  # type: ignore[misc]
+        for _ in range(2):
+            with concurrency.turn(visitor):
+                sum(range(2_000_000))
+
+    assert len(rests) == 1
+    assert rests[0] > 0
+
+
+def test_who_steps_aside_lets_others_go_on(visitor_of_turns: concurrency.Visitor) -> None:
+    def other() -> str:
+        with concurrency.turn(visitor_of_turns):
+            return "went on"
+
+    with ThreadPoolExecutor(1) as pool, concurrency.turn(visitor_of_turns):
+        with concurrency.aside(), concurrency.aside():
+            assert pool.submit(other).result() == "went on"
+        assert visitor_of_turns.turn.locked()
+        assert concurrency.current() is visitor_of_turns
+
+
+def test_who_failed_aside_has_the_turn_again(visitor_of_turns: concurrency.Visitor) -> None:
+    with concurrency.turn(visitor_of_turns):
+        with pytest.raises(OSError, match="while waiting"), concurrency.remote_call(), concurrency.aside():
+            raise OSError("while waiting")
+        assert visitor_of_turns.turn.locked()
+    assert not visitor_of_turns.turn.locked()
+
+
+def test_outside_of_requests_nobody_waits() -> None:
+    with concurrency.turn(None), concurrency.aside(), concurrency.remote_call():
+        assert concurrency.current() is None
+    assert concurrency.side_by_side([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_jobs_side_by_side_wait_together_and_compute_in_turns(visitor_of_turns: concurrency.Visitor) -> None:
+    together, computing = threading.Barrier(3), threading.Lock()
+
+    def job(number: int) -> int:
+        with concurrency.remote_call(), concurrency.aside():
+            together.wait()
+        assert computing.acquire(blocking=False)
+        time.sleep(0.01)
+        computing.release()
+        return number
+
+    with concurrency.turn(visitor_of_turns):
+        assert concurrency.side_by_side([partial(job, number) for number in range(3)]) == [0, 1, 2]
+        assert concurrency.current() is visitor_of_turns
+
+
+def test_one_visitor_asks_so_many_servers_at_once(
+    alice: Visitor, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "MOST_CALLS", 1)
+    monkeypatch.setattr(concurrency, "WAIT_SECONDS", 0.01)
+    sandbox.world.misbehaviour = Misbehaviour.HANGING
+    before = len(sandbox.requests)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(alice.get, "/dashboard/profile")
+        wait_until(lambda: len(sandbox.requests) > before)
+
+        assert alice.twin().get("/dashboard/server").status_code == 429
+        assert alice.twin().get("/account").status_code == 200  # asks nobody
+        sandbox.world.misbehaviour = Misbehaviour.NONE
+        slow.result()
+    assert alice.get("/dashboard/server").status_code == 200
+
+
+def test_a_stream_keeps_its_place_until_it_ends(app: Flask) -> None:
+    visitors = vars(app.wsgi_app)["_visitors"]
+
+    @app.get("/stream")
+    def stream() -> Response:
+        response = Response(iter(["a", "b"]))
+        concurrency.stay(response)
+        return response
+
+    answer = app.test_client().get("/stream")
+    assert [visitor.requests for visitor in visitors.values()] == [1]
+    answer.close()
+    assert visitors == {}
+
+
+def test_a_place_is_given_back_when_the_app_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> list[bytes]:
+        raise RuntimeError
+
+    app = Flask(__name__)
+    monkeypatch.setattr(app, "wsgi_app", fail)
+    per_visitor = concurrency.PerVisitor(app, lambda _: "somebody", lambda response: response)
+    with pytest.raises(RuntimeError):
+        per_visitor({}, lambda *_: lambda _: None)
+
+    assert vars(per_visitor)["_visitors"] == {}
+
+
+# Cookies.
+
+
+def test_cookies_are_looked_at_once_and_as_far_as_they_can_be_ours(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    real = pending_signins._serializer
+
+    def watched(session_id: str) -> URLSafeSerializer:
+        looked_at.append(session_id)
+        return real(session_id)
+
+    monkeypatch.setattr(pending_signins, "_serializer", watched)
+    ours = [f"signin-{uuid.uuid4()}=WyJhIl0.abc" for _ in range(50)]
+    strange = ["signin-1=x", f"signin-{uuid.uuid4()}={'x' * 4000}", "signin-=x", *(f"a{n}=b" for n in range(20))]
+
+    answer = app.test_client(use_cookies=False).get("/", headers={"Cookie": "; ".join(strange + ours)})
+
+    assert answer.status_code == 200
+    assert len(looked_at) == pending_signins.MOST_COOKIES
+
+
+def test_no_more_cookies_are_read_than_browsers_send(app: Flask) -> None:
+    names = [f"cookie{number}=1" for number in range(57_000)]
+
+    with app.test_request_context(headers={"Cookie": "; ".join(names)}):
+        assert 0 < len(request.cookies) < 2000
+
+
+def test_a_file_finds_the_disk_full_while_it_comes(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when other workers take the room meanwhile."""
+    looks = iter([10**12, 0])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(looks)))
+
+    assert upload(alice) == 503

@@ -1,0 +1,283 @@
+"""Every setting: its default, and the words when it is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from web import config
+from web.config import SettingsError, load
+
+ROOT = Path(__file__).parents[2]
+KEY = "k" * 32
+
+
+REDIS_URLS = [
+    "redis://localhost",
+    "redis://localhost:6379/",
+    "redis://:pass%2Fword@redis.example:6380/15",
+    "rediss://app:password@redis.example/0?ssl_ca_certs=/etc/ssl/redis.pem",
+    "unix:///run/redis.sock",
+    "unix://:password@/run/redis.sock?db=3",
+]
+BAD_REDIS_URLS = [
+    "redis://",
+    "redis:///0",
+    "redis://:pass/word@localhost",
+    "redis://localhost:port",
+    "redis://localhost:99999",
+    "redis://localhost/tokens",
+    "redis://localhost/0/1",
+    "redis://localhost?db=first",
+    "redis://localhost?decode_responses=true",
+    "redis://localhost?ssl_ca_certs=/etc/ssl/redis.pem",
+    "rediss://localhost?ssl_anything=1",
+    "rediss://localhost?ssl_cert_reqs=perhaps",
+    "redis://localhost/0#fragment",
+    "unix://run/redis.sock",
+    "unix://",
+]
+
+
+@pytest.fixture(autouse=True)
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(config, "INSTANCE", tmp_path / "instance")
+    return tmp_path / "instance"
+
+
+def settings(**values: str) -> config.Settings:
+    return load({f"MIAUTH_{name}": value for name, value in values.items()})
+
+
+def test_nothing_needs_to_be_set_in_development(instance: Path) -> None:
+    chosen = load({})
+
+    assert chosen.public_url == "http://localhost:8000"
+    assert chosen.token_store == f"sqlite:///{instance / 'tokens.sqlite3'}"
+    assert chosen.permissions is None
+    assert "misskey.io" in chosen.suggested_servers
+    assert (chosen.trusted_proxies, chosen.session_days, chosen.signin_limit) == (0, 30, "20 per minute")
+    assert not chosen.production
+
+
+def test_in_development_a_short_key_and_an_http_icon_will_do() -> None:
+    chosen = settings(SECRET_KEY="short", SECRET_KEY_FALLBACKS="shorter", APP_ICON="http://localhost:8000/icon.svg")
+
+    assert (chosen.secret_key, chosen.secret_key_fallbacks) == ("short", ("shorter",))
+    assert chosen.app_icon == "http://localhost:8000/icon.svg"
+
+
+def test_the_port_is_part_of_the_address() -> None:
+    assert load({"PORT": "9000"}).public_url == "http://localhost:9000"
+
+
+@pytest.mark.parametrize(
+    ("limit", "times"), [("20 per minute", 500), ("1 per second", 1500), ("100 per hour", 500), ("7 per day", 7)]
+)
+def test_sign_ins_are_limited_for_the_day_too(limit: str, times: int) -> None:
+    assert settings(SIGNIN_LIMIT=limit).begin_limit == f"{limit}; {times} per day"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
+def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^These settings need mending:\n  PORT must be a number from 1 to 65535.$"
+    ):
+        load({"PORT": port})
+
+
+def test_the_development_key_is_made_once_and_the_owners_alone(instance: Path) -> None:
+    first, second = load({}).secret_key, load({}).secret_key
+
+    assert first == second
+    assert len(first) >= 32
+    assert stat.S_IMODE((instance / "secret_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(instance.stat().st_mode) == 0o700
+
+
+def test_lists_are_separated_by_spaces_or_commas() -> None:
+    chosen = settings(PRIVATE_SERVERS="http://127.0.0.1:3000, https://misskey.lan\nhttp://[::1]:3000")
+
+    assert chosen.private_servers == ("http://127.0.0.1:3000", "https://misskey.lan", "http://[::1]:3000")
+
+
+def test_no_permission_at_all_can_be_set() -> None:
+    assert settings(PERMISSIONS="").permissions == ()
+    assert settings(PERMISSIONS="write:notes read:account").permissions == ("read:account", "write:notes")
+
+
+def test_with_https_the_app_is_in_production() -> None:
+    chosen = settings(PUBLIC_URL="https://SignIn.example/", SECRET_KEY=KEY)
+
+    assert chosen.production
+    assert chosen.public_url == "https://signin.example"
+    assert chosen.host == "signin.example"
+
+
+def test_the_secret_key_can_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+
+    assert settings(SECRET_KEY_FILE=str(tmp_path / "key")).secret_key == KEY
+
+
+def test_suggested_servers_may_be_private() -> None:
+    chosen = settings(SUGGESTED_SERVERS="127.0.0.1:3000 misskey.io", PRIVATE_SERVERS="http://127.0.0.1:3000")
+
+    assert chosen.suggested_servers == ("127.0.0.1:3000", "misskey.io")
+
+
+def test_a_ca_bundle_that_is_not_there_stops_the_start_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca")
+
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE names a file that is not there: /nowhere/ca"):
+        load({})
+
+
+def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.devnull)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+
+    with pytest.raises(SettingsError) as caught:
+        load({})
+
+    assert "REQUESTS_CA_BUNDLE names /dev/null, where no certificate can be read" in str(caught.value)
+    assert "ALL_PROXY must be the address of an HTTP proxy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"PUBLIC_URL": "https://signin.example"}, "MIAUTH_SECRET_KEY must have 32 characters"),
+        ({"PUBLIC_URL": "https://signin.example", "SECRET_KEY": "short"}, "MIAUTH_SECRET_KEY must have 32 characters"),
+        (
+            {"PUBLIC_URL": "https://signin.example", "SECRET_KEY": KEY, "SECRET_KEY_FALLBACKS": "short"},
+            "MIAUTH_SECRET_KEY_FALLBACKS must have 32 characters",
+        ),
+        ({"PUBLIC_URL": "http://signin.example", "SECRET_KEY": KEY}, "must begin with https://"),
+        ({"PUBLIC_URL": "signin.example"}, "MIAUTH_PUBLIC_URL must be an address"),
+        ({"PUBLIC_URL": "https://signin.example/app", "SECRET_KEY": KEY}, "MIAUTH_PUBLIC_URL must be an address"),
+        ({"SECRET_KEY_FILE": "/nowhere/key"}, "MIAUTH_SECRET_KEY_FILE can't be read"),
+        ({"APP_NAME": "100%25 fun"}, "the app's name has a %"),
+        ({"APP_NAME": "n" * 129}, "1 to 128 characters"),
+        ({"APP_ICON": "https://signin.example/" + "i" * 512}, "longer than 512"),
+        (
+            {"PUBLIC_URL": "https://signin.example", "SECRET_KEY": KEY, "APP_ICON": "http://signin.example/i.png"},
+            "MIAUTH_APP_ICON must begin with https://",
+        ),
+        ({"APPNAME": "x"}, "MIAUTH_APPNAME is no setting. Is MIAUTH_APP_NAME meant?"),
+        ({"QUITE_ANOTHER": "x"}, "MIAUTH_QUITE_ANOTHER is no setting."),
+        ({"PERMISSIONS": "read:account read:minds"}, "read:minds"),
+        ({"TOKEN_STORE": "sqlite:////proc/nowhere/tokens"}, "MIAUTH_TOKEN_STORE can't be used, /proc/nowhere/tokens: "),
+        ({"TOKEN_STORE": "sqlite:////proc/tokens"}, "MIAUTH_TOKEN_STORE can't be used, /proc/tokens: "),
+        ({"TOKEN_STORE": f"sqlite:///{Path(__file__).parent}"}, "web: Is a directory."),
+        ({"TOKEN_STORE": f"sqlite:///{__file__}"}, "MIAUTH_TOKEN_STORE is a file of another kind"),
+        ({"SECRET_KEY_FILE": sys.executable}, "MIAUTH_SECRET_KEY_FILE must hold text"),
+        ({"SECRET_KEY": f"{KEY} {KEY}"}, "MIAUTH_SECRET_KEY must have no spaces or commas"),
+        ({"TOKEN_STORE": "postgres://db"}, "MIAUTH_TOKEN_STORE must be a file"),
+        ({"TOKEN_STORE": "sqlite://tokens"}, "MIAUTH_TOKEN_STORE must be a file"),
+        *(({"TOKEN_STORE": url}, "MIAUTH_TOKEN_STORE must read like redis://") for url in BAD_REDIS_URLS),
+        ({"PRIVATE_SERVERS": "127.0.0.1:3000"}, "MIAUTH_PRIVATE_SERVERS has 127.0.0.1:3000"),
+        ({"SUGGESTED_SERVERS": "10.0.0.1"}, "MIAUTH_SUGGESTED_SERVERS has 10.0.0.1"),
+        ({"TRUSTED_PROXIES": "one"}, "MIAUTH_TRUSTED_PROXIES must be a whole number from 0 to 10"),
+        ({"SESSION_DAYS": "0"}, "MIAUTH_SESSION_DAYS must be a whole number from 1 to 400"),
+        ({"SIGNIN_LIMIT": "often"}, "MIAUTH_SIGNIN_LIMIT must read like"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_in_words(values: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(**values)
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("url", REDIS_URLS)
+def test_the_token_store_can_be_a_redis_which_need_not_answer_yet(url: str) -> None:
+    assert settings(TOKEN_STORE=url).token_store == url
+
+
+@pytest.mark.parametrize("url", ["redis://:s3/cret@localhost", "redis://:s3cret@localhost:s3cret", "redis://s3cret"])
+def test_the_password_of_a_redis_is_not_told(url: str) -> None:
+    try:
+        words = repr(settings(TOKEN_STORE=url))
+    except SettingsError as error:
+        words = "".join(traceback.format_exception(error))
+
+    assert "s3" not in words
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(SESSION_DAYS="many", TRUSTED_PROXIES="all")
+
+    assert "SESSION_DAYS" in str(caught.value)
+    assert "TRUSTED_PROXIES" in str(caught.value)
+
+
+def test_the_settings_show_no_secret() -> None:
+    shown = repr(settings(SECRET_KEY=KEY, SECRET_KEY_FALLBACKS="f" * 32))
+
+    assert KEY not in shown
+    assert "f" * 32 not in shown
+
+
+def test_a_file_adds_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text('MIAUTH_APP_NAME="From the file"\nMIAUTH_SESSION_DAYS=3\nEMPTY\n')
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setenv("MIAUTH_SESSION_DAYS", "4")
+
+    chosen = load()
+
+    assert (chosen.app_name, chosen.session_days) == ("From the file", 4)
+
+
+def test_every_setting_is_explained_in_the_example() -> None:
+    read = {field.name.upper() for field in dataclasses.fields(config.Settings)} | {"SECRET_KEY_FILE"}
+    explained = set(re.findall(r"^#? ?MIAUTH_([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    assert explained == read
+
+
+def test_the_example_can_be_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+
+    assert load().public_url == "http://localhost:8000"
+
+
+@pytest.mark.parametrize(("days", "code"), [("30", 0), ("many", 1)])
+def test_the_settings_can_be_checked_from_a_shell(days: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+    environ = {"MIAUTH_SESSION_DAYS": days, "MIAUTH_SECRET_KEY": KEY}
+
+    done = subprocess.run([sys.executable, "-m", "web.config"], env=environ, cwd=ROOT, check=False)
+
+    assert done.returncode == code
+    assert ("MIAUTH_SESSION_DAYS must be" in capfd.readouterr().err) == bool(code)
+
+
+def test_checking_by_hand_says_that_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+    assert config.main() == 0
+    assert "All settings are fine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("days", ["30", "many"])
+def test_checking_tells_the_words(
+    days: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MIAUTH_SESSION_DAYS", days)
+
+    assert config.main() == (days == "many")
+    assert ("MIAUTH_SESSION_DAYS must be" in capsys.readouterr().err) == (days == "many")

@@ -1,0 +1,240 @@
+"""The app as gunicorn serves it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.cast import SECRET_KEY
+from tests.hostile import ALICE, MEBIBYTE, TOKEN, Caller, Hostile, serve
+from tests.hostile import http as answer
+
+ROOT = Path(__file__).parents[2]
+SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
+MOST_MORE = 16 * MEBIBYTE
+
+
+def takes_files(caller: Caller) -> None:
+    """A Misskey server that signs Alice in and takes files, which it only counts."""
+    path = caller.sock.recv(200, socket.MSG_PEEK).split(b" ")[1].decode()
+    caller.drain()
+    said: object = {"id": "f1", "name": "zeros", "url": None}
+    if path == "/api/meta":
+        said = {"version": "2025.4.1", "uri": caller.server.origin, "features": {"miauth": True}}
+    elif path.endswith("/check"):
+        said = {"ok": True, "token": TOKEN, "user": ALICE}
+    caller.send(answer(200, json.dumps(said).encode(), "Connection: close"))
+
+
+@contextmanager
+def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
+    """Serve the app with one worker; yield its address and the worker's process id."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "MIAUTH_SECRET_KEY": SECRET_KEY,
+        "MIAUTH_PUBLIC_URL": f"http://localhost:{port}",
+        "MIAUTH_TOKEN_STORE": f"sqlite:///{folder / 'tokens.sqlite3'}",
+        "MIAUTH_PRIVATE_SERVERS": server.origin,
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "1",
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output)
+        try:
+            while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
+                assert process.poll() is None, log.read_text()
+            yield settings["MIAUTH_PUBLIC_URL"], int(booted[1])
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def sign_in(url: str, server: Hostile) -> tuple[str, str]:
+    """Sign in as Alice; return the cookie and the token of a form."""
+    browser = requests.Session()
+    begun = browser.post(
+        f"{url}/signin", {"csrf_token": csrf_token(browser, url), "host": server.origin}, allow_redirects=False
+    )
+    session_id = urlsplit(begun.headers["Location"]).path.rpartition("/")[2]
+    assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}/dashboard"
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies), csrf_token(browser, url)
+
+
+def csrf_token(browser: requests.Session, url: str) -> str:
+    return str(re.findall('csrf_token" value="(.+?)"', browser.get(f"{url}/signin").text)[0])
+
+
+def upload(url: str, cookie: str, token: str, size: int) -> int:
+    """Send a file of zeros as a browser would, and return the status of the answer."""
+    head = f'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{token}\r\n'
+    head += '--x\r\nContent-Disposition: form-data; name="file"; filename="zeros"\r\n\r\n'
+    end = "\r\n--x--\r\n"
+    headers = {"Cookie": cookie, "Content-Type": "multipart/form-data; boundary=x"}
+    headers["Content-Length"] = str(len(head) + size + len(end))
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+    pieces = [head.encode(), *([bytes(MEBIBYTE)] * (size // MEBIBYTE)), end.encode()]
+    connection.request("POST", "/files", pieces, headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def most_memory(pid: int) -> int:
+    """How many bytes of memory a process has had at most."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, pid):
+        cookie, token = sign_in(url, server)
+        assert upload(url, cookie, token, SMALL) == 303
+        before, sent = most_memory(pid), server.drained
+
+        assert upload(url, cookie, token, LARGE) == 303
+
+        assert server.drained - sent > LARGE
+        assert most_memory(pid) - before < MOST_MORE
+
+
+def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as odd:
+            odd.sendall(b"GET /callback?session=secret\r\n\r\n")
+            while odd.recv(1000):
+                pass
+        while "Invalid request" not in (log := (tmp_path / "log").read_text()):
+            pass
+
+    assert "secret" not in log
+    assert "ip=" not in log
+
+
+# What visitors can do to a connection.
+
+
+@pytest.fixture
+def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """The names in gunicorn's configuration."""
+    monkeypatch.setenv("MIAUTH_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("MIAUTH_TOKEN_STORE", f"sqlite:///{tmp_path / 'tokens.sqlite3'}")
+    return runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
+
+
+def test_a_request_that_is_not_sent_to_its_end_is_read_no_further(conf: dict[str, Any]) -> None:
+    browser, server = socket.socketpair()
+    with browser, server:
+        unreader = conf["Unreader"](server)
+        unreader.ends = time.monotonic() - 1
+
+        assert unreader.chunk() == b""
+        with suppress(BrokenPipeError):
+            browser.sendall(b"GET / HTTP/1.1\r\n\r\n")  # would be the next request
+        assert server.recv(100) == b""
+
+
+def test_what_comes_of_a_large_request_gives_it_time(conf: dict[str, Any]) -> None:
+    browser, server = socket.socketpair()
+    with browser, server:
+        unreader = conf["Unreader"](server)
+        unreader.ends = ends = time.monotonic() + 60
+        browser.sendall(b"x" * 6554)
+
+        assert unreader.chunk() == b"x" * 6554
+        assert unreader.ends - ends == pytest.approx(6554 / 65536)
+
+
+def test_a_slow_reader_has_time_for_each_piece(conf: dict[str, Any]) -> None:
+    browser, server = socket.socketpair()
+    with browser, conf["Socket"](fileno=server.detach()) as sock, ThreadPoolExecutor(1) as pool:
+        sock.settimeout(2)
+        sending = pool.submit(sock.sendall, bytes(3_000_000))
+        received = 0
+        while received < 3_000_000:
+            received += len(browser.recv(60_000))
+            time.sleep(0.06)
+        sending.result()
+
+
+def ask(url: str, address: str) -> bytes:
+    """Ask for a page from another address of this machine; return how the answer begins."""
+    with connect(url, address) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return sock.recv(15)
+
+
+def connect(url: str, address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), 30, source_address=(address, 0))
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of the machine")
+
+
+@on_linux
+def test_one_address_can_not_take_all_connections(tmp_path: Path) -> None:
+    with (
+        serve(takes_files) as server,
+        gunicorn(tmp_path, server) as (url, _),
+        ExitStack() as stack,
+    ):
+        taken = [stack.enter_context(connect(url, "127.0.0.2")) for _ in range(130)]
+        closed = [sock for sock in taken[120:] if sock.recv(1) == b""]
+
+        assert len(closed) == 10
+        assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"
+        for sock in taken[:120]:
+            sock.close()
+        while ask_or_nothing(url, "127.0.0.2") != b"HTTP/1.1 200 OK":  # until the worker has noticed
+            time.sleep(0.05)
+
+
+def ask_or_nothing(url: str, address: str) -> bytes:
+    try:
+        return ask(url, address)
+    except ConnectionError:
+        return b""
+
+
+@on_linux
+def test_who_does_not_hang_up_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """gunicorn would wait two seconds for each of them, one after the other."""
+    last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _), ExitStack() as stack:
+        lingering = [stack.enter_context(connect(url, "127.0.0.2")) for _ in range(40)]
+        for sock in lingering:
+            sock.sendall(last)
+        for sock in lingering:
+            assert sock.recv(15) == b"HTTP/1.1 200 OK"
+
+        assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"  # within its time-out
+
+
+def test_requests_that_wait_for_no_answer_are_all_answered(tmp_path: Path) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _), connect(url, "127.0.0.1") as sock:
+        sock.sendall(one % b"" * 50 + one % b"Connection: close\r\n")
+        answers = b""
+        while received := sock.recv(65536):
+            answers += received
+
+    assert answers.count(b"HTTP/1.1 200 OK") == 51

@@ -1,0 +1,68 @@
+"""The commands of the Docker image, run here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.sandbox.test_make_run import free_port
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+START_SECONDS = 60
+
+
+def commands() -> tuple[list[str], list[str]]:
+    """What the image asks to learn whether it is well, and what it runs."""
+    health, start = (json.loads(found) for found in re.findall(r"^ *CMD (\[.*\])$", DOCKERFILE, re.MULTILINE))
+    return health, start
+
+
+def test_the_image_listens_on_port_tells_its_health_and_stops_at_once(tmp_path: Path) -> None:
+    health, start = commands()
+    port = free_port()
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PORT": str(port),
+        "HTTP_PROXY": "http://127.0.0.1:9",  # not for its own health
+        "WEB_CONCURRENCY": "1",
+        "MIAUTH_SECRET_KEY": "k" * 32,
+        "MIAUTH_PUBLIC_URL": "https://signin.example",
+        "MIAUTH_TOKEN_STORE": f"sqlite:///{tmp_path / 'tokens.sqlite3'}",
+    }
+    assert subprocess.run(health, env=environment, capture_output=True, check=False).returncode
+    with subprocess.Popen(start, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            ends = time.monotonic() + START_SECONDS
+            while subprocess.run(health, env=environment, capture_output=True, check=False).returncode:
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < ends
+            assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=60).text == "ok\n"
+        finally:
+            process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert f"0.0.0.0:{port}" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("port", ["", "8000"])
+def test_without_another_port_it_is_the_one_that_the_image_exposes(port: str) -> None:
+    _, (shell, option, line) = commands()
+    shown = line.replace("exec python", "echo python")
+    environment = {"PATH": os.environ["PATH"]} | ({"PORT": port} if port else {})
+
+    said = subprocess.run([shell, option, shown], env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "--bind 0.0.0.0:8000 " in said
+    assert "EXPOSE 8000" in DOCKERFILE

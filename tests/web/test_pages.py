@@ -1,0 +1,140 @@
+"""Pages that are the same for everybody, and what the sign-in form keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+
+from sandbox import Running
+from tests.cast import Visitor, query
+from tests.misskey.test_example import example
+from web.about import EXAMPLE_CODE, EXAMPLE_SESSION_ID
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = ("/", "/signin/token", "/how-it-works", "/privacy")
+
+
+def described(page: str) -> str:
+    found = re.search(r'<meta name="description" content="([^"]+)">', page)
+    assert found
+    return found[1]
+
+
+def titled(page: str) -> str:
+    found = re.search(r"<title>([^<]+)</title>", page)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("accepted", ["en", "ja"])
+def test_every_page_has_a_title_and_a_description_of_its_own(visitor: Visitor, accepted: str) -> None:
+    pages = [visitor.get(path, headers={"Accept-Language": accepted}).text for path in PUBLIC]
+
+    assert len({titled(page) for page in pages}) == len(pages)
+    assert len({described(page) for page in pages}) == len(pages)
+
+
+@pytest.mark.parametrize("path", ["/how-it-works", "/privacy"])
+def test_a_page_that_only_tells_needs_nobody_signed_in(visitor: Visitor, alice: Visitor, path: str) -> None:
+    assert visitor.get(path).status_code == alice.get(path).status_code == 200
+    assert f'href="{path}"' in visitor.get("/").text
+    assert f'href="{path}"' in alice.get("/dashboard").text
+
+
+def test_the_sign_in_is_shown_with_its_real_addresses(visitor: Visitor, app: Flask) -> None:
+    page = unescape(visitor.get("/how-it-works").text)
+    [address] = re.findall(r"Location: (\S+)</code>", page)
+
+    assert urlsplit(address).path == f"/miauth/{EXAMPLE_SESSION_ID}"
+    assert query(address)["callback"] == "http://localhost/callback"
+    assert query(address)["permission"].split(",") == list(app.extensions["permissions"])
+    assert f"http://localhost/callback?session={EXAMPLE_SESSION_ID}" in page
+    assert f"https://misskey.io/api/miauth/{EXAMPLE_SESSION_ID}/check" in page
+
+
+def test_the_picture_has_as_many_steps_as_the_list(visitor: Visitor) -> None:
+    page = visitor.get("/how-it-works").text
+    story = page.partition('<ol class="story">')[2].partition("</ol>")[0]
+
+    assert len(re.findall(r'class="number"', page)) == story.count("<li>") == 8
+
+
+def test_the_code_for_developers_is_the_packages_example(visitor: Visitor) -> None:
+    assert EXAMPLE_CODE.strip() == example().strip()
+    assert EXAMPLE_CODE in unescape(visitor.get("/how-it-works").text)
+
+
+def test_privacy_tells_what_the_settings_say(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    page = Visitor(make_app(SESSION_DAYS="7"), sandbox).get("/privacy").text
+
+    assert "up to 7 days" in page
+    assert "“miauth_session_80”" in page
+
+
+def test_privacy_tells_of_everything_in_the_cookie(alice: Visitor) -> None:
+    alice.begin()
+    alice.post("/language", {"language": "en"})
+    told = {"accounts", "last_server", "language", "csrf_token", "signed_out", "added", "_permanent"}
+
+    assert alice.cookie().keys() <= told
+
+
+def test_robots_may_read_the_pages_for_everybody_only(visitor: Visitor) -> None:
+    answer = visitor.get("/robots.txt")
+
+    assert answer.mimetype == "text/plain"
+    allowed = re.findall(r"^Allow: (\S+)$", answer.text, re.MULTILINE)
+    assert allowed == ["/$", "/dashboard$", "/how-it-works", "/privacy", "/static/"]
+    assert answer.text.endswith("\nDisallow: /\n")
+
+
+@pytest.mark.parametrize(("path", "name"), [("/signin", "host"), ("/signin/token", "host")])
+def test_who_is_asked_to_wait_keeps_what_was_typed(
+    make_app: Callable[..., Flask], sandbox: Running, path: str, name: str
+) -> None:
+    busy = Visitor(make_app(SIGNIN_LIMIT="1 per minute"), sandbox)
+    busy.post(path, {name: "x"})
+
+    answer = busy.post(path, {name: "typed with care", "preset": "read"})
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+    assert 'value="typed with care"' in answer.text
+    assert "Too many tries" in answer.text
+    assert "Wait 60 seconds" in answer.text
+
+
+def test_a_form_from_long_ago_keeps_what_was_typed_also_when_it_is_too_often(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    busy = Visitor(make_app(SIGNIN_LIMIT="1 per minute"), sandbox)
+    busy.get("/")
+    form = {"host": "typed with care", "csrf_token": "old"}
+
+    answers = [busy.client.post("/signin", data=form) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [422, 429]
+    assert all('value="typed with care"' in answer.text for answer in answers)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/signin/resume", "/callback?session=x", "/dashboard/profile?account=x"])
+def test_every_problem_leads_home(alice: Visitor, path: str) -> None:
+    answer = alice.get(path)
+
+    assert answer.status_code >= 400
+    assert re.search(r'role="button" href="/[^"]*"', answer.text)
+
+
+def test_being_asked_to_wait_elsewhere_leads_home(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    busy = Visitor(make_app(SIGNIN_LIMIT="1 per minute"), sandbox)
+    busy.post("/signin/resume")
+
+    answer = busy.post("/signin/resume")
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+    assert 'role="button" href="/"' in answer.text

@@ -1,0 +1,210 @@
+"""What a failure means for the visitor: what happened, whose side it is on, and what to do now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app, request
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_ngettext as _ln
+from flask_limiter import RateLimitExceeded
+
+from misskey import (
+    AnswerTooLarge,
+    APIError,
+    AuthenticationFailed,
+    InsecureConnection,
+    InvalidAnswer,
+    LoginRequired,
+    MiAuthDisabled,
+    MiAuthMissing,
+    MisskeyError,
+    NoMiAuth,
+    NotMisskey,
+    PermissionDenied,
+    RateLimited,
+    ServerElsewhere,
+    ServerForbidden,
+    ServerNotFound,
+    ServerTimeout,
+    TransportError,
+)
+
+from .template_filters import line, sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A failure in words for the visitor.
+
+    ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser``, ``by_hand``
+    (sign in with a token made by hand) or ``none``;
+    ``context`` is what it needs to know for that. ``maybe_done``: the server may have done it all the same.
+    """
+
+    status: int
+    title: Any
+    words: Any
+    action: str = "start"
+    retry_after: int | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+    maybe_done: bool = False
+
+
+def of_server(error: MisskeyError) -> Problem:
+    """Return what a failure at the remote server means for the visitor, and note it in the log."""
+    current_app.logger.warning("%s at %s (%s)", type(error).__name__, error.host, request.endpoint)
+    kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
+    retry_after = None
+    if isinstance(error, RateLimited):
+        words, retry_after = wait_words(error.retry_after), error.retry_after
+    elif isinstance(error, NotMisskey) and error.software:
+        words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
+    elif isinstance(error, ServerElsewhere):
+        words = words % {"named": error.named.name}
+    elif type(error) is APIError:
+        title, words = _of_refusal(error, title, words)
+    action = "by_hand" if isinstance(error, NoMiAuth) else "start" if kind in _BEGIN_ANEW else "retry"
+    if isinstance(error, APIError) and error.code in WORDS_BY_CODE:
+        title, words, action = *WORDS_BY_CODE[error.code], "none"
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 502)
+    title, words = str(title % {"host": error.host}), str(words)
+    return Problem(status, title, words, action, retry_after, maybe_done=error.maybe_done)
+
+
+def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:
+    """Return title and words for a server that says no in a way of its own."""
+    if error.status >= 500:
+        title, words = _OUT_OF_ORDER
+    elif error.status == 404:
+        return _UNKNOWN_THERE
+    if not error.text:
+        return title, words
+    said = _("The server said: %(text)s", text=" ".join(filter(None, (error.text, *refused_parameter(error)))))
+    return title, sentences(words, said) if error.status >= 500 else said
+
+
+def refused_parameter(error: APIError) -> tuple[str, str]:
+    """Return the parameter that the server refused and what is wrong with it; ``""`` where it does not say.
+
+    Misskey names it by where the rule stands: ``#/then/properties/text/maxLength``.
+    """
+    info = error.info if isinstance(error.info, dict) else {}
+    path, reason = line(info.get("param")), line(info.get("reason"), 200)
+    return path.partition("properties/")[2].partition("/")[0], reason
+
+
+def too_many(error: RateLimitExceeded) -> Problem:
+    """Return how long a visitor has to wait who asked too often."""
+    seconds = error.limit.limit.get_expiry()
+    return Problem(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
+
+
+#: Title and words for an error, by the first of its kinds that is here.
+_OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
+    ServerTimeout: (
+        _l("%(host)s takes too long"),
+        _l("The server did not answer in time. It may be busy; try again in a minute."),
+    ),
+    ServerNotFound: (
+        _l("%(host)s can’t be found"),
+        _l("Check the spelling. If it is right, the server or this app may be offline just now."),
+    ),
+    ServerForbidden: (
+        _l("%(host)s is not on the public internet"),
+        _l("The name leads into a private network, where this app does not go. Check the spelling."),
+    ),
+    InsecureConnection: (
+        _l("The connection to %(host)s is not secure"),
+        _l("Its certificate is out of date or made for another name. Its owner can mend this."),
+    ),
+    AnswerTooLarge: (
+        _l("%(host)s sends too much"),
+        _l(
+            "Its answer is longer than any Misskey server’s, so it was not read to the end. "
+            "Check the name, or try later."
+        ),
+    ),
+    TransportError: (
+        _l("%(host)s can’t be reached"),
+        _l("The server refused or cut the connection. It may be down; try again in a few minutes."),
+    ),
+    NotMisskey: (
+        _l("%(host)s is not a Misskey server"),
+        _l("It answers, but not as Misskey does. Check the spelling of your server’s name."),
+    ),
+    MiAuthDisabled: (
+        _l("%(host)s does not let apps sign people in"),
+        _l(
+            "This Misskey server has its sign-in for apps (MiAuth) switched off. "
+            "With an access token that you make by hand in its settings you can sign in all the same."
+        ),
+    ),
+    MiAuthMissing: (
+        _l("%(host)s runs a Misskey that is too old for this"),
+        _l(
+            "The sign-in for apps (MiAuth) came with Misskey 12.27.0. "
+            "With an access token that you make by hand in its settings you can sign in all the same."
+        ),
+    ),
+    LoginRequired: (
+        _l("%(host)s answers only to those who are signed in there"),
+        _l(
+            "So this app can’t see whether it offers the sign-in for apps (MiAuth). "
+            "With an access token that you make by hand in its settings you can sign in all the same."
+        ),
+    ),
+    ServerElsewhere: (
+        _l("%(host)s leads to another server"),
+        _l("Did you mean %(named)s? This app asks no server that you did not choose."),
+    ),
+    InvalidAnswer: (
+        _l("%(host)s gave an answer that this app can’t read"),
+        _l(
+            "It is not your mistake: the server may be under maintenance, or a firewall of its own answered. "
+            "Try again later."
+        ),
+    ),
+    AuthenticationFailed: (
+        _l("%(host)s no longer accepts the token"),
+        _l("The token was removed at the server, or it ran out. Sign in there again to go on."),
+    ),
+    PermissionDenied: (
+        _l("The permission for this is missing"),
+        _l("It was not given when you signed in. To go on, sign in again and allow it."),
+    ),
+    RateLimited: (_l("%(host)s has had too many requests"), ""),
+    MisskeyError: (
+        _l("%(host)s said no"),
+        _l("The server refused this without giving a reason. Try again in a minute."),
+    ),
+}
+_OUT_OF_ORDER = (_l("%(host)s has a problem"), _l("The fault is on the server’s side. Try again in a few minutes."))
+_UNKNOWN_THERE = (
+    _l("%(host)s can’t do what was asked"),
+    _l("It may run another version, or no Misskey any more."),
+)
+#: Refusals that trying again does not mend, by the server's code, with title and words; a part of the app adds its own.
+WORDS_BY_CODE: dict[str, tuple[Any, Any]] = {}
+_STATUS: dict[type[MisskeyError], int] = {
+    ServerTimeout: 504,
+    NotMisskey: 422,
+    NoMiAuth: 422,
+    ServerElsewhere: 422,
+    PermissionDenied: 403,
+}
+_BEGIN_ANEW = (NotMisskey, ServerElsewhere, AuthenticationFailed, PermissionDenied)
+
+
+def wait_words(seconds: int | None) -> Any:
+    """Return how long to wait, as people say it."""
+    if seconds is None:
+        return _l("Too many requests in a short time. Wait a minute, then try again.")
+    if seconds < 90:
+        return _ln("Wait %(num)d second, then try again.", "Wait %(num)d seconds, then try again.", seconds)
+    if seconds > 90 * 60:
+        return _l("Too many requests in one day. Try again tomorrow.")
+    minutes = -(-seconds // 60)
+    return _ln("Wait %(num)d minute, then try again.", "Wait %(num)d minutes, then try again.", minutes)

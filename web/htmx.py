@@ -1,0 +1,27 @@
+"""Fragments of pages: htmx asks for one and puts it into the page; without scripts it is a whole page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import current_app, request
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def wants_fragment() -> bool:
+    """Return whether htmx asks for a fragment. https://htmx.org/reference/#request_headers"""
+    return "HX-Request" in request.headers
+
+
+def answers_form(view: View) -> View:
+    """Mark ``view`` as the page that a form redirects to: when it fails, what was typed stays where it is."""
+    view.answers_form = True  # type: ignore[attr-defined]
+    return view
+
+
+def is_answer_to_form() -> bool:
+    """Return whether this request sends a form, or comes from one by a redirect."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return request.method == "POST" or getattr(view, "answers_form", False)

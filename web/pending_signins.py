@@ -1,0 +1,158 @@
+"""Sign-ins under way in this browser: in its signed cookies, so that no other browser can finish them.
+
+Several may be under way, one in each tab. Each has a cookie of its own, which no answer to another tab undoes. It stays
+for a while when the sign-in is finished: should an answer to another tab undo that, the callback is as good as before.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from typing import cast
+
+from flask import Response, after_this_request, current_app, g, request
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from misskey import Server, authorize_url
+
+from . import accounts, services
+from .idempotency import do_once
+
+VALID_SECONDS = 600
+MOST_PENDING = 4  # what people have open in tabs, and servers take in cookies
+MOST_COOKIES = 2 * MOST_PENDING  # those of finished sign-ins stay for a while
+LONGEST_COOKIE = 3000  # with all permissions and the longest host it is below 2,000
+_SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over, or by the back button
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sign-in that was begun: where, what for, when, in seconds since 1970, and as which account, if any."""
+
+    session_id: str
+    origin: str
+    permissions: list[str]
+    started: int
+    account: str = ""  # its public id; version 0.3.0 did not keep it
+
+    @property
+    def server(self) -> Server:
+        return Server.parse(self.origin, services.settings().private_servers)
+
+    @property
+    def page_at_server(self) -> str:
+        """The page where the person allows or denies it."""
+        settings = services.settings()
+        return authorize_url(
+            self.server,
+            self.session_id,
+            name=settings.app_name,
+            icon=settings.app_icon,
+            callback=f"{settings.public_url}/callback",
+            permissions=self.permissions,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended in an account, or is about to."""
+        return finished_as(self.session_id) is not None
+
+    @property
+    def expired(self) -> bool:
+        return time.time() - self.started > VALID_SECONDS
+
+
+def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
+    """Remember a fresh session id in a cookie; with too many, in place of a finished one, else of the oldest."""
+    for dropped in sorted(under_way(), key=lambda entry: entry.finished)[MOST_PENDING - 1 :]:
+        drop(dropped.session_id)
+    account = accounts.current()
+    begun = Pending(session_id, server.origin, permissions, int(time.time()), account.public_id if account else "")
+    _change(session_id, begun)
+    return begun
+
+
+def under_way() -> list[Pending]:
+    """Return the sign-ins that this browser began in the last hour, the latest first."""
+    entries = (_cookies() | g.get("pending", {})).values()
+    recent = [
+        entry
+        for entry in entries
+        if entry and time.time() - entry.started < KEPT_SECONDS and accounts.is_allowed(entry.origin)
+    ]
+    return sorted(recent, key=lambda entry: entry.started, reverse=True)
+
+
+def find(session_id: str) -> Pending | None:
+    """Return the sign-in with this session id, if this browser began it and has not cancelled it."""
+    return next((entry for entry in under_way() if entry.session_id == session_id), None)
+
+
+def drop(session_id: str) -> None:
+    """Forget a sign-in: its time or its account is over, or the person cancelled it."""
+    _change(session_id, None)
+
+
+def finished_as(session_id: str) -> str | None:
+    """Return the account key that a sign-in ended in, ``""`` while it is being finished, ``None`` if it never was."""
+    return services.token_store().get(_claim(session_id))
+
+
+def finish_once(session_id: str, work: Callable[[], str | None]) -> str | None:
+    """Return the account key of a sign-in, from ``work`` or from whoever does the same at this moment.
+
+    The server's ``check`` is not atomic: of two callers at once both may get a token. ``None`` when ``work`` gives
+    none; then it can be tried again.
+    """
+    return do_once(services.token_store(), _claim(session_id), work, KEPT_SECONDS)
+
+
+def _claim(session_id: str) -> str:
+    return f"sign-in {session_id}"
+
+
+def _cookies() -> dict[str, Pending | None]:
+    """Return what the browser sent, by session id; of more cookies than this app ever sets, the first ones."""
+    if "pending_cookies" not in g:
+        found = ((name.removeprefix(_name("")), value) for name, value in request.cookies.items())
+        ours = [(name, value) for name, value in found if _SESSION_ID.fullmatch(name) and len(value) < LONGEST_COOKIE]
+        g.pending_cookies = {}
+        for session_id, value in ours[:MOST_COOKIES]:
+            with suppress(BadSignature):
+                g.pending_cookies[session_id] = Pending(session_id, *_serializer(session_id).loads(value))
+    return cast("dict[str, Pending | None]", g.pending_cookies)
+
+
+def _change(session_id: str, entry: Pending | None) -> None:
+    """Have this request's answer set the cookie of a sign-in, or remove it."""
+    if "pending" not in g:
+        g.pending = {}
+        after_this_request(_send)
+    g.pending[session_id] = entry
+
+
+def _send(response: Response) -> Response:
+    for session_id, entry in g.pending.items():
+        response.set_cookie(
+            _name(session_id),
+            str(_serializer(session_id).dumps(astuple(entry)[1:])) if entry else "",
+            max_age=KEPT_SECONDS if entry else 0,
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            httponly=True,
+            samesite="Lax",  # Strict would be missing when the browser comes back from the server
+        )
+    return response
+
+
+def _name(session_id: str) -> str:
+    return f"{current_app.config['PENDING_COOKIE_PREFIX']}{session_id}"
+
+
+def _serializer(session_id: str) -> URLSafeSerializer:
+    """Return what signs the cookie of one sign-in; under another one's name it is worth nothing."""
+    settings = services.settings()
+    return URLSafeSerializer([*settings.secret_key_fallbacks, settings.secret_key], salt=f"sign-in {session_id}")

@@ -1,0 +1,89 @@
+"""One address for everybody: the cookie belongs to ``localhost`` or to ``127.0.0.1``, and to https.
+
+A proxy that tells the app another name than the browser's makes of this a circle, which ends in words.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from urllib.parse import quote, urlsplit
+
+from cachetools import TTLCache
+from flask import Flask, current_app, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
+from werkzeug.exceptions import BadHost
+
+from . import error_pages
+from .config import Settings
+from .failures import Problem
+
+LED_SECONDS = 5
+MOST_LED = 3  # in this time, and for each process: browsers follow 20 redirects in all
+MOST_REMEMBERED = 1000
+
+_CIRCLE = Problem(
+    503,
+    _l("This site is not set up right yet"),
+    _l("Whoever runs it has to mend it: the proxy in front of this app does not tell it what browsers ask for, so the "
+       "way here leads in a circle."),
+    "proxy",
+)  # fmt: skip
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Lead who asks ``app`` under another name than its own to its public address."""
+    circles = _Circles()
+
+    @app.before_request
+    def stay() -> ResponseReturnValue | None:
+        no_name = isinstance(request.routing_exception, BadHost)  # not even our own pages can be found under it
+        open_to_all = request.endpoint in ("static", "health.healthz", "health.readyz")
+        if (_is_at_home(settings) or open_to_all) and not no_name:
+            return None
+        if no_name or request.method not in ("GET", "HEAD"):
+            return redirect(f"{settings.public_url}/", 303)
+        query = quote(request.query_string, safe="%&=+,;:/?@!$'()*")
+        home = settings.public_url + quote(request.path) + (f"?{query}" if query else "")
+        if circles.close(home):
+            circles.tell(settings)
+            return error_pages.answer(_CIRCLE)
+        return redirect(home, 303)
+
+
+def _is_at_home(settings: Settings) -> bool:
+    by_http = settings.trusted_proxies and settings.production and request.headers.get("X-Forwarded-Proto") == "http"
+    return urlsplit(f"//{request.host}").hostname == settings.host and not by_http
+
+
+class _Circles:
+    """Who was led to the public address just now, and came back under the wrong name all the same."""
+
+    def __init__(self) -> None:
+        self._led: TTLCache[int, list[int]] = TTLCache(MOST_REMEMBERED, LED_SECONDS)
+        self._lock = Lock()
+        self._told = False
+
+    def close(self, home: str) -> bool:
+        """Count that this visitor is to be led ``home``; tell whether it would be once too often."""
+        way = (request.remote_addr, request.user_agent.string, request.headers.get("Host"), home)
+        with self._lock:
+            count = self._led.setdefault(hash(way), [0])
+            count[0] += 1
+            return count[0] > MOST_LED
+
+    def tell(self, settings: Settings) -> None:
+        """Say it in the log, once: the page comes with every request."""
+        if not self._told:
+            self._told = True
+            current_app.logger.error(
+                "%s leads in a circle: the proxy in front passes Host %.200r, X-Forwarded-Host %.200r and "
+                "X-Forwarded-Proto %.200r, with MIAUTH_TRUSTED_PROXIES=%d. Let it pass the Host that browsers send "
+                "(nginx: proxy_set_header Host $host; Apache: ProxyPreserveHost On), or X-Forwarded-Host and the right "
+                "X-Forwarded-Proto, and count it in MIAUTH_TRUSTED_PROXIES.",
+                settings.public_url,
+                request.host,
+                request.headers.get("X-Forwarded-Host"),
+                request.headers.get("X-Forwarded-Proto"),
+                settings.trusted_proxies,
+            )

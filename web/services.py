@@ -1,0 +1,64 @@
+"""What every part of the app works with: its settings, its token store, its connections to servers."""
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
+
+from cachetools import TTLCache, cached
+from flask import Flask, current_app
+
+from misskey import Client, Exchange, NoMiAuth, Server, Transport, find_misskey
+
+from . import signals
+
+if TYPE_CHECKING:
+    from .config import Settings
+    from .token_store import TokenStore
+
+MOST_REMEMBERED = 1000
+REMEMBERED_SECONDS = 600
+
+
+def settings() -> Settings:
+    """Return what this app was set up with."""
+    return cast("Settings", current_app.extensions["settings"])
+
+
+def token_store() -> TokenStore:
+    """Return where this app's tokens rest."""
+    return cast("TokenStore", current_app.extensions["token_store"])
+
+
+def transport() -> Transport:
+    """Return what this app opens connections with."""
+    return cast(Transport, current_app.extensions["transport"])
+
+
+def client(server: Server, token: str | None = None) -> Client:
+    """Return a client that calls a server's endpoints, and tells of each call by the signal ``called``."""
+    app: Any = current_app
+    return Client(server, transport(), token, partial(_tell, app._get_current_object()))
+
+
+def _tell(app: Flask, exchange: Exchange) -> None:
+    signals.called.send(app, exchange=exchange)
+
+
+@cached(
+    TTLCache(MOST_REMEMBERED, REMEMBERED_SECONDS),
+    key=lambda server: (token_store(), server.origin),  # each app's own
+    lock=Lock(),
+)
+def find_server(server: Server) -> Server:
+    """Return the server at which to sign in, as :func:`misskey.find_misskey` does; asked again after ten minutes."""
+    return find_misskey(server, transport(), settings().private_servers)
+
+
+def find_server_for_token(server: Server) -> Server:
+    """Return the server where a token made by hand is used; it needs no MiAuth for that."""
+    try:
+        return find_server(server)
+    except NoMiAuth as error:
+        return error.server

@@ -1,0 +1,146 @@
+"""What templates can use.
+
+What a remote server sent is made fit to be shown: always the right type, never longer than a page can bear.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
+from flask_babel import gettext as _
+from markupsafe import Markup, escape
+
+from misskey import PERMISSIONS, Permission, clean
+from misskey.client import is_blank
+
+from . import accounts
+
+_CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_JOINER = "\u200d"
+#: What is one with the letter before it and no mark by its category: joiners, half-width kana's marks, Thai and Lao
+#: vowels, vowels and ends of Korean syllables, skin tones, the letters of regional flags.
+_ATTACHED = re.compile(
+    "[\u200c\u200d\uff9e\uff9f\u0e33\u0eb3\u1160-\u11ff\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+)
+_FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
+_CONJOINING = "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d"  # viramas that make one shape of two Indic consonants
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates of ``app`` these filters, and what every page needs."""
+    filters = (ago, count, day, epoch, full_time, initial, line, text)
+    app.jinja_env.cache = {}  # of templates: there are few, and Jinja's own has a lock that threads wait for
+    app.jinja_env.filters.update({each.__name__: each for each in filters})
+    app.jinja_env.globals.update(
+        app_name=app.extensions["settings"].app_name,
+        accounts_in_this_browser=accounts.in_this_browser,
+        just_signed_out=accounts.just_signed_out,
+        permission_label=permission_label,
+        sentences=sentences,
+        permissions=PERMISSIONS,
+    )
+
+
+def read_id(value: Any) -> str:
+    """Return an id that is fit for an address, ``""`` for anything else."""
+    return value if isinstance(value, str) and re.fullmatch("[A-Za-z0-9_-]{1,64}", value) else ""
+
+
+def line(value: Any, length: int = 100) -> str:
+    """Return one line of text, ``""`` for anything that is not text or shows nothing."""
+    return clean(value, length) if isinstance(value, str) else ""
+
+
+def text(value: Any, length: int = 3000) -> str:
+    """Return text with its line breaks, ``""`` for anything that is not text or shows nothing."""
+    shown = _CONTROL_IN_TEXT.sub("", value[:length]).strip() if isinstance(value, str) else ""
+    return "" if is_blank(shown) else shown
+
+
+def initial(name: str) -> str:
+    """Return the first letter of a name as people see it: with its accents, or all of an emoji.
+
+    https://www.unicode.org/reports/tr29/#Grapheme_Cluster_Boundaries
+    """
+    start = next((at for at, sign in enumerate(name) if not is_blank(sign)), 0)
+    end = start + 1
+    while end < len(name) and _belongs_to(name[start:end], name[end]):
+        end += 1
+    return name[start:end]
+
+
+def _belongs_to(before: str, sign: str) -> bool:
+    """Return whether a sign is one with those before it, which are one already."""
+    if unicodedata.category(sign)[0] == "M" or _ATTACHED.fullmatch(sign):
+        return True
+    if _is_pictogram(sign):  # an emoji of several: a family, a profession
+        return before[-1] == _JOINER and _is_pictogram(before[0])
+    if unicodedata.category(sign) == "Lo" and before.rstrip(_JOINER)[-1] in _CONJOINING:
+        return True
+    return bool(_FLAG_LETTER.fullmatch(before) and _FLAG_LETTER.fullmatch(sign))
+
+
+def _is_pictogram(sign: str) -> bool:
+    is_symbol = (
+        unicodedata.category(sign)[0] == "S" or "\U0001f000" <= sign <= "\U0001faff"
+    )  # some are newer than Python
+    return is_symbol and not _FLAG_LETTER.fullmatch(sign)
+
+
+def count(value: Any) -> str:
+    """Return a whole number as people write it, a dash for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:
+        return str(format_decimal(value))
+    return "–"
+
+
+def moment(value: Any) -> datetime | None:
+    """Return a time in ISO 8601, in UTC where it says nothing else, ``None`` for anything else."""
+    try:
+        time = datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def ago(time: datetime) -> str:
+    """Return how long ago a time was, as people say it; servers' clocks may be a little ahead."""
+    passed = datetime.now(UTC) - time
+    if passed.total_seconds() < 60:
+        return _("just now")
+    return str(format_timedelta(-passed, granularity="minute", add_direction=True))
+
+
+def full_time(time: datetime) -> str:
+    """Return a time with its day, in UTC: the app does not know where the visitor is."""
+    return str(format_datetime(time, "long"))
+
+
+def day(value: Any) -> str:
+    """Return the day of a time in ISO 8601, ``""`` for anything else."""
+    time = moment(value)
+    return str(format_date(time, "long")) if time else ""
+
+
+def epoch(seconds: float) -> datetime:
+    """Return a time of our own, in seconds since 1970, as a date with its time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def sentences(*parts: Any) -> Markup:
+    """Return sentences one after the other; there is no space after a Japanese one."""
+    said = Markup()
+    for part in filter(None, parts):
+        space = "" if not said or said.endswith("。") else " "
+        said += space + (part if isinstance(part, Markup) else escape(str(part)))  # a lazy text is no markup
+    return said
+
+
+def permission_label(permission: Permission) -> str:
+    """Return what a permission allows, in the page's language."""
+    return permission.japanese if str(get_locale()) == "ja" else permission.english
