@@ -35,7 +35,6 @@ from misskey import (
     who_is,
 )
 from web import (
-    about,
     account_page,
     accounts,
     compression,
@@ -43,8 +42,8 @@ from web import (
     dashboard,
     error_pages,
     failures,
-    health,
     languages,
+    pages,
     pending_signins,
     security,
     services,
@@ -82,7 +81,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     error_pages.init_app(app)
     dashboard.init_app(app)
     app.register_blueprint(journey)
-    for part in (about, account_page, dashboard, languages, health):
+    for part in (pages, account_page, dashboard, languages):
         app.register_blueprint(part.pages)
     demo.init_app(app)  # an app of your own goes without
     return app

@@ -192,5 +192,5 @@ class ConsoleForm(Form):
 
 
 def is_endpoint(name: str) -> bool:
-    """Tell whether an endpoint can have this name."""
+    """Return whether an endpoint can have this name."""
     return len(name) <= ENDPOINT_CHARACTERS and bool(ENDPOINT.fullmatch(name))

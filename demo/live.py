@@ -25,7 +25,7 @@ from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
 from web.concurrency import Visitor, stay, turn
 from web.dashboard import calls
-from web.token_store import StoreUnavailable
+from web.store_backend import StoreUnavailable
 
 from .notes import read_note
 

@@ -15,13 +15,16 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-OWN_CODE = [ROOT / "app.py", *sorted((ROOT / "web").glob("*.py")), *sorted((ROOT / "misskey").glob("*.py"))]
+#: From the lowest to the highest; each may import itself and those before it.
+FLOORS = ["misskey", "web", "demo", "app"]
+OWN_CODE = [ROOT / "app.py", *(path for floor in FLOORS for path in sorted((ROOT / floor).glob("*.py")))]
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, by its full name."""
+def imports(path: Path, *, at_start: bool = False) -> Iterator[str]:
+    """Every module that a file imports, by its full name; only while it is imported itself if ``at_start``."""
     package = path.parent.relative_to(ROOT).as_posix().replace("/", ".")
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_start else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -36,14 +39,16 @@ def rooms(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(path)}
 
 
-def test_misskey_knows_nothing_of_flask_or_of_this_app() -> None:
+def test_misskey_knows_no_web_framework() -> None:
     for path in (ROOT / "misskey").glob("*.py"):
-        assert not rooms(path) & {"app", "web", "sandbox", "flask", "flask_babel", "werkzeug", "jinja2"}, path.name
+        assert not rooms(path) & {"flask", "flask_babel", "werkzeug", "jinja2"}, path.name
 
 
-def test_web_imports_neither_the_app_nor_the_sandbox() -> None:
-    for path in (ROOT / "web").glob("*.py"):
-        assert not rooms(path) & {"app", "sandbox"}, path.name
+@pytest.mark.parametrize("path", OWN_CODE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_arrows_between_floors_run_downward(path: Path) -> None:
+    floor = FLOORS.index(path.relative_to(ROOT).parts[0].removesuffix(".py"))
+
+    assert not rooms(path) & {"sandbox", "tests", "bench", *FLOORS[floor + 1 :]}
 
 
 def test_the_sandbox_imports_nothing_of_the_app() -> None:
@@ -51,18 +56,24 @@ def test_the_sandbox_imports_nothing_of_the_app() -> None:
         assert not rooms(path) & {"app", "web", "misskey"}, path.name
 
 
-@pytest.mark.parametrize(
-    ("room", "below"),
-    [
-        ("token_store", {"accounts", "dashboard", "pending", "forms"}),
-        ("accounts", {"dashboard", "pending", "forms", "error_pages", "problems"}),
-        ("config", {"accounts", "security"}),
-    ],
-)
-def test_arrows_within_web_run_one_way(room: str, below: set[str]) -> None:
-    found = {name.removeprefix("web.") for name in imports(ROOT / "web" / f"{room}.py")}
+@pytest.mark.parametrize("floor", ["misskey", "web", "demo"])
+def test_no_modules_of_a_floor_import_each_other_in_a_ring(floor: str) -> None:
+    names = {path.stem for path in (ROOT / floor).glob("*.py")}
+    arrows = {name: set(imports(ROOT / floor / f"{name}.py", at_start=True)) for name in names}
+    left = {name: {other for other in names if f"{floor}.{other}" in found} for name, found in arrows.items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
 
-    assert not found & below
+    assert not left, "these import each other"
+
+
+def test_the_sign_in_does_not_name_the_demonstration() -> None:
+    """What is only in the demonstration is not known below it: its modules, its routes, its templates, its files."""
+    below = [*(ROOT / "web").glob("*.py"), *(ROOT / "misskey").glob("*.py")]
+    pages = [path for path in TEMPLATES if "demo" not in path.relative_to(ROOT).parts]
+    for path in (*below, *pages):
+        assert not re.search(r"\bdemo\b|/notes\b|/files\b|/console|/live\b|timeline", path.read_text()), path.name
 
 
 def test_app_is_the_only_python_file_at_the_top() -> None:
@@ -83,7 +94,7 @@ def test_every_module_and_every_public_function_says_what_it_gives() -> None:
     assert not silent
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
 def test_a_template_has_nothing_inline_and_nothing_from_elsewhere(path: Path) -> None:
     text = path.read_text()
 
@@ -95,20 +106,20 @@ def test_a_template_has_nothing_inline_and_nothing_from_elsewhere(path: Path) ->
     assert "autoescape false" not in text
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
 def test_every_static_file_that_a_template_names_is_there(path: Path) -> None:
     for name in re.findall(r"url_for\('static', filename='([^']+)'\)", path.read_text()):
         assert (ROOT / "static" / name).is_file(), name
 
 
 def test_style_sheets_load_nothing_from_elsewhere() -> None:
-    text = (ROOT / "static" / "app.css").read_text()
+    for path in [*(ROOT / "static").glob("*.css"), *(ROOT / "static" / "demo").glob("*.css")]:
+        text = path.read_text()
+        assert "@import" not in text, path.name
+        assert not re.search(r"url\(", text), path.name
 
-    assert "@import" not in text
-    assert not re.search(r"url\(", text)
 
-
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
 def test_every_visible_text_can_be_translated(path: Path) -> None:
     text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
     text = re.sub(r"<(script|meta|code)\b.*?(</\1>|>)", "", text, flags=re.DOTALL)

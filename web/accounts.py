@@ -93,7 +93,7 @@ def load(key: str) -> Account | None:
 
 
 def is_allowed(origin: str) -> bool:
-    """Tell whether the settings still allow a server that they allowed before."""
+    """Return whether the settings still allow a server that they allowed before."""
     try:
         return bool(Server.parse(origin, services.settings().private_servers))
     except ServerNameError:

@@ -30,7 +30,7 @@ def init_app(app: Flask) -> None:
 
 
 def _would_tell_secrets() -> bool:
-    """Tell whether another site asks for a page of a visitor who is known here.
+    """Return whether another site asks for a page of a visitor who is known here.
 
     A page can repeat words of its address beside a secret, such as the id of a sign-in under way. Compressed, its
     length would tell a listener on the network how well those words guess the secret (https://www.breachattack.com).

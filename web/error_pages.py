@@ -16,7 +16,7 @@ from misskey import MisskeyError
 from . import accounts, failures
 from .failures import Problem
 from .htmx import is_answer_to_form, wants_fragment
-from .token_store import NotKept, StoreUnavailable
+from .store_backend import NotKept, StoreUnavailable
 
 
 def init_app(app: Flask) -> None:
@@ -48,7 +48,7 @@ def answer(problem: Problem) -> ResponseReturnValue:
 
 
 def in_app_browser() -> bool:
-    """Tell whether the page is open inside another app, whose browser forgets or splits cookies."""
+    """Return whether the page is open inside another app, whose browser forgets or splits cookies."""
     agent = request.headers.get("User-Agent", "")
     return any(
         mark in agent for mark in ("FBAN/", "FBAV/", "Instagram", " Line/", "Twitter", "; wv)", "MicroMessenger")

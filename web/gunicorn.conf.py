@@ -146,7 +146,7 @@ class Worker(gthread.ThreadWorker):
         self.enqueue_req(Connection(address, self.open, self.cfg, sock, client, listener.getsockname()))
 
     def handle(self, conn: Connection) -> Any:
-        """Answer a request; tell whether the connection is kept."""
+        """Answer a request; return whether the connection is kept."""
         kept = super().handle(conn)
         if kept is False:
             close_graceful(conn.sock)  # which can take seconds; gunicorn would do it where all connections are accepted
@@ -157,7 +157,7 @@ class Worker(gthread.ThreadWorker):
 bind = loopback(os.environ.get("PORT") or "8000")
 
 # Most of a request is waiting for someone's Misskey server, and a thread that waits costs little: hundreds of servers
-# that never answer, and hundreds of open live timelines, hold up nobody. One that computes is interrupted for others.
+# that never answer, and hundreds of open streams, hold up nobody. One that computes is interrupted for others.
 worker_class = Worker
 threads = 500
 
@@ -177,7 +177,7 @@ raw_env = ["RES_OPTIONS=" + os.environ.get("RES_OPTIONS", "timeout:2 attempts:2"
 # A worker that shows no sign of life for so many seconds is replaced. This is not a limit on requests.
 timeout = 30
 
-# Less than the 10 seconds after which `docker stop` kills. Live timelines reconnect by themselves.
+# Less than the 10 seconds after which `docker stop` kills. Streams reconnect by themselves.
 graceful_timeout = 7
 
 

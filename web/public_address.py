@@ -38,7 +38,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     @app.before_request
     def stay() -> ResponseReturnValue | None:
         no_name = isinstance(request.routing_exception, BadHost)  # not even our own pages can be found under it
-        open_to_all = request.endpoint in ("static", "health.healthz", "health.readyz")
+        open_to_all = request.endpoint in ("static", "pages.healthz", "pages.readyz")
         if (_is_at_home(settings) or open_to_all) and not no_name:
             return None
         if no_name or request.method not in ("GET", "HEAD"):
@@ -65,7 +65,7 @@ class _Circles:
         self._told = False
 
     def close(self, home: str) -> bool:
-        """Count that this visitor is to be led ``home``; tell whether it would be once too often."""
+        """Count that this visitor is to be led ``home``; return whether it would be once too often."""
         way = (request.remote_addr, request.user_agent.string, request.headers.get("Host"), home)
         with self._lock:
             count = self._led.setdefault(hash(way), [0])

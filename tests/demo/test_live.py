@@ -21,7 +21,7 @@ from tests import hostile
 from tests.cast import Visitor, served
 from tests.hostile import Caller, event, frame, opens, serve
 from web import accounts
-from web.token_store import StoreUnavailable
+from web.store_backend import StoreUnavailable
 
 Event = tuple[str, str]
 ALICE = {"id": "9alice", "username": "alice"}

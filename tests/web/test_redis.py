@@ -16,7 +16,8 @@ from sandbox import Running
 from tests.cast import Visitor
 from tests.redis_server import PASSWORD, RedisServer, answering, free_port, running
 from web.redis_backend import CONNECTIONS, PREFIX, WAIT_SECONDS, RedisBackend
-from web.token_store import StoreUnavailable, open_store
+from web.store_backend import StoreUnavailable
+from web.token_store import open_store
 
 SECRET = "the secret key of today"
 

@@ -18,7 +18,9 @@ import pytest
 from tests.redis_server import RedisServer
 from web import token_store
 from web.redis_backend import RedisBackend
-from web.token_store import Backend, SqliteBackend, StoreUnavailable, TokenStore, open_store
+from web.sqlite_backend import SqliteBackend
+from web.store_backend import Backend, StoreUnavailable
+from web.token_store import TokenStore, open_store
 
 SECRET = "the secret key of today"
 

@@ -1,10 +1,11 @@
-"""Pages that tell how a sign-in works and what is kept of it; and what robots may read."""
+"""Pages that are the same for everybody: how a sign-in works, privacy; and what robots and monitoring ask for."""
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
 
-from flask import Blueprint, render_template
+from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
 
 import misskey
@@ -12,6 +13,7 @@ from misskey import Server, authorize_url
 
 from . import services
 from .dashboard import default_permissions
+from .store_backend import StoreUnavailable
 
 EXAMPLE_SERVER = Server.parse("misskey.io")
 EXAMPLE_SESSION_ID = "c1f6d42b-468b-4fd2-8274-e58abdedef6f"
@@ -26,7 +28,9 @@ Allow: /static/
 Disallow: /
 """
 
-pages = Blueprint("about", __name__)
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+pages = Blueprint("pages", __name__)
 
 
 @pages.get("/how-it-works")
@@ -61,4 +65,25 @@ def privacy() -> ResponseReturnValue:
 @pages.get("/robots.txt")
 def robots() -> ResponseReturnValue:
     """Let search engines read the pages that are the same for everybody."""
-    return ROBOTS, {"Content-Type": "text/plain; charset=utf-8"}
+    return ROBOTS, _TEXT
+
+
+@pages.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Answer that the process lives."""
+    return "ok\n", _TEXT
+
+
+@pages.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Answer that the token store can be written and read too, and that large forms have a place to rest."""
+    store = services.token_store()
+    store.put("ready?", "yes", 60)
+    if store.get("ready?") != "yes":
+        raise StoreUnavailable("a value was not there a moment later")
+    try:
+        tempfile.TemporaryFile().close()
+    except OSError as error:
+        current_app.logger.error("%s, for files that people send: %s", tempfile.tempdir, error.strerror)
+        return "the folder for files that people send can't be written to\n", 503, _TEXT
+    return "ready\n", _TEXT
