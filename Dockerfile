@@ -13,6 +13,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user
 
 COPY app.py ./
 COPY misskey/ misskey/
+COPY demo/ demo/
 COPY web/ web/
 COPY templates/ templates/
 COPY static/ static/

@@ -73,6 +73,6 @@ endif
 		echo 'If it is somewhere else: make PYTHON=/path/to/python3' >&2; exit 1; \
 	fi
 	@echo 'Installing into .venv ...'
-	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -c '$(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
