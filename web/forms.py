@@ -9,7 +9,6 @@ from typing import Any
 
 from babel.support import NullTranslations, Translations
 from flask import request, session
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -28,12 +27,14 @@ from wtforms.i18n import messages_path
 from wtforms.validators import UUID, AnyOf, InputRequired, Length, Optional
 from wtforms.widgets import FileInput
 
-from misskey import PERMISSIONS, UPLOAD, Permission, Server, ServerNameError
+from misskey import PERMISSIONS, UPLOAD, Server, ServerNameError
 
 from . import accounts, pending, typed_json
 from .fields import MOST_FILES, Files, Megabytes, Permissions, Uploaded, file_bytes
-from .presets import Preset, groups, presets
+from .languages import language
+from .presets import offered, presets
 
+PRESETS = ("dashboard", "read", "identity", "own")
 COMMENT_CHARACTERS = 512  # Misskey's own limit
 MEGABYTE = 1024 * 1024  # as Misskey counts
 NOTE_CHARACTERS = 20_000  # each server has its own limit, and the last word; few take more than 3,000
@@ -73,7 +74,7 @@ class Form(FlaskForm):
             return request.form if request.method == "POST" else None
 
         def get_translations(self, form: FlaskForm) -> Translations | NullTranslations:
-            return _own_words_of_wtforms(str(get_locale()))
+            return _own_words_of_wtforms(language())
 
 
 class ServerForm(Form):
@@ -104,7 +105,7 @@ class SignInForm(ServerForm):
 
     preset = StringField(
         _l("What may this app do?"),
-        [Optional(), AnyOf(["dashboard", "read", "identity", "own"], message=_l("Choose one of these."))],
+        [Optional(), AnyOf(PRESETS, message=_l("Choose one of these."))],
     )
     permission = Permissions()
 
@@ -121,20 +122,15 @@ class SignInForm(ServerForm):
         preset = presets().get(self.preset.data or "own")
         return list(preset.permissions) if preset else self.permission.data
 
-    def offered(self) -> dict[str, Preset]:
-        """Return the presets to offer: where some ask for the same, the one that says it most plainly."""
-        different = {preset.permissions: name for name, preset in presets().items()}
-        return {name: presets()[name] for name in different.values()}
-
     def chosen(self) -> str:
-        """Return what is chosen on the page: the preset's name, or ``own``."""
-        asked = tuple(self.permission.data)
-        alike = (name for name, preset in self.offered().items() if preset.permissions == asked)
-        return self.preset.data or next(alike, "own")
+        """Return what is chosen on the page: the preset's name, or ``own``; ``""`` for what there is not."""
+        if self.preset.data:
+            return self.preset.data if self.preset.data in PRESETS else ""
+        return next((name for name, preset in offered().items() if preset.permissions == self.ticked()), "own")
 
-    def groups(self) -> list[tuple[Any, list[list[Permission]]]]:
-        """Return every permission in its group, reading and writing the same thing side by side."""
-        return groups()
+    def ticked(self) -> tuple[str, ...]:
+        """Return the permissions that are chosen one by one on the page."""
+        return tuple(self.permission.data)
 
 
 class TokenForm(ServerForm):

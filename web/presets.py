@@ -42,6 +42,13 @@ def presets() -> dict[str, Preset]:
     }
 
 
+def offered() -> dict[str, Preset]:
+    """Return the presets to offer: where some ask for the same, the one that says it most plainly."""
+    every = presets()
+    different = {preset.permissions: name for name, preset in every.items()}
+    return {name: every[name] for name in different.values()}
+
+
 #: All permissions as people look for them, by what comes after the colon in their names.
 GROUPS = (
     (_l("Everyday things"), ("account", "notes", "reactions", "votes", "favorites", "notifications", "drive")),
