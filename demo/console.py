@@ -24,7 +24,7 @@ from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyErro
 from misskey.client import masked
 from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
-from web.dashboard import calls, default_permissions
+from web.dashboard import calls
 from web.htmx import answers_form, wants_fragment
 from web.security import checked_by_form
 from web.template_filters import line, sentences
@@ -152,7 +152,7 @@ def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
     if form.endpoint.data == UPLOAD:
         url = account.server.url(f"/api/{UPLOAD}")
         values["codes"] = code_snippets.of_upload(url, masked(getattr(form, "values", {}), account.token))
-    granted = default_permissions() if account.permissions is None else account.permissions
+    granted = services.default_permissions() if account.permissions is None else account.permissions
     return render_template(
         "console/part.html" if wants_fragment() else "console/console.html",
         account=account,

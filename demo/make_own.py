@@ -1,4 +1,4 @@
-"""``make own NAME="Kaede Notes"``: turn a fresh clone into the start of an app of your own, without the demonstration."""
+"""``make own NAME="Kaede Notes"``: turn a fresh clone into an app of your own, without the demonstration."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from babel.messages.frontend import CommandLineInterface
 
@@ -62,8 +63,13 @@ def check(name: str, root: Path) -> None:
         check_app(name, "", "http://localhost/callback")
     except ValueError as error:
         raise NotPossible(str(error)) from error
-    git = ["git", "status", "--porcelain"]
-    status = subprocess.run(git, cwd=root, capture_output=True, text=True, check=False)
+    status = subprocess.run(
+        ["git", "status", "--porcelain"],  # noqa: S607 - whichever git the person uses
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if status.returncode or status.stdout:
         raise NotPossible("this wants a clone in which nothing was changed, so that nothing of yours is lost")
 
@@ -124,7 +130,7 @@ def keep_if_others_want_it(block: re.Match[str]) -> str:
 def update_translations(root: Path) -> None:
     """Leave out the texts that nothing uses any more."""
     pot, folder = str(root / "translations/messages.pot"), str(root / "translations")
-    pybabel = CommandLineInterface()
+    pybabel: Any = CommandLineInterface()  # type: ignore[no-untyped-call]
     extract = ["extract", "-F", str(root / "translations/babel.cfg"), "-k", "_l", "-k", "_ln:1,2"]
     pybabel.run(["pybabel", "-q", *extract, "--no-location", "--sort-output", "-o", pot, str(root)])
     options = ["--no-fuzzy-matching", "--ignore-obsolete", "--ignore-pot-creation-date", "--width", "120"]

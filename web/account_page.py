@@ -83,7 +83,7 @@ def _leave_undone() -> None:
 
 
 def _not_here() -> ResponseReturnValue:
-    return error_pages.answer(_NOT_HERE) if accounts.in_this_browser() else redirect(url_for("journey.home"), 303)
+    return error_pages.answer(_NOT_HERE) if accounts.current() else redirect(url_for("journey.home"), 303)
 
 
 _NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))

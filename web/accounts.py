@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -65,7 +65,7 @@ class Account:
     @property
     def public_id(self) -> str:
         """What pages call this account by: tells nothing of the key."""
-        return hashlib.sha256(f"public {self.key}".encode()).hexdigest()[:16]
+        return _public_id(self.key)
 
 
 def client(account: Account) -> Client:
@@ -102,20 +102,38 @@ def is_allowed(origin: str) -> bool:
 
 def in_this_browser() -> list[Account]:
     """Return this browser's accounts, the current one first."""
-    if "accounts" not in g:
-        found = [account for key in session.get("accounts", []) if (account := load(key))]
-        g.accounts = [account for account in found if is_allowed(account.origin)]
-    return cast(list[Account], g.accounts)
+    return list(_each_here())
 
 
 def current() -> Account | None:
     """Return the account that this browser uses now."""
-    return next(iter(in_this_browser()), None)
+    return next(_each_here(), None)
 
 
 def named(public_id: str) -> Account | None:
     """Return the account of this browser that pages call by this name."""
-    return next((account for account in in_this_browser() if account.public_id == public_id), None)
+    return next((account for key in _keys() if _public_id(key) == public_id and (account := _here(key))), None)
+
+
+def _each_here() -> Iterator[Account]:
+    return (account for key in _keys() if (account := _here(key)))
+
+
+def _here(key: str) -> Account | None:
+    """Return the account under ``key`` if its server is still allowed; it is read once for a request, if at all."""
+    known = cast("dict[str, Account | None]", g.setdefault("accounts", {}))
+    if key not in known:
+        account = load(key)
+        known[key] = account if account and is_allowed(account.origin) else None
+    return known[key]
+
+
+def _keys() -> list[str]:
+    return cast(list[str], session.get("accounts", []))
+
+
+def _public_id(key: str) -> str:
+    return hashlib.sha256(f"public {key}".encode()).hexdigest()[:16]
 
 
 def asked() -> Account | None:
@@ -145,7 +163,7 @@ def enter(key: str, *, in_use: bool = True) -> None:
     stays = not in_use and former is not None and former.key in kept
     if former and former.key != key and not stays:
         _send(signals.switched, account=former)
-    for dropped in set(session.get("accounts", [])) - {key, *kept}:  # also at servers that are no longer allowed
+    for dropped in set(_keys()) - {key, *kept}:  # also at servers that are no longer allowed
         if replaced := load(dropped):
             _forget(replaced)
     session.pop("pending", None)  # of version 0.2.0
@@ -162,12 +180,12 @@ def leave(account: Account, *, everywhere: bool = False) -> None:
         *just_signed_out(),
         {"address": account.address, "origin": account.origin, "everywhere": everywhere},
     ]
-    _remember([key for key in session.get("accounts", []) if key != account.key])
+    _remember([key for key in _keys() if key != account.key])
 
 
 def leave_all() -> None:
     """Sign out every account of this browser, also at servers that the settings no longer allow."""
-    for key in session.get("accounts", []):
+    for key in _keys():
         if account := load(key):
             leave(account)
 
@@ -218,7 +236,7 @@ def login_required(view: View) -> View:
         if account:
             _note_use(account)
             return view(account, *args, **kwargs)
-        if wants_fragment() or in_this_browser():
+        if wants_fragment() or current():
             abort(401)
         return redirect(url_for("journey.home"), 303)
 

@@ -161,13 +161,13 @@ def remote_call() -> Iterator[None]:
 
 
 def side_by_side(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
-    """Return what ``jobs`` return, which wait for servers in threads of their own and take turns in computing."""
-    visitor, work = _current.get(), list(jobs)
+    """Return what ``jobs`` return: they wait for servers at the same moment, each in a thread, and compute in turns."""
+    visitor, (first, *others) = _current.get(), jobs
 
     def do(job: Callable[[], Result]) -> Result:
         with turn(visitor):
             return job()
 
-    with aside(), ThreadPoolExecutor(len(work)) as pool:
-        begun = [pool.submit(copy_context().run, do, job) for job in work]
-        return [each.result() for each in begun]
+    with aside(), ThreadPoolExecutor(len(others)) as pool:
+        rest = [pool.submit(copy_context().run, do, job) for job in others]
+        return [do(first), *(job.result() for job in rest)]

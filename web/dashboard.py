@@ -99,12 +99,6 @@ def panels() -> dict[str, Panel]:
     return cast(dict[str, Panel], current_app.extensions["panels"])
 
 
-def default_permissions() -> tuple[str, ...]:
-    """Return what a sign-in asks for: what the settings say, else what this app needs."""
-    chosen = services.settings().permissions
-    return cast(tuple[str, ...], current_app.extensions["permissions"]) if chosen is None else chosen
-
-
 @pages.get("/dashboard")
 @login_required
 def shell(account: Account) -> ResponseReturnValue:
@@ -211,7 +205,7 @@ def _mark(entry_id: str) -> str:
 
 def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tuple[str, ...]:
     """Return what to ask for in a new sign-in, if that helps: what was asked for before, and what was missing."""
-    before = default_permissions() if account.permissions is None else account.permissions
+    before = services.default_permissions() if account.permissions is None else account.permissions
     if isinstance(error, PermissionDenied):
         return parse_permissions({*before, *filter(None, permissions)})
     return tuple(before) if isinstance(error, AuthenticationFailed) else ()

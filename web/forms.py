@@ -7,7 +7,6 @@ from typing import Any
 
 from babel.support import NullTranslations, Translations
 from flask import request, session
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -20,12 +19,13 @@ from wtforms import (
 from wtforms.i18n import messages_path
 from wtforms.validators import AnyOf, InputRequired, Length, Optional
 
-from misskey import PERMISSIONS, Permission, Server, ServerNameError, parse_permissions
+from misskey import PERMISSIONS, Server, ServerNameError, parse_permissions
 
 from . import pending_signins, services
-from .dashboard import default_permissions
-from .permission_presets import Preset, groups, presets
+from .languages import language
+from .permission_presets import offered, presets
 
+PRESETS = ("dashboard", "read", "identity", "own")
 #: Keys are ``ServerNameError.reason``.
 SERVER_NAME_WORDS = {
     "empty": _l("Type the name of your server, such as misskey.io."),
@@ -59,7 +59,7 @@ class Form(FlaskForm):
             return request.form if request.method == "POST" else None
 
         def get_translations(self, form: FlaskForm) -> Translations | NullTranslations:
-            return _own_words_of_wtforms(str(get_locale()))
+            return _own_words_of_wtforms(language())
 
 
 class Permissions(Field):
@@ -76,7 +76,7 @@ class Permissions(Field):
             raise ValueError(_l("A permission was asked for that Misskey does not have.")) from error
 
     def process_data(self, value: Any) -> None:
-        self.data = list(default_permissions())
+        self.data = list(services.default_permissions())
 
 
 class ServerForm(Form):
@@ -107,7 +107,7 @@ class SignInForm(ServerForm):
 
     preset = StringField(
         _l("What may this app do?"),
-        [Optional(), AnyOf(["dashboard", "read", "identity", "own"], message=_l("Choose one of these."))],
+        [Optional(), AnyOf(PRESETS, message=_l("Choose one of these."))],
     )
     permission = Permissions()
 
@@ -124,20 +124,15 @@ class SignInForm(ServerForm):
         preset = presets().get(self.preset.data or "own")
         return list(preset.permissions) if preset else self.permission.data
 
-    def offered(self) -> dict[str, Preset]:
-        """Return the presets to offer: where some ask for the same, the one that says it most plainly."""
-        different = {preset.permissions: name for name, preset in presets().items()}
-        return {name: presets()[name] for name in different.values()}
-
     def chosen(self) -> str:
-        """Return what is chosen on the page: the preset's name, or ``own``."""
-        asked = tuple(self.permission.data)
-        alike = (name for name, preset in self.offered().items() if preset.permissions == asked)
-        return self.preset.data or next(alike, "own")
+        """Return what is chosen on the page: the preset's name, or ``own``; ``""`` for what there is not."""
+        if self.preset.data:
+            return self.preset.data if self.preset.data in PRESETS else ""
+        return next((name for name, preset in offered().items() if preset.permissions == self.ticked()), "own")
 
-    def groups(self) -> list[tuple[Any, list[list[Permission]]]]:
-        """Return every permission in its group, reading and writing the same thing side by side."""
-        return groups()
+    def ticked(self) -> tuple[str, ...]:
+        """Return the permissions that are chosen one by one on the page."""
+        return tuple(self.permission.data)
 
 
 class TokenForm(ServerForm):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from babel import Locale, negotiate_locale
-from flask import Blueprint, Flask, abort, current_app, redirect, request, session, url_for
+from babel.support import NullTranslations
+from flask import Blueprint, Flask, abort, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import Babel, get_locale
+from flask_babel import Babel, get_locale, get_translations
 from flask_babel.speaklater import LazyString
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from .config import ROOT
 
 #: English is what the texts are written in.
 LANGUAGES = ["en", *sorted(path.parent.name for path in ROOT.glob("translations/*/LC_MESSAGES"))]
+MOST_TEXTS = 2000  # in templates, of all languages; there are some 500 of each
 #: Each in its own words, for people who look for theirs.
 NAMES = {language: str(Locale.parse(language).display_name) for language in LANGUAGES}
 
@@ -32,7 +37,32 @@ def init_app(app: Flask) -> None:
     )
     # Jinja takes a lazy text for markup that is safe, whatever was put into it.
     app.jinja_env.finalize = lambda value: str(value) if isinstance(value, LazyString) else value
-    app.jinja_env.globals.update(language=lambda: str(get_locale() or "en"), language_names=NAMES)
+    app.jinja_env.globals.update(_=_translate, language=language, language_names=NAMES)
+
+
+def language() -> str:
+    """Return the language of this request's page."""
+    if "language" not in g:
+        g.language = str(get_locale() or "en")
+    return cast(str, g.language)
+
+
+def texts() -> NullTranslations:
+    """Return the texts of this request's page: the same object for all pages of an app in one language."""
+    if "texts" not in g:
+        g.texts = get_translations()
+    return cast(NullTranslations, g.texts)
+
+
+def _translate(text: str, **values: Any) -> Markup:
+    """Translate a text in a template; Flask-Babel would look up language and texts anew for each."""
+    said = _said(texts(), text)
+    return said % values if values else said
+
+
+@lru_cache(MOST_TEXTS)
+def _said(texts: NullTranslations, text: str) -> Markup:
+    return Markup(texts.ugettext(text))  # noqa: S704 - written by whoever wrote the template
 
 
 @pages.post("/language")

@@ -12,7 +12,6 @@ import misskey
 from misskey import Server, authorize_url
 
 from . import services
-from .dashboard import default_permissions
 from .store_backend import StoreUnavailable
 
 EXAMPLE_SERVER = Server.parse("misskey.io")
@@ -49,7 +48,7 @@ def how_it_works() -> ResponseReturnValue:
             name=settings.app_name,
             icon=settings.app_icon,
             callback=callback,
-            permissions=default_permissions(),
+            permissions=services.default_permissions(),
         ),
         code=EXAMPLE_CODE,
         mask=misskey.MASK,

@@ -8,8 +8,6 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import IDENTITY_ONLY, PERMISSIONS, Permission
 
-from .dashboard import default_permissions
-
 
 class Preset(NamedTuple):
     """Permissions to ask for at once, with words for people."""
@@ -25,7 +23,7 @@ class Preset(NamedTuple):
 
 def presets() -> dict[str, Preset]:
     """Return what may be asked for at once; the settings decide what the whole dashboard is."""
-    whole = default_permissions()
+    whole = services.default_permissions()
     reading = tuple(name for name in whole if name.startswith("read:"))
     return {
         "dashboard": Preset(
@@ -40,6 +38,13 @@ def presets() -> dict[str, Preset]:
             IDENTITY_ONLY,
         ),
     }
+
+
+def offered() -> dict[str, Preset]:
+    """Return the presets to offer: where some ask for the same, the one that says it most plainly."""
+    every = presets()
+    different = {preset.permissions: name for name, preset in every.items()}
+    return {name: every[name] for name in different.values()}
 
 
 #: All permissions as people look for them, by what comes after the colon in their names.

@@ -78,6 +78,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
     limiter.init_app(app)
+    app.before_request_funcs[None].pop()  # Flask-Limiter's search for limits of all pages: each route has its own
     app.after_request(secure)
 
 

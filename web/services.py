@@ -26,6 +26,12 @@ def settings() -> Settings:
     return cast("Settings", current_app.extensions["settings"])
 
 
+def default_permissions() -> tuple[str, ...]:
+    """Return what a sign-in asks for: what the settings say, else what this app needs."""
+    chosen = settings().permissions
+    return cast("tuple[str, ...]", current_app.extensions["permissions"]) if chosen is None else chosen
+
+
 def token_store() -> TokenStore:
     """Return where this app's tokens rest."""
     return cast("TokenStore", current_app.extensions["token_store"])

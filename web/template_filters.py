@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from flask import Flask
-from flask_babel import format_date, format_datetime, format_decimal, format_timedelta, get_locale
+from babel.support import NullTranslations
+from flask import Flask, current_app
+from flask_babel import format_date, format_datetime, format_decimal, format_timedelta
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
@@ -19,6 +21,8 @@ from misskey import PERMISSIONS, Permission, clean
 from misskey.client import is_blank
 
 from . import accounts
+from .languages import language, texts
+from .permission_presets import groups, offered
 
 _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _JOINER = "\u200d"
@@ -28,6 +32,7 @@ _ATTACHED = re.compile(
     "[\u200c\u200d\uff9e\uff9f\u0e33\u0eb3\u1160-\u11ff\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
 )
 _FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
+MOST_PARTS = 64  # of pages, some 12 kB each; whoever ticks something of their own makes another one
 _CONJOINING = "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d"  # viramas that make one shape of two Indic consonants
 
 
@@ -40,10 +45,24 @@ def init_app(app: Flask) -> None:
         app_name=app.extensions["settings"].app_name,
         accounts_in_this_browser=accounts.in_this_browser,
         just_signed_out=accounts.just_signed_out,
+        offered_presets=offered,
+        permission_groups=groups,
         permission_label=permission_label,
+        render_once=render_once,
         sentences=sentences,
         permissions=PERMISSIONS,
     )
+
+
+def render_once(template: str, **values: Any) -> Markup:
+    """Return a part of a page that is the same for everybody with the same language and values, which are hashable."""
+    render = _render.__wrapped__ if current_app.debug else _render  # while developing, a changed template shows
+    return render(texts(), template, *values.items())
+
+
+@lru_cache(MOST_PARTS)
+def _render(_texts: NullTranslations, template: str, *values: tuple[str, Any]) -> Markup:
+    return Markup(current_app.jinja_env.get_template(template).render(values))  # noqa: S704 - escaped there
 
 
 def read_id(value: Any) -> str:
@@ -143,4 +162,4 @@ def sentences(*parts: Any) -> Markup:
 
 def permission_label(permission: Permission) -> str:
     """Return what a permission allows, in the page's language."""
-    return permission.japanese if str(get_locale()) == "ja" else permission.english
+    return permission.japanese if language() == "ja" else permission.english

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask, g, render_template
+from flask import Flask, g, render_template, session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
@@ -41,7 +41,7 @@ SENT: dict[str, Any] = {
 def request_of_a_visitor(app: Flask) -> Iterator[None]:
     """Pictures' addresses are signed by the app that answers, for whom it answers."""
     with app.test_request_context():
-        g.accounts = [ALICE]
+        session["accounts"], g.accounts = [ALICE.key], {ALICE.key: ALICE}
         yield
 
 

@@ -172,7 +172,7 @@ def test_noting_a_use_does_not_bring_back_who_was_signed_out_meanwhile(
     monkeypatch.setattr("web.accounts.time.time", lambda: later)
 
     with app.test_request_context():
-        g.accounts = [account]  # as when the request began
+        session["accounts"], g.accounts = [key], {key: account}  # as when the request began
         view: Any = accounts.login_required(lambda used: used)
         assert view() == account
         assert accounts.load(key) is None
@@ -285,3 +285,27 @@ def test_signing_out_all_reaches_an_account_that_another_tab_undid(
     assert app.extensions["token_store"].get(alices) is None
     assert other_tab.get(f"/callback?session={first}").status_code != 303
     assert other_tab.under_way() == [third]  # not finished, so it goes on
+
+
+@pytest.mark.parametrize(("path", "read"), [("/dashboard", [0, 1, 2]), ("/dashboard/profile", [0]), ("/healthz", [])])
+def test_a_page_reads_each_account_that_it_shows_once(
+    alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch, path: str, read: list[int]
+) -> None:
+    alice.sign_in("bob")
+    with alice.client.session_transaction() as session, app.test_request_context():
+        user = User("third", "carol", "Carol", Server(account_of(alice).origin))
+        session["accounts"] = [*session["accounts"], accounts.save(Grant(user, "token"), None)]
+    store, asked = app.extensions["token_store"], list[str]()
+    get = store.get
+
+    def counted(key: str) -> Any:
+        asked.append(key)
+        return get(key)
+
+    monkeypatch.setattr(store, "get", counted)
+
+    for query in ("", f"?account={account_of(alice).public_id}"):
+        asked.clear()
+        assert alice.get(path + query, headers={"HX-Request": "true"}).status_code == 200
+        found = keys(alice)
+        assert [found.index(key) for key in asked if key in found] == read

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 
 import pytest
+from babel.support import Translations
 from flask import Flask
+from jinja2 import ChoiceLoader, DictLoader
 
 from misskey import PERMISSIONS
 from sandbox import Running
 from tests.cast import Visitor
-from web import permission_presets
+from web import languages, permission_presets, template_filters
 
 WHOLE = ["read:account", "write:notes", "read:drive", "write:drive"]
 READING = ["read:account", "read:drive"]
@@ -150,3 +152,51 @@ def test_a_hundred_servers_do_not_bury_the_form(make_app: Callable[..., Flask], 
 
     assert page.count("<option") == 100
     assert page.count('href="/signin?host=') == 6
+
+
+def test_the_form_is_in_each_visitors_language_and_of_each_apps_settings(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    apps = [make_app(PERMISSIONS="read:account write:votes"), make_app(PERMISSIONS="write:drive"), make_app()]
+    needed = list(apps[2].extensions["permissions"])
+    for _ in range(2):
+        for app, names in zip(apps, (["read:account", "write:votes"], ["write:drive"], needed), strict=True):
+            for language, title in (("en", "My own choice"), ("ja", "自分で選ぶ")):
+                page = Visitor(app, sandbox).get("/", headers={"Accept-Language": language}).text
+                assert ticked(page) == names
+                assert title in page
+                for name in names:
+                    label = PERMISSIONS[name].japanese if language == "ja" else PERMISSIONS[name].english
+                    assert page.count(f"<li>{label}</li>") >= 1
+
+
+def test_another_translation_shows(visitor: Visitor, app: Flask) -> None:
+    assert "My own choice" in visitor.get("/").text
+
+    texts = Translations()
+    texts._catalog = {"My own choice": "Just what I want", "Sign in": "Come in"}
+    app.extensions["babel"].instance.domain_instance.cache["en", "messages"] = texts
+
+    page = visitor.get("/").text
+    assert "Just what I want" in page
+    assert "<title>Come in" in page
+
+
+def test_whatever_visitors_tick_takes_little_memory(visitor: Visitor) -> None:
+    for name in list(PERMISSIONS)[:9]:
+        for other in list(PERMISSIONS)[9:18]:
+            assert ticked(visitor.get(f"/signin?permission={name}&permission={other}").text) == [name, other]
+
+    for cache in (template_filters._render, languages._said):
+        assert cache.cache_info().currsize <= (cache.cache_info().maxsize or 0)
+
+
+def test_a_template_that_a_developer_changes_shows(visitor: Visitor, app: Flask) -> None:
+    app.debug = True
+    assert "My own choice" in visitor.get("/").text
+
+    changed = {"_presets.html": "<b>Choose!</b>"}
+    assert app.jinja_env.loader
+    app.jinja_env.loader, app.jinja_env.cache = ChoiceLoader([DictLoader(changed), app.jinja_env.loader]), {}
+
+    assert "<b>Choose!</b>" in visitor.get("/").text
