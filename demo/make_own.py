@@ -130,7 +130,7 @@ def keep_if_others_want_it(block: re.Match[str]) -> str:
 def update_translations(root: Path) -> None:
     """Leave out the texts that nothing uses any more."""
     pot, folder = str(root / "translations/messages.pot"), str(root / "translations")
-    pybabel: Any = CommandLineInterface()  # type: ignore[no-untyped-call]
+    pybabel: Any = CommandLineInterface()
     extract = ["extract", "-F", str(root / "translations/babel.cfg"), "-k", "_l", "-k", "_ln:1,2"]
     pybabel.run(["pybabel", "-q", *extract, "--no-location", "--sort-output", "-o", pot, str(root)])
     options = ["--no-fuzzy-matching", "--ignore-obsolete", "--ignore-pot-creation-date", "--width", "120"]

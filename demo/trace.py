@@ -44,6 +44,8 @@ def _add(_app: Flask, exchange: Exchange) -> None:
 
 
 def _keep(_app: Flask, account: Account, begun: Pending | None, **_: Any) -> None:
+    if not exchanges():  # no server was asked
+        return
     trace = Trace(exchanges()[-1])
     if begun:
         came_back = services.settings().public_url + request.full_path.removesuffix("?")

@@ -8,6 +8,8 @@ from flask_babel import lazy_gettext as _l
 
 from misskey import IDENTITY_ONLY, PERMISSIONS, Permission
 
+from . import services
+
 
 class Preset(NamedTuple):
     """Permissions to ask for at once, with words for people."""

@@ -269,7 +269,7 @@ def test_a_store_that_is_not_available_ends_it(
 
     with watching(site, alice) as watched:
         connected(watched, sandbox)
-        monkeypatch.setattr(accounts, "still_current", broken)
+        monkeypatch.setattr(live, "may_go_on", broken)
 
         assert words(watched) == "Our memory is not available"
         assert list(watched) == []
