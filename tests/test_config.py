@@ -129,7 +129,7 @@ def test_the_secret_key_can_be_in_a_file(tmp_path: Path) -> None:
     assert settings(SECRET_KEY_FILE=str(tmp_path / "key")).secret_key == KEY
 
 
-@pytest.mark.parametrize("name", ["SUGGESTED_SERVERS"])
+@pytest.mark.parametrize("name", ["SUGGESTED_SERVERS", "ONLY_SERVERS"])
 def test_servers_are_named_as_people_type_them_and_may_be_private(name: str) -> None:
     chosen = settings(PRIVATE_SERVERS="http://127.0.0.1:3000", **{name: "127.0.0.1:3000, https://Misskey.io/@me"})
 
@@ -141,6 +141,10 @@ def test_a_file_with_a_key_that_is_too_short_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="MIAUTH_SECRET_KEY_FILE must have 32 characters"):
         settings(SECRET_KEY_FILE=str(tmp_path / "key"), PUBLIC_URL="https://signin.example")
+
+
+def test_by_default_sign_ins_are_not_for_some_servers_only() -> None:
+    assert load({}).only_servers == ()
 
 
 def test_a_ca_bundle_that_is_not_there_stops_the_start_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +201,7 @@ def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
         *(({"TOKEN_STORE": url}, "MIAUTH_TOKEN_STORE must read like redis://") for url in BAD_REDIS_URLS),
         ({"PRIVATE_SERVERS": "127.0.0.1:3000"}, "MIAUTH_PRIVATE_SERVERS has 127.0.0.1:3000"),
         ({"SUGGESTED_SERVERS": "10.0.0.1"}, "MIAUTH_SUGGESTED_SERVERS has 10.0.0.1"),
+        ({"ONLY_SERVERS": "misskey.io 10.0.0.1"}, "MIAUTH_ONLY_SERVERS has 10.0.0.1"),
         ({"TRUSTED_PROXIES": "one"}, "MIAUTH_TRUSTED_PROXIES must be a whole number from 0 to 10"),
         ({"SESSION_DAYS": "0"}, "MIAUTH_SESSION_DAYS must be a whole number from 1 to 400"),
         ({"SIGNIN_LIMIT": "often"}, "MIAUTH_SIGNIN_LIMIT must read like"),

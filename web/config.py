@@ -58,6 +58,7 @@ class Settings:
     token_store: str = field(repr=False)  # a Redis has its password in it
     private_servers: tuple[str, ...]
     suggested_servers: tuple[str, ...]
+    only_servers: tuple[str, ...]
     trusted_proxies: int
     session_days: int
     signin_limit: str
@@ -143,6 +144,7 @@ class _Reader:
             token_store=self.one("TOKEN_STORE", storage.token_store, f"sqlite:///{INSTANCE / 'tokens.sqlite3'}"),
             private_servers=private,
             suggested_servers=self.each("SUGGESTED_SERVERS", lambda word: Server.parse(word, private).host, SUGGESTED),
+            only_servers=self.each("ONLY_SERVERS", lambda word: Server.parse(word, private).host),
             trusted_proxies=self.one("TRUSTED_PROXIES", lambda text: _number(text, 0, 10), "0"),
             # Browsers keep a cookie for 400 days at most.
             session_days=self.one("SESSION_DAYS", lambda text: _number(text, 1, 400), "30"),
