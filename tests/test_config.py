@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from misskey import DEMO
+from tests.cast import environment, forget_settings
 from web import config
 from web.config import SettingsError, load
 
@@ -55,7 +57,16 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def settings(**values: str) -> config.Settings:
+    """Load these settings alone: others have their defaults."""
     return load({f"MIAUTH_{name}": value for name, value in values.items()})
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that is read where no others are set."""
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
+    return tmp_path / ".env"
 
 
 def test_nothing_needs_to_be_set_in_development(instance: Path) -> None:
@@ -244,9 +255,8 @@ def test_the_settings_show_no_secret() -> None:
     assert "f" * 32 not in shown
 
 
-def test_a_file_adds_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text('MIAUTH_APP_NAME="From the file"\nMIAUTH_SESSION_DAYS=3\nEMPTY\n')
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+def test_a_file_adds_to_the_environment(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file.write_text('MIAUTH_APP_NAME="From the file"\nMIAUTH_SESSION_DAYS=3\nEMPTY\n')
     monkeypatch.setenv("MIAUTH_SESSION_DAYS", "4")
 
     chosen = load()
@@ -261,16 +271,49 @@ def test_every_setting_is_explained_in_the_example() -> None:
     assert explained == read
 
 
-def test_the_example_can_be_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+def test_the_example_can_be_used_as_it_is(env_file: Path) -> None:
+    env_file.write_text((ROOT / ".env.example").read_text())
 
     assert load().public_url == "http://localhost:8000"
 
 
+def test_what_the_person_who_runs_the_tests_has_set_reaches_none(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file.write_text("MIAUTH_FROM_THE_FILE=1\nMIAUTH_SESSION_DAYS=many\n")
+    for name, value in (("MIAUTH_FROM_OUTSIDE", "1"), ("PORT", "none"), ("SSL_CERT_FILE", "/nowhere")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    for name in ("MIAUTH_FROM_THE_FILE", "MIAUTH_SESSION_DAYS", "MIAUTH_FROM_OUTSIDE", "PORT", "SSL_CERT_FILE"):
+        assert name in str(caught.value)
+
+    forget_settings(monkeypatch)
+
+    assert load() == load({})
+
+
+@pytest.mark.parametrize("kept_out", [True, False])
+def test_in_a_process_of_its_own_the_app_sees_the_settings_of_the_test_alone(tmp_path: Path, kept_out: bool) -> None:
+    for package in ("web", "misskey"):
+        (tmp_path / package).mkdir()
+        for module in (ROOT / package).glob("*.py"):
+            shutil.copy(module, tmp_path / package)
+    (tmp_path / ".env").write_text("MIAUTH_FROM_THE_FILE=1\n")
+    environ = environment(tmp_path)
+    if not kept_out:
+        del environ["PYTHON_DOTENV_DISABLED"]
+
+    done = subprocess.run([sys.executable, "-m", "web.config"], env=environ, cwd=tmp_path, check=False)
+
+    assert done.returncode == (0 if kept_out else 1)
+
+
 @pytest.mark.parametrize(("days", "code"), [("30", 0), ("many", 1)])
-def test_the_settings_can_be_checked_from_a_shell(days: str, code: int, capfd: pytest.CaptureFixture[str]) -> None:
-    environ = {"MIAUTH_SESSION_DAYS": days, "MIAUTH_SECRET_KEY": KEY}
+def test_the_settings_can_be_checked_from_a_shell(
+    days: str, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environ = environment(tmp_path, SESSION_DAYS=days)
 
     done = subprocess.run([sys.executable, "-m", "web.config"], env=environ, cwd=ROOT, check=False)
 

@@ -81,9 +81,9 @@ class Settings:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment, with what ``.env`` adds to it."""
-    from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
-    return from_file | dict(os.environ)
+    """Return the environment, with what ``.env`` adds to it; python-dotenv's own variable keeps that file out."""
+    from_file = {} if os.environ.get("PYTHON_DOTENV_DISABLED") else dotenv_values(ROOT / ".env")
+    return {name: value for name, value in from_file.items() if value is not None} | dict(os.environ)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
