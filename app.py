@@ -48,6 +48,7 @@ from web import (
     security,
     services,
     static_files,
+    storage,
     template_filters,
     token_store,
 )
@@ -65,7 +66,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises :class:`web.config.SettingsError`, which says in words what to mend.
     """
     settings = config.load(environ)
-    tempfile.tempdir = config.temporary_folder(settings.token_store)
+    tempfile.tempdir = storage.temporary_folder(settings.token_store)
     app = Flask(__name__, instance_path=str(config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(

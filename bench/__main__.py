@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from app import create_app
 from bench import bystander, hosting, panels, shortest
 from bench.attacks import ATTACKS
+from tests.cast import environment
 
 ROUNDS = 100
 LIMIT_MILLISECONDS = 10.0
@@ -52,13 +53,7 @@ def measure(make_client: Callable[[], FlaskClient], origin: str) -> dict[str, fl
 def pages() -> None:
     """Print what pages cost, and how soon a dashboard is whole."""
     with tempfile.TemporaryDirectory() as folder, hosting.sandbox() as origin:
-        settings = {
-            "MIAUTH_SECRET_KEY": "k" * 32,
-            "MIAUTH_PRIVATE_SERVERS": origin,
-            "MIAUTH_PUBLIC_URL": "http://localhost",
-            "MIAUTH_TOKEN_STORE": f"sqlite:///{folder}/tokens.sqlite3",
-            "MIAUTH_SIGNIN_LIMIT": "100000 per minute",
-        }
+        settings = environment(folder, PRIVATE_SERVERS=origin, SIGNIN_LIMIT="100000 per minute")
         this = measure(create_app(settings).test_client, origin)
         other = measure(shortest.create_app(origin).test_client, origin)
         whole = panels.measure(settings)

@@ -23,6 +23,7 @@ from typing import IO, Self, cast
 from bench import hosting
 from bench.attacks import ATTACKS, NICE, misskey
 from bench.hosting import LONGEST_SECONDS, Hosted, Visitor
+from tests.cast import environment
 from tests.hostile import serve
 
 SECONDS = 15.0
@@ -190,13 +191,12 @@ def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) ->
     ports = hosting.free_ports(SERVERS)
     origins = " ".join(f"http://127.0.0.1:{port}" for port in ports)
     with tempfile.TemporaryDirectory() as folder:
-        usual = {
+        usual = environment(folder, SIGNIN_LIMIT="") | {
             "PYTHONPATH": str(Path(__file__).with_name("slow_names")),
-            "MIAUTH_SECRET_KEY": "k" * 32,
-            "MIAUTH_TOKEN_STORE": f"sqlite:///{folder}/tokens.sqlite3",
+            **settings,
             "MIAUTH_PRIVATE_SERVERS": f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} {origins}",
         }
-        with hosting.hosted({**settings, **usual}, arguments, stderr=subprocess.DEVNULL) as app:
+        with hosting.hosted(usual, arguments, stderr=subprocess.DEVNULL) as app:
             yield app, ports
 
 

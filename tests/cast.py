@@ -1,7 +1,8 @@
-"""The cast of the tests: visitors with a browser of their own, and a real server for the app."""
+"""The cast of the tests: visitors with a browser of their own, and the app with its settings, on a real server too."""
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
@@ -9,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
@@ -22,6 +25,27 @@ from sandbox import Running
 
 SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
 NATIVE_TOKENS = {"alice": "aliceNativeToken", "bob": "bobbyNativeToken"}
+FOR_THE_APP = ("PORT", "SANDBOX_PORT", "WEB_CONCURRENCY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def environment(folder: Path | str, **settings: str) -> dict[str, str]:
+    """Return the environment of an app with these settings, given without their prefix, and its data in ``folder``."""
+    defaults = {
+        "SECRET_KEY": SECRET_KEY,
+        "PUBLIC_URL": "http://localhost",
+        "TOKEN_STORE": f"sqlite:///{folder}/tokens.sqlite3",
+        "SIGNIN_LIMIT": "1000 per minute",
+    }
+    named = {f"MIAUTH_{name}": value for name, value in (defaults | settings).items()}
+    return {"PYTHON_DOTENV_DISABLED": "1", **named}
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the person who runs the tests has set for the app, in the environment or in ``.env``, out of them."""
+    for name in list(os.environ):
+        if name in FOR_THE_APP or name.startswith("MIAUTH_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHON_DOTENV_DISABLED", "1")
 
 
 @dataclass

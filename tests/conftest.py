@@ -15,17 +15,18 @@ from sandbox import Running, serve
 from tests import find_browser
 from tests.access import Check
 from tests.browsing import Browsers, watched
-from tests.cast import SECRET_KEY, Visitor, served
+from tests.cast import Visitor, environment, forget_settings, served
 from tests.pictures import write_index
 from tests.redis_server import RedisServer, running
 from tests.words import Say, in_language
 
 
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxies of whoever runs the tests have nothing to do with servers on this machine."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def no_settings() -> Iterator[None]:
+    """The settings and proxies of whoever runs the tests have nothing to do with these."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        forget_settings(monkeypatch)
+        yield
 
 
 @pytest.fixture
@@ -40,13 +41,7 @@ def make_app(tmp_path: Path) -> Callable[..., Flask]:
     """Make an app; settings are given without their prefix. All of one test's apps share a token store."""
 
     def make(**settings: str) -> Flask:
-        defaults = {
-            "SECRET_KEY": SECRET_KEY,
-            "PUBLIC_URL": "http://localhost",
-            "TOKEN_STORE": f"sqlite:///{tmp_path / 'tokens.sqlite3'}",
-            "SIGNIN_LIMIT": "1000 per minute",
-        }
-        return create_app({f"MIAUTH_{name}": value for name, value in (defaults | settings).items()})
+        return create_app(environment(tmp_path, **settings))
 
     return make
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import tempfile
 from collections.abc import Iterable
 from itertools import groupby
@@ -17,7 +16,7 @@ from app import create_app
 from sandbox import serve
 from tests import find_browser
 from tests.browsing import ARGUMENTS, arrive
-from tests.cast import served
+from tests.cast import environment, served
 from web.config import ROOT
 
 OF_THE_README = ROOT / "docs" / "dashboard.png"
@@ -56,8 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serve(3000) as sandbox, sync_playwright() as playwright:
 
         def make(**settings: str) -> Flask:
-            defaults = {"SECRET_KEY": secrets.token_urlsafe(), "TOKEN_STORE": f"sqlite:///{folder}/tokens.sqlite3"}
-            return create_app({f"MIAUTH_{name}": value for name, value in (defaults | settings).items()})
+            return create_app(environment(folder, **settings))
 
         with served(make, PRIVATE_SERVERS=sandbox.origin) as url:
             chromium = playwright.chromium.launch(executable_path=find_browser.find(), args=ARGUMENTS)

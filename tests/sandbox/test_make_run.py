@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests import cast
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "sandbox.demo"]
 
@@ -27,13 +29,11 @@ def free_port() -> int:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {
+    return cast.environment(tmp_path, PUBLIC_URL="") | {
         "PATH": os.environ["PATH"],
         "PORT": str(free_port()),
         "SANDBOX_PORT": str(free_port()),
         "WEB_CONCURRENCY": "1",
-        "MIAUTH_SECRET_KEY": "k" * 32,
-        "MIAUTH_TOKEN_STORE": f"sqlite:///{tmp_path / 'tokens.sqlite3'}",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.cast import SECRET_KEY
+from tests.cast import environment
 from tests.hostile import ALICE, MEBIBYTE, TOKEN, Caller, Hostile, serve
 from tests.hostile import http as answer
 
@@ -47,14 +47,9 @@ def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
     """Serve the app with one worker; yield its address and the worker's process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {
-        "MIAUTH_SECRET_KEY": SECRET_KEY,
-        "MIAUTH_PUBLIC_URL": f"http://localhost:{port}",
-        "MIAUTH_TOKEN_STORE": f"sqlite:///{folder / 'tokens.sqlite3'}",
-        "MIAUTH_PRIVATE_SERVERS": server.origin,
-        "PORT": str(port),
-        "WEB_CONCURRENCY": "1",
-    }
+    url = f"http://localhost:{port}"
+    settings = environment(folder, PUBLIC_URL=url, PRIVATE_SERVERS=server.origin, SIGNIN_LIMIT="")
+    settings |= {"PORT": str(port), "WEB_CONCURRENCY": "1"}
     command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
     log = folder / "log"
     with log.open("wb") as output:
@@ -62,7 +57,7 @@ def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
         try:
             while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
                 assert process.poll() is None, log.read_text()
-            yield settings["MIAUTH_PUBLIC_URL"], int(booted[1])
+            yield url, int(booted[1])
         finally:
             process.terminate()
             process.wait(60)
@@ -136,8 +131,8 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The names in gunicorn's configuration."""
-    monkeypatch.setenv("MIAUTH_SECRET_KEY", SECRET_KEY)
-    monkeypatch.setenv("MIAUTH_TOKEN_STORE", f"sqlite:///{tmp_path / 'tokens.sqlite3'}")
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
     return runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
 
 

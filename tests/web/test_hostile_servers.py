@@ -16,7 +16,7 @@ from app import create_app
 from misskey import Transport
 from sandbox import Running
 from tests import hostile
-from tests.cast import SECRET_KEY, Visitor
+from tests.cast import Visitor, environment
 from tests.hostile import ALICE, TOKEN, Behaviour, Caller, Hostile, misskey, says, serve
 from web import services
 
@@ -78,14 +78,8 @@ class Scene:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile, Flask]]:
     """One server and one app for all: making an app takes longer than most tests here."""
     with serve(misskey) as server:
-        settings = {
-            "SECRET_KEY": SECRET_KEY,
-            "PUBLIC_URL": "http://localhost",
-            "TOKEN_STORE": f"sqlite:///{tmp_path_factory.mktemp('store') / 'tokens.sqlite3'}",
-            "SIGNIN_LIMIT": "100000 per minute",
-            "PRIVATE_SERVERS": server.origin,
-        }
-        app = create_app({f"MIAUTH_{name}": value for name, value in settings.items()})
+        settings = {"SIGNIN_LIMIT": "100000 per minute", "PRIVATE_SERVERS": server.origin}
+        app = create_app(environment(tmp_path_factory.mktemp("store"), **settings))
         yield server, app
         app.extensions["transport"].close()
 

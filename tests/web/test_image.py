@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import cast
 from tests.sandbox.test_make_run import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -30,14 +31,11 @@ def commands() -> tuple[list[str], list[str]]:
 def test_the_image_listens_on_port_tells_its_health_and_stops_at_once(tmp_path: Path) -> None:
     health, start = commands()
     port = free_port()
-    environment = {
+    environment = cast.environment(tmp_path, PUBLIC_URL="https://signin.example") | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PORT": str(port),
         "HTTP_PROXY": "http://127.0.0.1:9",  # not for its own health
         "WEB_CONCURRENCY": "1",
-        "MIAUTH_SECRET_KEY": "k" * 32,
-        "MIAUTH_PUBLIC_URL": "https://signin.example",
-        "MIAUTH_TOKEN_STORE": f"sqlite:///{tmp_path / 'tokens.sqlite3'}",
     }
     assert subprocess.run(health, env=environment, capture_output=True, check=False).returncode
     with subprocess.Popen(start, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import Visitor
+from tests.cast import Visitor, environment
 from web import config
 
 
@@ -38,7 +38,7 @@ def test_where_all_but_the_data_is_read_only_files_rest_beside_the_tokens(
 
 def test_without_any_place_for_files_the_app_does_not_start(read_only: None) -> None:
     with pytest.raises(config.SettingsError, match="TMPDIR must name a folder that can be written to"):
-        config.load({"MIAUTH_SECRET_KEY": "k" * 32, "MIAUTH_TOKEN_STORE": "redis://localhost"})
+        config.load(environment("/", TOKEN_STORE="redis://localhost"))
 
 
 def test_a_place_for_files_that_goes_away_is_told(
@@ -60,4 +60,4 @@ def test_a_development_key_that_can_not_be_kept_is_told_in_words(
     monkeypatch.setattr(config, "INSTANCE", Path("/proc/nowhere"))
 
     with pytest.raises(config.SettingsError, match="MIAUTH_SECRET_KEY is missing, and one can't be kept in /proc/now"):
-        config.load({"MIAUTH_TOKEN_STORE": f"sqlite:///{tmp_path}/tokens.sqlite3"})
+        config.load(environment(tmp_path, SECRET_KEY=""))
