@@ -53,7 +53,7 @@ from web import (
     token_store,
 )
 from web.concurrency import aside, remote_call
-from web.failures import Problem
+from web.failures import Failure
 from web.forms import ServerForm, SignInForm, TokenForm
 
 VERSION = "0.3.0"
@@ -179,29 +179,29 @@ def token() -> ResponseReturnValue:
 @journey.errorhandler(RateLimitExceeded)
 def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     """Ask a visitor to wait; what was typed stays in its form."""
-    problem = failures.too_many(error)
+    failure = failures.too_many(error)
     if request.endpoint == "journey.signin":
-        page = _sign_in_page(SignInForm(), problem)
+        page = _sign_in_page(SignInForm(), failure)
     elif request.endpoint == "journey.token":
-        page = _token_page(TokenForm(), problem)
+        page = _token_page(TokenForm(), failure)
     else:
-        return error_pages.answer(problem)
-    return page, problem.status, {"Retry-After": str(problem.retry_after)}
+        return error_pages.answer(failure)
+    return page, failure.status, {"Retry-After": str(failure.retry_after)}
 
 
-_OTHER_BROWSER = Problem(
+_OTHER_BROWSER = Failure(
     400,
     _l("This browser did not begin this sign-in"),
     _l("Only the browser that began a sign-in can finish it, so nothing happened. If cookies are off, "
        "turn them on. If you began in another browser or app, go back there, or start again here."),
     "browser",
 )  # fmt: skip
-_USED = Problem(
+_USED = Failure(
     410,
     _l("This sign-in is over"),
     _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
 )
-_EXPIRED = Problem(
+_EXPIRED = Failure(
     410,
     _l("This sign-in took too long"),
     _l("You have ten minutes to allow a sign-in. This app got no access. Start again; it takes a few seconds."),
@@ -227,7 +227,7 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
     if key is None:
         title = _("%(host)s says: not allowed yet", host=begun.server.host)
         words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
-        return error_pages.answer(Problem(403, title, words, "resume", context={"begun": begun}))
+        return error_pages.answer(Failure(403, title, words, "resume", context={"begun": begun}))
     if not accounts.load(key):
         pending_signins.drop(begun.session_id)
         return error_pages.answer(_USED)
@@ -246,8 +246,8 @@ def _fetch(begun: pending_signins.Pending) -> str | None:
 
 def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with what was typed and why it did not work at that server."""
-    problem = failures.of_server(error)
-    form.host.errors = [_("%(title)s. %(words)s", title=problem.title, words=problem.words)]
+    failure = failures.of_server(error)
+    form.host.errors = [_("%(title)s. %(words)s", title=failure.title, words=failure.words)]
     if isinstance(error, InvalidAnswer):
         form.host.errors.append(_("Or is it no Misskey server? Check the spelling, too."))
     mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
@@ -255,15 +255,15 @@ def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
         page = _token_page(form)
     else:
         offered = error.named if isinstance(error, ServerElsewhere) else None
-        page = _sign_in_page(form, offered=offered, by_hand=problem.action == "by_hand")
-    return page, 422 if mistyped else problem.status
+        page = _sign_in_page(form, offered=offered, by_hand=failure.action == "by_hand")
+    return page, 422 if mistyped else failure.status
 
 
-def _sign_in_page(form: ServerForm, problem: Problem | None = None, **values: object) -> str:
+def _sign_in_page(form: ServerForm, failure: Failure | None = None, **values: object) -> str:
     return _form_page(
         "signin.html",
         form,
-        problem=problem,
+        failure=failure,
         **values,
         settings=services.settings(),
         under_way=[entry for entry in pending_signins.under_way() if not (entry.expired or entry.finished)],
@@ -271,8 +271,8 @@ def _sign_in_page(form: ServerForm, problem: Problem | None = None, **values: ob
     )
 
 
-def _token_page(form: ServerForm, problem: Problem | None = None) -> str:
-    return _form_page("token.html", form, problem=problem)
+def _token_page(form: ServerForm, failure: Failure | None = None) -> str:
+    return _form_page("token.html", form, failure=failure)
 
 
 def _form_page(template: str, form: ServerForm, **values: object) -> str:

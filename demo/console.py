@@ -140,7 +140,7 @@ def coloured(text: str) -> Markup:
     return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))  # noqa: S704 - Pygments escapes what it is given
 
 
-_NOT_KNOWN = failures.Problem(
+_NOT_KNOWN = failures.Failure(
     502,
     _l("The result of this call is not known"),
     _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),

@@ -129,8 +129,8 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
         except MisskeyError as error:
             refused = isinstance(error, (AuthenticationFailed, PermissionDenied))  # forks differ in the status
             if refused or (isinstance(error, APIError) and error.status == 403):
-                problem = failures.of_server(error)
-                yield _state("stopped", _("%(title)s. %(words)s", title=problem.title, words=problem.words))
+                failure = failures.of_server(error)
+                yield _state("stopped", _("%(title)s. %(words)s", title=failure.title, words=failure.words))
                 return
             tries = 0 if time.monotonic() - opened > STEADY_SECONDS else tries
             seconds = _pause(tries, error)

@@ -15,7 +15,7 @@ from misskey import APIError, InvalidAnswer, MisskeyError
 from web import accounts, error_pages, failures
 from web.accounts import Account, login_required
 from web.dashboard import calls, page_or_fragment, to_ask_for
-from web.failures import Problem
+from web.failures import Failure
 from web.htmx import answers_form
 from web.security import checked_by_form
 from web.template_filters import line, read_id, text
@@ -42,7 +42,7 @@ def post_note(account: Account) -> ResponseReturnValue:
         if not results.keep(
             "note", account, form.draft.data, lambda: _post(account, form), uploads.longest(form.files.data)
         ):
-            return _note_page(account, form, problem=_NOT_KNOWN), _NOT_KNOWN.status
+            return _note_page(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
     except MisskeyError as error:
         return _failed(account, form, error)
     return redirect(url_for("posting.posted", draft=form.draft.data, account=account.public_id), 303)
@@ -75,8 +75,8 @@ def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
 
 
 _MAYBE_POSTED = _l("The note may have been posted all the same. Look at your timeline before you post it again.")
-_NOT_KNOWN = Problem(502, _l("It is not known whether the note was posted"), _MAYBE_POSTED, maybe_done=True)
-_NOT_YOURS = Problem(403, _l("This note is somebody else’s"), _l("Only whoever wrote a note can delete it."))
+_NOT_KNOWN = Failure(502, _l("It is not known whether the note was posted"), _MAYBE_POSTED, maybe_done=True)
+_NOT_YOURS = Failure(403, _l("This note is somebody else’s"), _l("Only whoever wrote a note can delete it."))
 
 
 def _post(account: Account, form: NoteForm) -> dict[str, Any]:
@@ -106,18 +106,18 @@ def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseRe
         if words := _too_long(error):
             form.text.errors = [words]
             return _note_page(account, form), 422
-        problem, ask_for = _problem_of(error), to_ask_for(error, account, "write:notes")
+        failure, ask_for = _failure_of(error), to_ask_for(error, account, "write:notes")
     elif refusal := uploads.words_of(error, form.files.data[0]):
         form.files.errors = [refusal]
         return _note_page(account, form), 422
     else:
-        problem, ask_for = uploads.problem_of(error), to_ask_for(error, account, "write:notes", "write:drive")
-    return _note_page(account, form, problem=problem, ask_for=ask_for), problem.status
+        failure, ask_for = uploads.failure_of(error), to_ask_for(error, account, "write:notes", "write:drive")
+    return _note_page(account, form, failure=failure, ask_for=ask_for), failure.status
 
 
-def _problem_of(error: MisskeyError) -> Problem:
-    problem = failures.of_server(error)
-    return replace(problem, words=_MAYBE_POSTED) if problem.maybe_done else problem
+def _failure_of(error: MisskeyError) -> Failure:
+    failure = failures.of_server(error)
+    return replace(failure, words=_MAYBE_POSTED) if failure.maybe_done else failure
 
 
 def _too_long(error: MisskeyError) -> str:
@@ -130,7 +130,7 @@ def _too_long(error: MisskeyError) -> str:
     return _("This is longer than your server takes.") if error.code == "MAX_LENGTH" else ""
 
 
-def _not_deleted(account: Account, error: MisskeyError) -> Problem:
+def _not_deleted(account: Account, error: MisskeyError) -> Failure:
     if _says(error, "ACCESS_DENIED"):
         return _NOT_YOURS
     ask_for = to_ask_for(error, account, "write:notes")
@@ -142,8 +142,8 @@ def _says(error: MisskeyError, code: str) -> bool:
     return isinstance(error, APIError) and error.code == code
 
 
-def _note_page(account: Account, form: NoteForm, problem: Problem | None = None, **values: Any) -> str:
-    if problem and problem.maybe_done:  # whoever presses again has been told, and decides anew
+def _note_page(account: Account, form: NoteForm, failure: Failure | None = None, **values: Any) -> str:
+    if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
         form.draft.data = new_draft()
-    values["problem"] = problem
+    values["failure"] = failure
     return page_or_fragment("note_form.html", _l("Post a note"), account, form=form, **values)

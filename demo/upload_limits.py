@@ -21,7 +21,7 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import ServiceUnavailable
 
 from web import accounts, error_pages
-from web.failures import Problem
+from web.failures import Failure
 from web.rate_limits import visitor_at
 from web.security import LARGEST_FORM_BYTES, BoundedRequest
 
@@ -34,14 +34,14 @@ SPARE_BYTES = 256 * 1024**2  # of the disk, for everything that is not an upload
 WAIT_SECONDS = 30
 View = TypeVar("View", bound=Callable[..., Any])
 
-_TOO_MANY = Problem(
+_TOO_MANY = Failure(
     429,
     _l("Too many files at once"),
     _l("Other files are on their way from your network. Wait until they have arrived, then try again."),
     "back",
     WAIT_SECONDS,
 )
-_NO_ROOM = Problem(
+_NO_ROOM = Failure(
     503,
     _l("No room for files just now"),
     _l("Many people are uploading here at the moment. Try again in a minute."),

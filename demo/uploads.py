@@ -19,7 +19,7 @@ from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
 from web.dashboard import calls, page_or_fragment, to_ask_for
-from web.failures import Problem
+from web.failures import Failure
 from web.htmx import answers_form, wants_fragment
 from web.security import checked_by_form
 from web.template_filters import line, read_id, sentences
@@ -69,13 +69,13 @@ def upload(account: Account) -> ResponseReturnValue:
         client, seconds = accounts.client(account), longest(form.file.data)
         work = partial(send, client, file, form.comment.data, form.sensitive.data)
         if not results.keep("file", account, form.draft.data, work, seconds):
-            return _form_page(account, form, problem=_NOT_KNOWN), _NOT_KNOWN.status
+            return _form_page(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
     except MisskeyError as error:
         if refusal := words_of(error, file):
             form.file.errors = [refusal]
             return _form_page(account, form), 422
-        problem, ask_for = problem_of(error), to_ask_for(error, account, "write:drive")
-        return _form_page(account, form, problem=problem, ask_for=ask_for), problem.status
+        failure, ask_for = failure_of(error), to_ask_for(error, account, "write:drive")
+        return _form_page(account, form, failure=failure, ask_for=ask_for), failure.status
     return redirect(url_for("uploads.uploaded", draft=form.draft.data, account=account.public_id), 303)
 
 
@@ -88,7 +88,7 @@ def uploaded(account: Account, draft: str) -> ResponseReturnValue:
 
 
 _MAYBE_UPLOADED = _l("The file may have arrived all the same. Look into your drive before you send it again.")
-_NOT_KNOWN = Problem(502, _l("It is not known whether the file was uploaded"), _MAYBE_UPLOADED, maybe_done=True)
+_NOT_KNOWN = Failure(502, _l("It is not known whether the file was uploaded"), _MAYBE_UPLOADED, maybe_done=True)
 
 
 def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool = False) -> dict[str, Any]:
@@ -125,14 +125,14 @@ def words_of(error: MisskeyError, file: FileStorage) -> str:
     return ""
 
 
-def problem_of(error: MisskeyError) -> Problem:
+def failure_of(error: MisskeyError) -> Failure:
     """Return what a failed upload means for the visitor."""
-    problem = failures.of_server(error)
-    if not problem.maybe_done:
-        return problem
+    failure = failures.of_server(error)
+    if not failure.maybe_done:
+        return failure
     cut = type(error) is ServerUnreachable
     words = _("If the server goes on cutting the connection, the file may be too large for it.") if cut else ""
-    return replace(problem, words=sentences(_MAYBE_UPLOADED, words))
+    return replace(failure, words=sentences(_MAYBE_UPLOADED, words))
 
 
 def longest(files: Iterable[FileStorage]) -> float:
@@ -140,10 +140,10 @@ def longest(files: Iterable[FileStorage]) -> float:
     return sum(WAIT_SECONDS + services.transport().longest_upload(file_bytes(file)) for file in files)
 
 
-def _form_page(account: Account, form: UploadForm, problem: Problem | None = None, **values: Any) -> str:
-    if problem and problem.maybe_done:  # whoever presses again has been told, and decides anew
+def _form_page(account: Account, form: UploadForm, failure: Failure | None = None, **values: Any) -> str:
+    if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
         form.draft.data = new_draft()
-    return _page("upload_form.html", account, form=form, problem=problem, **values)
+    return _page("upload_form.html", account, form=form, failure=failure, **values)
 
 
 def _page(template: str, account: Account, **values: Any) -> str:

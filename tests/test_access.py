@@ -269,7 +269,7 @@ def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Brow
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     expect(alice.locator(".missed")).to_have_count(len(PANELS))
-    expect(alice.locator(".problem")).to_have_count(1)
+    expect(alice.locator(".failure")).to_have_count(1)
     check(alice, "failed")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE

@@ -10,7 +10,7 @@ from misskey import PERMISSIONS
 
 from . import accounts, error_pages, pending_signins, services
 from .accounts import Account, login_required
-from .failures import Problem
+from .failures import Failure
 
 pages = Blueprint("account", __name__)
 
@@ -86,4 +86,4 @@ def _not_here() -> ResponseReturnValue:
     return error_pages.answer(_NOT_HERE) if accounts.current() else redirect(url_for("journey.home"), 303)
 
 
-_NOT_HERE = Problem(404, _l("This account is not signed in here"), _l("Sign in again to use it."))
+_NOT_HERE = Failure(404, _l("This account is not signed in here"), _l("Sign in again to use it."))

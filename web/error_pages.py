@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from misskey import MisskeyError
 
 from . import accounts, failures
-from .failures import Problem
+from .failures import Failure
 from .htmx import is_answer_to_form, wants_fragment
 from .store_backend import NotKept, StoreUnavailable
 
@@ -29,21 +29,21 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _broken)
 
 
-def answer(problem: Problem) -> ResponseReturnValue:
-    """Return the page of ``problem``, or its fragment where a panel asked."""
-    values = {"problem": problem, "in_app_browser": in_app_browser(), **problem.context}
+def answer(failure: Failure) -> ResponseReturnValue:
+    """Return the page of ``failure``, or its fragment where a panel asked."""
+    values = {"failure": failure, "in_app_browser": in_app_browser(), **failure.context}
     if wants_fragment():
-        page = render_template("_problem.html", **values)
+        page = render_template("_failure.html", **values)
     else:  # with the account's menu, unless it may be that which is broken
-        account = None if problem.status in (500, 503) else accounts.current()
-        page = render_template("problem.html", **{"account": account, **values})
-    response = make_response(page, problem.status)
+        account = None if failure.status in (500, 503) else accounts.current()
+        page = render_template("failure.html", **{"account": account, **values})
+    response = make_response(page, failure.status)
     # What was typed stays where it is; also when the form was fine, and the page of what came of it fails.
     if wants_fragment() and is_answer_to_form():
         response.headers["HX-Retarget"] = "previous .told"
         response.headers["HX-Reswap"] = "innerHTML show:top"
-    if problem.retry_after is not None:
-        response.headers["Retry-After"] = str(problem.retry_after)
+    if failure.retry_after is not None:
+        response.headers["Retry-After"] = str(failure.retry_after)
     return response
 
 
@@ -58,14 +58,14 @@ def in_app_browser() -> bool:
 def _not_our_page(_error: CSRFError) -> ResponseReturnValue:
     if request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]) is None:
         return answer(
-            Problem(
+            Failure(
                 400,
                 _l("Your browser did not send our cookie"),
                 _l("Signing in needs a cookie, to know that it is you. Allow cookies here, then start again."),
             )
         )
     words = _l("Nothing was changed. Go back, reload the page and send it again.")
-    return answer(Problem(400, _l("This page was too old"), words, "back"))
+    return answer(Failure(400, _l("This page was too old"), words, "back"))
 
 
 def _http_failure(error: HTTPException) -> ResponseReturnValue:
@@ -76,7 +76,7 @@ def _http_failure(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def _of_http(error: HTTPException) -> Problem:
+def _of_http(error: HTTPException) -> Failure:
     status = error.code or 500
     if status >= 500:
         return _BROKEN
@@ -92,7 +92,7 @@ def _of_http(error: HTTPException) -> Problem:
     }
     default = (_l("Something in the request was not right"), _l("Go back and try again."), "back")
     title, words, action = texts.get(status, default)
-    return Problem(status, title, words, action)
+    return Failure(status, title, words, action)
 
 
 def _signed_out_words() -> Any:
@@ -105,9 +105,9 @@ def _store_unavailable(error: StoreUnavailable) -> ResponseReturnValue:
     current_app.logger.error("token store: %s", error)
     if isinstance(error, NotKept):
         words = _l("It was done at your server, and only the page about it is lost. Look there before you do it again.")
-        return answer(Problem(503, _l("Our memory is not available"), words, "back"))
+        return answer(Failure(503, _l("Our memory is not available"), words, "back"))
     words = _l("This is on our side: the place where sign-ins are kept does not answer. Try again in a minute.")
-    return answer(Problem(503, _l("Our memory is not available"), words, "retry", 30))
+    return answer(Failure(503, _l("Our memory is not available"), words, "retry", 30))
 
 
 def _broken(error: Exception) -> ResponseReturnValue:
@@ -115,7 +115,7 @@ def _broken(error: Exception) -> ResponseReturnValue:
     return answer(_BROKEN)
 
 
-_BROKEN = Problem(
+_BROKEN = Failure(
     500,
     _l("Something broke on our side"),
     _l("It was noted. Try again; if it happens again, tell whoever runs this site."),

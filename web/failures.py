@@ -36,7 +36,7 @@ from .template_filters import line, sentences
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Failure:
     """A failure in words for the visitor.
 
     ``action`` is what the page offers to do next: ``start``, ``retry``, ``back``, ``resume``, ``browser``, ``by_hand``
@@ -53,7 +53,7 @@ class Problem:
     maybe_done: bool = False
 
 
-def of_server(error: MisskeyError) -> Problem:
+def of_server(error: MisskeyError) -> Failure:
     """Return what a failure at the remote server means for the visitor, and note it in the log."""
     current_app.logger.warning("%s at %s (%s)", type(error).__name__, error.host, request.endpoint)
     kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
@@ -71,7 +71,7 @@ def of_server(error: MisskeyError) -> Problem:
         title, words, action = *WORDS_BY_CODE[error.code], "none"
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 502)
     title, words = str(title % {"host": error.host}), str(words)
-    return Problem(status, title, words, action, retry_after, maybe_done=error.maybe_done)
+    return Failure(status, title, words, action, retry_after, maybe_done=error.maybe_done)
 
 
 def _of_refusal(error: APIError, title: Any, words: Any) -> tuple[Any, Any]:
@@ -96,10 +96,10 @@ def refused_parameter(error: APIError) -> tuple[str, str]:
     return path.partition("properties/")[2].partition("/")[0], reason
 
 
-def too_many(error: RateLimitExceeded) -> Problem:
+def too_many(error: RateLimitExceeded) -> Failure:
     """Return how long a visitor has to wait who asked too often."""
     seconds = error.limit.limit.get_expiry()
-    return Problem(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
+    return Failure(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
 
 
 #: Title and words for an error, by the first of its kinds that is here.

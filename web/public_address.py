@@ -16,13 +16,13 @@ from werkzeug.exceptions import BadHost
 
 from . import error_pages
 from .config import Settings
-from .failures import Problem
+from .failures import Failure
 
 LED_SECONDS = 5
 MOST_LED = 3  # in this time, and for each process: browsers follow 20 redirects in all
 MOST_REMEMBERED = 1000
 
-_CIRCLE = Problem(
+_CIRCLE = Failure(
     503,
     _l("This site is not set up right yet"),
     _l("Whoever runs it has to mend it: the proxy in front of this app does not tell it what browsers ask for, so the "

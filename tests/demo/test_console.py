@@ -595,6 +595,6 @@ def test_an_answer_may_be_a_single_value(alice: Visitor, value: object) -> None:
         answer = send(alice, "i/registry/get", '{"key": "theme"}')
 
     assert answer.status_code == 200
-    assert 'class="problem"' not in answer.text
+    assert 'class="failure"' not in answer.text
     shown = answer.text.partition('aria-label="Answer"><code>')[2].partition("</code>")[0]
     assert unescape(re.sub("<[^>]*>", "", shown)).strip() == json.dumps(value)

@@ -73,7 +73,7 @@ def test_a_server_that_is_down_is_told_once_and_tried_again_at_once(
         alice.locator(f"#{panel}").get_by_role("link", name="Reload: ").click()
         expect(alice.locator(f"#{panel} .missed")).to_be_visible()
     expect(alice.locator(".missed")).to_have_count(len(PANELS))
-    expect(alice.locator(".problem")).to_have_count(1)
+    expect(alice.locator(".failure")).to_have_count(1)
     expect(alice.get_by_role("alert")).to_have_count(1)
     retry = alice.get_by_role("button", name="Try again")
     retry.focus()
@@ -86,7 +86,7 @@ def test_a_server_that_is_down_is_told_once_and_tried_again_at_once(
     retry.click()
     expect(alice.locator(".missed")).to_have_count(0)
     expect(alice.locator("#profile").locator("p", has_text="Lives in the sandbox")).to_be_visible()
-    expect(alice.locator(".problem")).to_have_count(0)
+    expect(alice.locator(".failure")).to_have_count(0)
     expect(alice.locator("#content")).to_be_focused()
     expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
 
@@ -103,7 +103,7 @@ def test_a_panel_that_failed_comes_back_alone(alice: Page, sandbox: Running, bro
 
     expect(profile.locator("p", has_text="Lives in the sandbox")).to_be_visible()
     expect(profile.get_by_role("heading", name="Your profile")).to_be_focused()
-    expect(alice.locator(".problem")).to_have_count(1)
+    expect(alice.locator(".failure")).to_have_count(1)
     alice.locator("#server").get_by_role("link", name="the reason is above").click()
     expect(alice).to_have_url(f"{browsers.site}/dashboard#trouble")
 
@@ -131,7 +131,7 @@ def test_a_permission_that_the_server_misses_is_asked_for_and_given(
     page.get_by_label("Access token").fill(by_hand.value)
     page.get_by_role("button", name="Sign in").click()
     drive = page.locator("#drive")
-    expect(drive.locator(".problem")).to_contain_text("The permission for this is missing")
+    expect(drive.locator(".failure")).to_contain_text("The permission for this is missing")
 
     drive.get_by_role("button", name="Sign in at").click()
     expect(page.get_by_text("read:drive")).to_be_visible()

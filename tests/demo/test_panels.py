@@ -352,12 +352,12 @@ def test_what_is_wrong_with_all_panels_is_told_above_them(alice: Visitor, panel:
         page = alice.get(f"/dashboard/{panel}").text
 
     inside, _, above = part.partition('<div hx-swap-oob="innerHTML:#trouble">')
-    assert 'class="problem"' not in inside
+    assert 'class="failure"' not in inside
     assert "Nothing came; the reason is above." in inside
-    assert above.count('class="problem" role="alert"') == 1
+    assert above.count('class="failure" role="alert"') == 1
     assert len(re.findall('role="button"|<button', above.partition("</section>")[0])) == 1
     assert "hx-swap-oob" not in page
-    assert page.count('class="problem"') == 1
+    assert page.count('class="failure"') == 1
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_what_is_wrong_with_one_panel_is_told_there(alice: Visitor, behaviour: B
         part = alice.get("/dashboard/timeline", headers=FRAGMENT).text
 
     assert "hx-swap-oob" not in part
-    assert part.count('class="problem"') == 1
+    assert part.count('class="failure"') == 1
 
 
 def test_the_server_tells_of_itself_without_the_token(alice: Visitor, sandbox: Running) -> None:

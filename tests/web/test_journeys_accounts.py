@@ -88,8 +88,8 @@ def test_a_revoked_token_leads_to_a_new_sign_in_at_the_same_server(
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
     expect(alice.locator(".missed")).to_have_count(4)
-    expect(alice.locator(".problem")).to_have_count(1)
-    expect(alice.locator(".problem")).to_contain_text("no longer accepts the token")
+    expect(alice.locator(".failure")).to_have_count(1)
+    expect(alice.locator(".failure")).to_contain_text("no longer accepts the token")
     expect(alice.locator("#server")).to_contain_text("Misskey sandbox")
 
     alice.get_by_role("button", name="Sign in at").click()
