@@ -12,23 +12,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 
-from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
 
 import demo
 from misskey import (
     AuthenticationFailed,
     Grant,
-    InvalidAnswer,
     MiAuthMissing,
     MisskeyError,
     PermissionDenied,
-    ServerElsewhere,
-    ServerForbidden,
-    ServerNotFound,
     Transport,
     check,
     new_session_id,
@@ -47,14 +41,14 @@ from web import (
     pending_signins,
     security,
     services,
+    signin_pages,
     static_files,
     storage,
     template_filters,
     token_store,
 )
 from web.concurrency import aside, remote_call
-from web.failures import Failure
-from web.forms import ServerForm, SignInForm, TokenForm
+from web.forms import TOKEN_WORDS, SignInForm, TokenForm
 
 VERSION = "0.3.0"
 USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name
@@ -96,13 +90,13 @@ def home() -> ResponseReturnValue:
     """Show what this is and the sign-in form; a visitor who is signed in goes to the dashboard."""
     if accounts.current():
         return redirect(url_for("dashboard.shell"), 303)
-    return _sign_in_page(SignInForm())
+    return signin_pages.sign_in_page(SignInForm())
 
 
 @journey.get("/signin")
 def signin_form() -> ResponseReturnValue:
     """Show the sign-in form, also to a visitor who is signed in: for another account."""
-    return _sign_in_page(SignInForm())
+    return signin_pages.sign_in_page(SignInForm())
 
 
 @journey.post("/signin")
@@ -112,11 +106,11 @@ def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
     form = SignInForm()
     if not form.validate_on_submit():
-        return _sign_in_page(form), 422
+        return signin_pages.sign_in_page(form), 422
     try:
         server = services.find_server(form.server)
     except MisskeyError as error:
-        return _refused(form, error)
+        return signin_pages.refused(form, error)
     session_id = new_session_id()
     begun = pending_signins.begin(session_id, server, form.permissions())
     return redirect(begun.page_at_server, 303)
@@ -136,7 +130,7 @@ def callback() -> ResponseReturnValue:
     begun = pending_signins.find(session_id)
     if begun:
         return _finish(begun)
-    return error_pages.answer(_USED if key is not None else _OTHER_BROWSER)
+    return error_pages.answer(failures.SIGN_IN_OVER if key is not None else failures.OTHER_BROWSER)
 
 
 @journey.post("/signin/resume")
@@ -144,7 +138,7 @@ def callback() -> ResponseReturnValue:
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending_signins.find(request.form.get("session", ""))
-    return _finish(begun, resumed=True) if begun else error_pages.answer(_USED)
+    return _finish(begun, resumed=True) if begun else error_pages.answer(failures.SIGN_IN_OVER)
 
 
 @journey.post("/signin/cancel")
@@ -162,17 +156,16 @@ def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""
     form = TokenForm()
     if not form.validate_on_submit():
-        return _token_page(form), 422 if form.is_submitted() else 200
+        return signin_pages.token_page(form), 422 if form.is_submitted() else 200
     try:
         server = services.find_server_for_token(form.server)
         user = who_is(services.client(server, form.token.data))
     except (AuthenticationFailed, PermissionDenied) as error:
-        form.token.errors = [_TOKEN_WORDS[type(error)]]
-        return _token_page(form), 422
+        form.token.errors = [TOKEN_WORDS[type(error)]]
+        return signin_pages.token_page(form), 422
     except MisskeyError as error:
-        return _refused(form, error)
+        return signin_pages.refused(form, error)
     accounts.enter(accounts.save(Grant(user, form.token.data), None))
-    session["last_server"] = server.host
     return redirect(url_for("dashboard.shell"), 303)
 
 
@@ -181,101 +174,36 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     """Ask a visitor to wait; what was typed stays in its form."""
     failure = failures.too_many(error)
     if request.endpoint == "journey.signin":
-        page = _sign_in_page(SignInForm(), failure)
+        page = signin_pages.sign_in_page(SignInForm(), failure)
     elif request.endpoint == "journey.token":
-        page = _token_page(TokenForm(), failure)
+        page = signin_pages.token_page(TokenForm(), failure)
     else:
         return error_pages.answer(failure)
     return page, failure.status, {"Retry-After": str(failure.retry_after)}
-
-
-_OTHER_BROWSER = Failure(
-    400,
-    _l("This browser did not begin this sign-in"),
-    _l("Only the browser that began a sign-in can finish it, so nothing happened. If cookies are off, "
-       "turn them on. If you began in another browser or app, go back there, or start again here."),
-    "browser",
-)  # fmt: skip
-_USED = Failure(
-    410,
-    _l("This sign-in is over"),
-    _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
-)
-_EXPIRED = Failure(
-    410,
-    _l("This sign-in took too long"),
-    _l("You have ten minutes to allow a sign-in. This app got no access. Start again; it takes a few seconds."),
-)
-_TOKEN_WORDS = {
-    AuthenticationFailed: _l(
-        "The server does not know this token. Copy it again, whole; it may also have been removed."
-    ),
-    PermissionDenied: _l("The token is real, but may not tell whose it is. Make one that may “view your account”."),
-}
 
 
 def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> ResponseReturnValue:
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
     if begun.expired and not begun.finished:
         pending_signins.drop(begun.session_id)
-        return error_pages.answer(_EXPIRED)
+        return error_pages.answer(failures.SIGN_IN_EXPIRED)
     try:
         key = pending_signins.finish_once(begun.session_id, lambda: _fetch(begun))
     except MiAuthMissing as error:
         pending_signins.drop(begun.session_id)
-        return _refused(SignInForm(formdata=None, host=begun.server.host), error)
+        return signin_pages.refused(SignInForm(formdata=None, host=begun.server.host), error)
     if key is None:
-        title = _("%(host)s says: not allowed yet", host=begun.server.host)
-        words = _("If you have just allowed it, check again. If you closed the page or denied it, you can start again.")
-        return error_pages.answer(Failure(403, title, words, "resume", context={"begun": begun}))
+        return error_pages.answer(failures.not_allowed_yet(begun))
     if not accounts.load(key):
         pending_signins.drop(begun.session_id)
-        return error_pages.answer(_USED)
+        return error_pages.answer(failures.SIGN_IN_OVER)
     former = accounts.current()
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
         return account_page.add(key)
     accounts.enter(key)
-    session["last_server"] = begun.server.host
     return redirect(url_for("dashboard.shell"), 303)
 
 
 def _fetch(begun: pending_signins.Pending) -> str | None:
     grant = check(services.client(begun.server), begun.session_id)
     return accounts.save(grant, begun.permissions, begun) if grant else None
-
-
-def _refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
-    """Show the form again, with what was typed and why it did not work at that server."""
-    failure = failures.of_server(error)
-    form.host.errors = [_("%(title)s. %(words)s", title=failure.title, words=failure.words)]
-    if isinstance(error, InvalidAnswer):
-        form.host.errors.append(_("Or is it no Misskey server? Check the spelling, too."))
-    mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
-    if isinstance(form, TokenForm):
-        page = _token_page(form)
-    else:
-        offered = error.named if isinstance(error, ServerElsewhere) else None
-        page = _sign_in_page(form, offered=offered, by_hand=failure.action == "by_hand")
-    return page, 422 if mistyped else failure.status
-
-
-def _sign_in_page(form: ServerForm, failure: Failure | None = None, **values: object) -> str:
-    return _form_page(
-        "signin.html",
-        form,
-        failure=failure,
-        **values,
-        settings=services.settings(),
-        under_way=[entry for entry in pending_signins.under_way() if not (entry.expired or entry.finished)],
-        in_app_browser=error_pages.in_app_browser(),
-    )
-
-
-def _token_page(form: ServerForm, failure: Failure | None = None) -> str:
-    return _form_page("token.html", form, failure=failure)
-
-
-def _form_page(template: str, form: ServerForm, **values: object) -> str:
-    if not (form.is_submitted() or form.errors):
-        form.prefill()
-    return render_template(template, form=form, **values)

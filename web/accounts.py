@@ -82,6 +82,7 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> s
     seconds = services.settings().session_days * 86400
     services.token_store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
     is_new = all(other.owner != account.owner for other in in_this_browser())
+    session["last_server"] = account.server.host
     _send(signals.signed_in, account=account, is_new=is_new, begun=begun)
     return key
 

@@ -19,7 +19,14 @@ from wtforms import (
 from wtforms.i18n import messages_path
 from wtforms.validators import AnyOf, InputRequired, Length, Optional
 
-from misskey import PERMISSIONS, Server, ServerNameError, parse_permissions
+from misskey import (
+    PERMISSIONS,
+    AuthenticationFailed,
+    PermissionDenied,
+    Server,
+    ServerNameError,
+    parse_permissions,
+)
 
 from . import pending_signins, services
 from .languages import language
@@ -133,6 +140,15 @@ class SignInForm(ServerForm):
     def ticked(self) -> tuple[str, ...]:
         """Return the permissions that are chosen one by one on the page."""
         return tuple(self.permission.data)
+
+
+#: Why a server did not take a token.
+TOKEN_WORDS = {
+    AuthenticationFailed: _l(
+        "The server does not know this token. Copy it again, whole; it may also have been removed."
+    ),
+    PermissionDenied: _l("The token is real, but may not tell whose it is. Make one that may “view your account”."),
+}
 
 
 class TokenForm(ServerForm):
