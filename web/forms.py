@@ -97,16 +97,19 @@ class ServerForm(Form):
         self.host.data = session.get("last_server", "")
 
     def validate_host(self, field: Field) -> None:
+        settings = services.settings()
         try:
-            self.server = Server.parse(field.data or "", services.settings().private_servers)
+            self.server = Server.parse(field.data or "", settings.private_servers)
         except ServerNameError as error:
             words = str(SERVER_NAME_WORDS[error.reason])
-            settings = services.settings()
             private = () if settings.production else settings.private_servers  # strangers need not know them
             if private and error.reason in _OF_PRIVATE_SERVERS:
                 hosts = ", ".join(Server.parse_origin(origin).host for origin in private)
                 words = _("%(words)s Of private servers, these work here: %(hosts)s.", words=words, hosts=hosts)
             raise ValidationError(words) from error
+        if settings.only_servers and self.server.host not in settings.only_servers:
+            hosts = ", ".join(settings.only_servers)
+            raise ValidationError(_("Here you can sign in only with: %(hosts)s.", hosts=hosts))
 
 
 class SignInForm(ServerForm):

@@ -35,7 +35,6 @@ def sign_in_page(form: ServerForm, failure: Failure | None = None, **values: obj
         form,
         failure=failure,
         **values,
-        settings=services.settings(),
         under_way=[entry for entry in pending_signins.under_way() if not (entry.expired or entry.finished)],
         in_app_browser=error_pages.in_app_browser(),
     )
@@ -49,4 +48,4 @@ def token_page(form: ServerForm, failure: Failure | None = None) -> str:
 def _form_page(template: str, form: ServerForm, **values: object) -> str:
     if not (form.is_submitted() or form.errors):
         form.prefill()
-    return render_template(template, form=form, **values)
+    return render_template(template, form=form, settings=services.settings(), **values)

@@ -1,0 +1,69 @@
+"""An app for the people of one server, or of some."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from sandbox import Running
+from tests.cast import Visitor, query
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], sandbox: Running) -> Flask:
+    """An app for one server only."""
+    return make_app(PRIVATE_SERVERS=sandbox.origin, ONLY_SERVERS=sandbox.origin)
+
+
+def host(sandbox: Running) -> str:
+    return sandbox.origin.removeprefix("http://")
+
+
+def test_with_one_server_the_form_is_a_button(visitor: Visitor, sandbox: Running) -> None:
+    page = visitor.get("/").text
+
+    assert f"<h1>Sign in with {host(sandbox)}</h1>" in page
+    assert f'<input type="hidden" name="host" value="{host(sandbox)}">' in page
+    assert f'<button type="submit">Continue to {host(sandbox)}</button>' in page
+    assert 'type="text"' not in page
+    assert "misskey-hub.net/servers" not in page
+
+
+def test_the_button_signs_in(visitor: Visitor) -> None:
+    assert visitor.sign_in().location == "/dashboard"
+
+
+@pytest.mark.parametrize("path", ["/signin", "/signin/token"])
+def test_another_server_is_refused_with_the_ones_that_work(visitor: Visitor, sandbox: Running, path: str) -> None:
+    answer = visitor.post(path, {"host": "misskey.io", "token": "abc"})
+
+    assert answer.status_code == 422
+    assert f"Here you can sign in only with: {host(sandbox)}." in answer.text
+
+
+def test_a_token_made_by_hand_works_there_too(visitor: Visitor, sandbox: Running) -> None:
+    assert f'<input type="hidden" name="host" value="{host(sandbox)}">' in visitor.get("/signin/token").text
+
+    token = sandbox.world.approve(sandbox.world.people["alice"], ["read:account"], None, "by hand").value
+
+    assert visitor.post("/signin/token", {"host": host(sandbox), "token": token}).location == "/dashboard"
+
+
+def test_what_the_app_may_do_can_be_chosen_all_the_same(visitor: Visitor, sandbox: Running) -> None:
+    answer = visitor.post("/signin", {"host": host(sandbox), "preset": "own", "permission": ["", "write:votes"]})
+
+    assert query(answer.location)["permission"] == "write:votes"
+
+
+def test_several_servers_are_a_choice(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    app = make_app(PRIVATE_SERVERS=sandbox.origin, ONLY_SERVERS=f"misskey.example {sandbox.origin}")
+    visitor = Visitor(app, sandbox)
+
+    page = visitor.get(f"/signin?host={host(sandbox)}").text
+
+    assert re.findall(r"<option( selected)?>([^<]+)", page) == [("", "misskey.example"), (" selected", host(sandbox))]
+    assert visitor.sign_in().location == "/dashboard"
+    assert visitor.post("/signin", {"host": "misskey.io"}).status_code == 422
