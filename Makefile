@@ -6,13 +6,16 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format translations bench screenshots picture lock clean
+.PHONY: help run dev test check format translations bench screenshots picture lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 
 run: .venv/installed ## Start the app and the sandbox, a Misskey server to try it with (PORT=8000 SANDBOX_PORT=3000)
-	@.venv/bin/python -m sandbox.demo
+	@.venv/bin/python -m sandbox.run
+
+dev: .venv/installed ## As run, for developing: the app starts anew when a file changes, and has the debugger
+	@.venv/bin/python -m sandbox.run --dev
 
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
 	@.venv/bin/python tests/find_browser.py >/dev/null

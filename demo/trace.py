@@ -48,7 +48,7 @@ def _keep(_app: Flask, account: Account, begun: Pending | None, **_: Any) -> Non
         return
     trace = Trace(exchanges()[-1])
     if begun:
-        came_back = services.settings().public_url + request.full_path.removesuffix("?")
+        came_back = services.public_url() + request.full_path.removesuffix("?")
         resumed = request.method == "POST"
         trace = replace(
             trace,

@@ -26,7 +26,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, lambda error: answer(failures.too_many(error)))
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(HTTPException, _http_failure)
-    app.register_error_handler(Exception, _broken)
+    if not app.debug:  # while developing, the debugger shows it
+        app.register_error_handler(Exception, _broken)
 
 
 def answer(failure: Failure) -> ResponseReturnValue:

@@ -36,7 +36,7 @@ pages = Blueprint("pages", __name__)
 def how_it_works() -> ResponseReturnValue:
     """Show the sign-in step by step, with its real requests."""
     settings = services.settings()
-    callback = f"{settings.public_url}/callback"
+    callback = f"{services.public_url()}/callback"
     return render_template(
         "how_it_works.html",
         server=EXAMPLE_SERVER,

@@ -52,7 +52,7 @@ class Pending:
             self.session_id,
             name=settings.app_name,
             icon=settings.app_icon,
-            callback=f"{settings.public_url}/callback",
+            callback=f"{services.public_url()}/callback",
             permissions=self.permissions,
         )
 

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from cachetools import TTLCache, cached
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 
 from misskey import Client, Exchange, NoMiAuth, Server, Transport, find_misskey
 
@@ -24,6 +24,11 @@ REMEMBERED_SECONDS = 600
 def settings() -> Settings:
     """Return what this app was set up with."""
     return cast("Settings", current_app.extensions["settings"])
+
+
+def public_url() -> str:
+    """Return the app's address, as browsers see it; while developing, at whichever port it is served."""
+    return settings().public_url if settings().production else request.host_url.rstrip("/")
 
 
 def default_permissions() -> tuple[str, ...]:

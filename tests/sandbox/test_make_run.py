@@ -18,7 +18,7 @@ import requests
 from tests import cast
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "sandbox.demo"]
+COMMAND = [sys.executable, "-m", "sandbox.run"]
 
 
 def free_port() -> int:
@@ -39,13 +39,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(environment: dict[str, str]) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start both, and return once their addresses are printed."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin() -> subprocess.Popen[str]:
+    def begin(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            COMMAND,
+            [*COMMAND, *arguments],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -68,11 +68,15 @@ def start(environment: dict[str, str]) -> Iterator[Callable[[], subprocess.Popen
             pass
 
 
+@pytest.mark.parametrize("arguments", [(), ("--dev",)], ids=["run", "dev"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_both_answer_and_stop_cleanly(
-    start: Callable[[], subprocess.Popen[str]], environment: dict[str, str], how: signal.Signals
+    start: Callable[..., subprocess.Popen[str]],
+    environment: dict[str, str],
+    how: signal.Signals,
+    arguments: tuple[str, ...],
 ) -> None:
-    process = start()
+    process = start(*arguments)
     addresses = [f"http://localhost:{environment['PORT']}/", f"http://127.0.0.1:{environment['SANDBOX_PORT']}/"]
     for address in addresses:
         assert requests.get(address, timeout=60).status_code == 200
@@ -99,7 +103,7 @@ def test_a_taken_port_is_told_in_words(environment: dict[str, str], name: str) -
 
 
 def test_a_journey_leaves_neither_session_id_nor_token_in_the_log(
-    start: Callable[[], subprocess.Popen[str]], environment: dict[str, str]
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str]
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # which can't lead to a sandbox on this machine
         environment[name] = f"http://127.0.0.1:{free_port()}"

@@ -1,4 +1,7 @@
-"""Starts the app and the sandbox side by side: what `make run` does. Ctrl-C stops both."""
+"""Starts the app and the sandbox side by side: `make run`, and with `--dev` `make dev`. Ctrl-C stops both.
+
+`make dev` serves the app with Flask's own server: it starts anew when a file changes, and has the debugger.
+"""
 
 import http.client
 import os
@@ -37,8 +40,10 @@ def main() -> None:
     enough = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: enough.set())
-    gunicorn = ("gunicorn", "-c", "web/gunicorn.conf.py", "--log-level", "warning", "app:create_app()")
-    servers = {"app": start(settings, *gunicorn), "sandbox": start(settings, "sandbox", "--port", sandbox_port)}
+    app: tuple[str, ...] = ("gunicorn", "-c", "web/gunicorn.conf.py", "--log-level", "warning", "app:create_app()")
+    if sys.argv[1:] == ["--dev"]:
+        app = ("flask", "--app", "app", "run", "--debug", "--port", port, "--extra-files", ".env")
+    servers = {"app": start(settings, *app), "sandbox": start(settings, "sandbox", "--port", sandbox_port)}
     ready, deadline = False, time.monotonic() + START_SECONDS
     try:
         while not enough.wait(0.2):
@@ -89,7 +94,7 @@ def answers(port: str) -> bool:
 
 def stop(server: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if server.poll() is None:
-        server.send_signal(number)
+        os.killpg(server.pid, number)  # Flask's own server is two processes
     try:
         server.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,0 +1,45 @@
+"""What is different while developing: whichever port, and the debugger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from sandbox import Running
+from tests.cast import Visitor, query
+
+
+def test_the_callback_is_right_at_whichever_port_the_app_is_served(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    visitor = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin, PUBLIC_URL="http://localhost:8000"), sandbox)
+
+    answer = visitor.post("/signin", {"host": sandbox.origin}, base_url="http://localhost:5001")
+
+    assert query(answer.location)["callback"] == "http://localhost:5001/callback"
+
+
+def test_in_production_the_callback_is_at_the_public_address(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    app = make_app(PRIVATE_SERVERS=sandbox.origin, PUBLIC_URL="https://signin.example")
+
+    page = app.test_client().get("/how-it-works", headers={"Host": "signin.example:5001"}).text
+
+    assert "https://signin.example/callback?session=" in page
+
+
+@pytest.mark.parametrize("debug", ["0", "1"])
+def test_a_mistake_in_the_code_is_left_to_the_debugger(
+    make_app: Callable[..., Flask], sandbox: Running, monkeypatch: pytest.MonkeyPatch, debug: str
+) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", debug)
+    app = make_app()
+    app.view_functions["journey.home"] = lambda: str(1 / 0)
+    visitor = Visitor(app, sandbox)
+
+    if debug == "1":
+        with pytest.raises(ZeroDivisionError):
+            visitor.get("/")
+    else:
+        assert visitor.get("/").status_code == 500
