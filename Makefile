@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check format translations bench screenshots picture lock clean
+.PHONY: help run dev test check format translations screenshots lock clean bench picture own
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -39,15 +39,21 @@ translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGE
 	@rm translations/messages.pot
 	@$(BABEL) compile -d translations
 
+# demonstration
 bench: .venv/installed ## Measure the app
 	@.venv/bin/python -m bench
 
-screenshots: .venv/installed ## Take pictures of every page and state into screenshots/, to look at in a browser: index.html
-	@rm -rf screenshots
-	@SCREENSHOTS=screenshots .venv/bin/python -m pytest tests/test_access.py
-
 picture: .venv/installed ## Take the picture of the README anew
 	@.venv/bin/python -m tests.pictures
+
+own: export NAME := $(NAME)
+own: .venv/installed ## Turn a fresh clone into an app of your own, without the demonstration (NAME="Kaede Notes")
+	@.venv/bin/python -m demo.make_own
+# end of the demonstration
+
+screenshots: .venv/installed ## Take pictures of every page and state into screenshots/, to look at in a browser: index.html
+	@rm -rf screenshots
+	@SCREENSHOTS=screenshots .venv/bin/python -m pytest tests/*/test_access.py
 
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)

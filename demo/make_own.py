@@ -49,7 +49,7 @@ def make_own(name: str, root: Path = ROOT) -> None:
     drop_requirements(root)
     for file in ("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in", "README.md", ".env.example"):
         change(root / file, {MARKED.pattern: ""}, re.DOTALL)
-    change(root / "README.md", {r"\A# .*": f"# {name}"})
+    change(root / "README.md", {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
     change(root / ".env.example", {"Sign in with Misskey": name})
     (root / "CHANGELOG.md").write_text(CHANGELOG.format(own=VERSION, version=version))
     update_translations(root)
@@ -112,12 +112,11 @@ def quoted(text: str) -> str:
 
 def drop_requirements(root: Path) -> None:
     """Take out of the pinned packages those that nothing but the demonstration asked for."""
-    for wanted in ("requirements.in", "requirements-dev.in"):
-        for marked in MARKED.finditer((root / wanted).read_text()):
-            for package in re.findall("(?m)^[A-Za-z].*", marked[0]):
-                for pinned in ("requirements.txt", "requirements-dev.txt"):
-                    block = rf"(?mi)^{package}==.*\\\n(?:    --hash.*\n)+(?P<via>(?:    #.*\n)+)"
-                    change(root / pinned, {block: keep_if_others_want_it}) if package.startswith("types-") else None
+    wanted = "".join((root / file).read_text() for file in ("requirements.in", "requirements-dev.in"))
+    for package in re.findall("(?m)^[A-Za-z].*", "".join(marked[0] for marked in MARKED.finditer(wanted))):
+        block = rf"(?mi)^{package}==.*\\\n(?:    --hash.*\n)+(?P<via>(?:    #.*\n)+)"
+        for path in (root / "requirements.txt", root / "requirements-dev.txt"):
+            path.write_text(re.sub(block, keep_if_others_want_it, path.read_text()))
 
 
 def keep_if_others_want_it(block: re.Match[str]) -> str:

@@ -1,0 +1,108 @@
+"""An app of one's own: the demonstration taken out of a copy, which is whole all the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "Kaede Notes"
+LEFT_BEHIND = re.compile(r"\bdemo\b|demonstration|Sign in with Misskey|timeline\b|/notes\b|/files\b|/console\b|/live\b")
+#: What may name these: the protocol, the pretend server, and the licence.
+ALLOWED = ("misskey/", "sandbox/", "tests/", "LICENSE", "static/vendor/", "requirements", ".gitignore", "CHANGELOG.md")
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+def clone(folder: Path) -> Path:
+    """A copy of all files of this project as they are now, in a repository of its own."""
+    listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "add", "--all")
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+    assert run(folder, "git", *author, "commit", "--quiet", "--message", "A copy").returncode == 0
+    return folder
+
+
+def make_own(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return run(folder, sys.executable, "-m", "demo.make_own", NAME=name)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = clone(tmp_path_factory.mktemp("own"))
+    done = make_own(folder, NAME)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def files(folder: Path) -> list[Path]:
+    names = run(folder, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def test_nothing_of_the_demonstration_is_left(own: Path) -> None:
+    for path in files(own):
+        name = path.relative_to(own).as_posix()
+        if name.startswith(ALLOWED) or path.suffix in (".png", ".mo"):
+            continue
+        found = LEFT_BEHIND.search(path.read_text())
+        assert not found, f"{name}: {found}"
+    assert not (own / "demo").exists()
+
+
+def test_it_has_its_own_name(own: Path) -> None:
+    assert (own / "README.md").read_text().startswith(f"# {NAME}\n")
+    assert f'APP_NAME = "{NAME}"' in (own / "web/config.py").read_text()
+    assert 'USER_AGENT = f"kaede-notes/{VERSION}"' in (own / "app.py").read_text()
+
+
+def test_it_passes_its_own_checks(own: Path) -> None:
+    [checks] = re.findall(r"^check: .*\n((?:\t.*\n)+)", (own / "Makefile").read_text(), re.MULTILINE)
+    for command in re.findall(r"-m (ruff check|ruff format|mypy)(.*)", checks):
+        arguments = "".join(command).partition("||")[0].split()
+        done = run(own, sys.executable, "-m", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_passes_its_own_tests(own: Path) -> None:
+    """Those that need no browser; the others say the same of the sign-in here."""
+    done = run(own, sys.executable, "-m", "pytest", "-q", "-m", "not browser", "-p", "no:cacheprovider", "tests")
+
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 200, "a\nb"])
+def test_a_name_that_no_app_can_have_is_refused_before_anything_is_lost(tmp_path: Path, name: str) -> None:
+    folder = clone(tmp_path)
+
+    done = make_own(folder, name)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Not done: ")
+    assert (folder / "demo").exists()
+
+
+def test_work_of_somebody_is_not_lost(tmp_path: Path) -> None:
+    folder = clone(tmp_path)
+    (folder / "demo" / "mine.py").write_text("")
+
+    done = make_own(folder, NAME)
+
+    assert done.returncode == 1
+    assert "nothing of yours is lost" in done.stderr
+    assert (folder / "demo" / "mine.py").exists()
