@@ -23,8 +23,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from .budget import Budget
 from .client import Client, error_of, parse
-from .connections import READ_COST_BYTES, Exchange
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .transport import CHUNK_BYTES, Answer
 
@@ -105,23 +105,23 @@ class Stream:
             self._check_silence()
             yield None
 
-    def _shake_hands(self, sock: socket.socket, exchange: Exchange) -> None:
+    def _shake_hands(self, sock: socket.socket, budget: Budget) -> None:
         request = self._protocol.connect()
         request.headers["User-Agent"] = self._client.transport.user_agent
         self._protocol.send_request(request)
-        sock.settimeout(exchange.seconds(SEND_SECONDS))
+        sock.settimeout(budget.seconds(SEND_SECONDS))
         sock.sendall(b"".join(self._protocol.data_to_send()))
         head: bytes | None = b""
         while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
-            sock.settimeout(exchange.seconds(exchange.step_seconds))
+            sock.settimeout(budget.seconds(budget.step_seconds))
             received = sock.recv(CHUNK_BYTES)
-            exchange.count(max(len(received), READ_COST_BYTES))
+            budget.count_read(len(received))
             if head is not None and received:
                 head = _INFORMATIONAL.sub(b"", head + received)
                 if b"\r\n\r\n" not in head:
                     continue
                 received, head = head, None
-                exchange.expect_body()
+                budget.expect_body()
             self._feed(received)
 
     def _refusal(self, error: Exception) -> MisskeyError:

@@ -31,7 +31,8 @@ from misskey import (
     ServerUnreachable,
     Transport,
 )
-from misskey.connections import POOLED_SERVERS, is_public
+from misskey.addresses import is_public
+from misskey.pool import POOLED_SERVERS
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, says, serve
 
@@ -616,14 +617,21 @@ def test_closing_closes_every_connection(make_transport: MakeTransport) -> None:
         _wait_until(lambda: not server.open)
 
 
-def test_closing_while_connections_are_in_use_is_harmless(make_transport: MakeTransport) -> None:
-    transport = make_transport()
-    with serve(answers(200, b"{}")) as server:
-        post(transport, server)
-        manager = transport.adapter.poolmanager
-        pool = manager.pools[manager.pools.keys().pop()]
-        pool.close()
-        pool.close_idle(0)
+def test_a_connection_in_use_while_the_transport_is_closed_is_closed_after_it(transport: Transport) -> None:
+    asked, closed = threading.Event(), threading.Event()
+
+    def waits(caller: Caller) -> None:
+        while caller.request():
+            asked.set()
+            closed.wait()
+            caller.send(http(200, b"{}"))
+
+    with serve(waits) as server, ThreadPoolExecutor(1) as threads:
+        under_way = threads.submit(post, transport, server)
+        asked.wait()
+        transport.close()
+        closed.set()
+        assert under_way.result() == b"{}"
         _wait_until(lambda: not server.open)
 
 
