@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
 
 from .connections import Adapter, Connection
@@ -23,6 +25,7 @@ class Pool:
         self._lock = Lock()
         self._tidied = time.monotonic()
         self._is_closed = False
+        weakref.finalize(self, _close_all, self._idle)
 
     def take(self, server: Server) -> Connection:
         """Return a connection to ``server`` for one request: one that was kept, or a new one that is not open yet."""
@@ -67,4 +70,10 @@ class Pool:
             for connection in idle:
                 self._idle[connection.server].remove(connection)
         for connection in idle:
+            connection.close()
+
+
+def _close_all(idle: Mapping[Server, list[Connection]]) -> None:
+    for kept in idle.values():
+        for connection in kept:
             connection.close()

@@ -24,8 +24,9 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from .budget import Budget
-from .client import Client, error_of, parse
+from .client import Client, error_of
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
+from .json_values import parse
 from .transport import CHUNK_BYTES, Answer
 
 TICK_SECONDS = 5.0

@@ -20,11 +20,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from misskey.environment import ca_bundle, check_proxies
-from misskey.errors import ServerNameError
-from misskey.miauth import check_app
-from misskey.permissions import DEMO, parse_permissions
-from misskey.server import Server
+from misskey import DEMO, Server, ServerNameError, ca_bundle, check_app, check_proxies, parse_permissions
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"

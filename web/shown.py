@@ -16,8 +16,7 @@ from flask_babel import format_date, format_datetime, format_decimal, format_tim
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
-from misskey import MASK, PERMISSIONS, Permission, Server, clean
-from misskey.client import is_blank
+from misskey import MASK, PERMISSIONS, Permission, Server, clean, is_blank
 
 from . import accounts
 
