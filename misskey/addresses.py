@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any, cast
 
 from .errors import ServerForbidden, ServerNotFound, ServerTimeout
-from .server import Server
+from .server import Server, ip_address
 
 ADDRESSES_TRIED = 6
 NEXT_ADDRESS_SECONDS = 0.25  # as RFC 8305 recommends
@@ -38,14 +38,6 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 AddressInfo = tuple[Any, ...]
 Resolver = Callable[..., list[AddressInfo]]
-
-
-def ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the IP address that ``host`` is, ``None`` for a name."""
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
 
 
 def is_public(address: str) -> bool:

@@ -64,9 +64,7 @@ class Client:
         body = dict(params or {}) if self.token is None else {"i": self.token, **(params or {})}
         content = json.dumps(body).encode()
         return self._send(
-            *("POST", f"/api/{endpoint}", content, _JSON, lambda: json.loads(content)),
-            idempotent=idempotent,
-            body_bytes=body_bytes,
+            "POST", f"/api/{endpoint}", content, _JSON, content, idempotent=idempotent, body_bytes=body_bytes
         )
 
     def upload(
@@ -91,7 +89,7 @@ class Client:
         body = MultipartBody(fields, file, name, kind)
         shown = fields | {"file": f"({name}, {kind}, {body.file_bytes} bytes)"}
         headers = _JSON | {"Content-Type": body.content_type}
-        return self._send("POST", f"/api/{UPLOAD}", body, headers, lambda: shown)
+        return self._send("POST", f"/api/{UPLOAD}", body, headers, json.dumps(shown).encode())
 
     def get(self, path: str, *, body_bytes: int | None = None) -> Any:
         """GET ``path``, which needs no token, and return its JSON; ``body_bytes`` and errors are as in :meth:`call`."""
@@ -103,7 +101,7 @@ class Client:
         path: str,
         content: bytes | MultipartBody | None,
         headers: Mapping[str, str],
-        sent: Callable[[], dict[str, Any]] | None = None,
+        sent: bytes | None = None,
         **options: Any,
     ) -> Any:
         most_values = (options.get("body_bytes") or self.transport.body_bytes) // BYTES_FOR_A_VALUE
@@ -116,20 +114,13 @@ class Client:
         return self._content(answer, parse(answer.body, self.token, most_values))
 
     def _exchange(
-        self,
-        method: str,
-        path: str,
-        sent: Callable[[], dict[str, Any]] | None,
-        answer: Answer | None,
-        most_values: int,
+        self, method: str, path: str, sent: bytes | None, answer: Answer | None, most_values: int
     ) -> Exchange:
-        url, token = self.server.url(path), self.token
-        body = (lambda: body_text(sent(), token)) if sent else None
+        url, body = self.server.url(path), partial(body_text, sent, self.token) if sent else None
         if answer is None:
             return Exchange(method, url, body)
-        content = answer.body
-        text = partial(answer_text, content, token, most_values)
-        return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(content))
+        text = partial(answer_text, answer.body, self.token, most_values)
+        return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(answer.body))
 
     def _content(self, answer: Answer, content: Any) -> Any:
         if answer.status == 204:

@@ -14,7 +14,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
-from .addresses import ip_address
+from .server import ip_address
 
 
 def ca_bundle() -> str | bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +46,10 @@ class Exchange:
     size: int | None = None
 
 
-def body_text(sent: dict[str, Any], token: str | None) -> str:
-    """Return the text of a request's parameters, without any token."""
-    return indented(sent | ({"i": MASK} if "i" in sent else {}), token)
+def body_text(sent: bytes, token: str | None) -> str:
+    """Return the text of a request's parameters, which are JSON, without any token."""
+    fields = json.loads(sent)
+    return indented(fields | ({"i": MASK} if "i" in fields else {}), token)
 
 
 def answer_text(body: bytes, token: str | None, most_values: int) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import quote
 
 from urllib3 import HTTPResponse
@@ -102,36 +103,30 @@ class Transport:
         Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that
         can't be unpacked, or :class:`ValueError` for a path that no server has.
         """
-        if len(path) > LONGEST_PATH or not (path.isascii() and path.isprintable()):
-            raise ValueError("a path is printable ASCII, and not endless")
-        step, total = self._step_seconds, self.total_seconds
-        sent = {**self._headers, **(headers or {})}
-        if isinstance(body, MultipartBody):
-            step, total = self._upload_seconds, self.longest_upload(len(body))
-            sent["Content-Length"] = str(len(body))
-        budget = Budget(server.host, total, step, self.body_bytes if body_bytes is None else body_bytes)
-        target = quote(path.partition("#")[0], _SAFE_IN_A_PATH)
+        length = {"Content-Length": str(len(body))} if body else {}
+        request = (method, _target(path), body, {**self._headers, **length, **(headers or {})})
+        budget = self._budget(server, body, body_bytes)
         with self._limit():
             try:
-                return self._send(self._pool.take(server), budget, method, target, body, sent)
+                return self._send(self._pool.take(server), budget, *request)
             except _HungUp:
                 if not idempotent:
                     raise
-                return self._send(self._adapter.connection(server), budget, method, target, body, sent)
+                return self._send(self._adapter.connection(server), budget, *request)
 
-    def _send(
-        self,
-        connection: Connection,
-        budget: Budget,
-        method: str,
-        target: str,
-        body: bytes | MultipartBody | None,
-        headers: Mapping[str, str],
-    ) -> Answer:
+    def _budget(
+        self, server: Server, body: bytes | MultipartBody | None = None, body_bytes: int | None = None
+    ) -> Budget:
+        most = self.body_bytes if body_bytes is None else body_bytes
+        if isinstance(body, MultipartBody):
+            return Budget(server.host, self.longest_upload(len(body)), self._upload_seconds, most)
+        return Budget(server.host, self.total_seconds, self._step_seconds, most)
+
+    def _send(self, connection: Connection, budget: Budget, *request: Any) -> Answer:
         started = time.monotonic()
         connection.budget = budget
         try:
-            with _translated(connection), connection.exchange(method, target, body, headers) as response:
+            with _translated(connection), connection.exchange(*request) as response:
                 content = _read(response, budget)
             for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
                 response.headers.discard(name)
@@ -148,11 +143,11 @@ class Transport:
     def connect(self, server: Server, greet: Callable[[socket.socket, Budget], None]) -> Iterator[socket.socket]:
         """Open a connection to ``server`` for something else than requests, and close it on leaving.
 
-        ``greet`` does what has to be done first, within a budget, and raises what :meth:`request`
-        raises. Nothing bounds what comes after it.
+        ``greet`` does what has to be done first, within a budget, and raises what :meth:`request` raises. Nothing
+        bounds what comes after it.
         """
         connection = self._adapter.connection(server, for_requests=False)
-        connection.budget = budget = Budget(server.host, self.total_seconds, self._step_seconds, self.body_bytes)
+        connection.budget = budget = self._budget(server)
         with contextlib.closing(connection):
             with self._limit(), self._while_waiting(), _translated(connection):
                 connection.connect()
@@ -166,6 +161,12 @@ class Transport:
 
 class _HungUp(ServerUnreachable):
     """The server closed a connection that was kept, before anything of an answer came."""
+
+
+def _target(path: str) -> str:
+    if len(path) > LONGEST_PATH or not (path.isascii() and path.isprintable()):
+        raise ValueError("a path is printable ASCII, and not endless")
+    return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
 
 
 def _read(response: HTTPResponse, budget: Budget) -> bytes:
