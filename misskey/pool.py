@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
 
 from .connections import Adapter, Connection
@@ -23,6 +26,7 @@ class Pool:
         self._lock = Lock()
         self._tidied = time.monotonic()
         self._is_closed = False
+        weakref.finalize(self, _close_all, self._idle)
 
     def take(self, server: Server) -> Connection:
         """Return a connection to ``server`` for one request: one that was kept, or a new one that is not open yet."""
@@ -56,9 +60,6 @@ class Pool:
         self._is_closed = True
         self._close_idle(time.monotonic())
 
-    def __del__(self) -> None:
-        self.close()
-
     def _pop(self, server: Server) -> Connection | None:
         with self._lock:
             kept = self._idle.get(server)
@@ -71,3 +72,8 @@ class Pool:
                 self._idle[connection.server].remove(connection)
         for connection in idle:
             connection.close()
+
+
+def _close_all(idle: Mapping[Server, list[Connection]]) -> None:
+    for connection in itertools.chain(*idle.values()):
+        connection.close()
