@@ -55,7 +55,7 @@ class Client:
         """POST ``params`` to ``endpoint`` and return the JSON of its answer, ``None`` where it has nothing to say.
 
         ``idempotent``: the request only reads, so it may be sent once more on a fresh connection when a kept one was
-        dropped before an answer began. ``body_bytes`` is another limit for this answer's body.
+        dropped before a response began. ``body_bytes`` is another limit for the response's body.
 
         Raises :class:`~misskey.errors.APIError` or one of its kinds when the server says no,
         :class:`~misskey.errors.InvalidAnswer` when the answer is not Misskey's, and a

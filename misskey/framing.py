@@ -103,6 +103,6 @@ class Response(HTTPResponse):
         """Note whether this was the whole response, and nothing came after it."""
         self._reader.ended = True
         is_at_end = self._saw_last_chunk if self.chunked is True else self.length == 0
-        read_ahead = self.fp.read(1) or getattr(self._sock, "pending", int)()  # an SSL socket has a store of its own
+        read_ahead = self.fp.read(1) or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
         self.is_whole = is_at_end and not read_ahead and not self._is_doubtful
         super()._close_conn()  # type: ignore[misc]

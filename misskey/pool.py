@@ -1,4 +1,8 @@
-"""Connections that are kept for the next request, to hundreds of servers."""
+"""The connection pool: connections to hundreds of servers, kept for their next requests.
+
+A connection goes back only when exactly one whole response was read from it, so that no response can reach another
+request.
+"""
 
 from __future__ import annotations
 

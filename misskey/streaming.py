@@ -36,7 +36,7 @@ MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their re
 TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
 FRAME_BYTES = 8 * 1024  # what a frame counts for, however small: drawing a note takes milliseconds
 
-#: Answers before the answer, whole ones: any number may come.
+#: Whole informational responses: any number may come before the final one.
 _INFORMATIONAL = re.compile(rb"\A(?:HTTP/1\.1 1(?!01)[0-9]{2}(?: [^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n)+")
 _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
 

@@ -30,7 +30,7 @@ from .pool import Pool
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
-STEP_SECONDS = 10.0  # the longest silence in the middle of an answer
+STEP_SECONDS = 10.0  # the longest silence in the middle of a response
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
@@ -97,7 +97,7 @@ class Transport:
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
-        ``body_bytes`` is another limit for this answer's body. An ``idempotent`` request is sent once more, over a
+        ``body_bytes`` is another limit for the response's body. An ``idempotent`` request is sent once more, over a
         new connection, when the server closed one that was kept before anything came.
 
         Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that
