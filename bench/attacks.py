@@ -28,7 +28,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench.hosting import LONGEST_SECONDS, Visitor, pour
-from misskey.client import MOST_VALUES
+from misskey.json_values import MOST_VALUES
 from tests.hostile import ALICE, MEBIBYTE, Behaviour, Caller, Hostile, drains, event, frame, opens, silent
 from tests.hostile import http as answer
 

@@ -20,8 +20,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
-from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError
-from misskey.client import masked
+from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError, masked
 from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
 from web.dashboard import calls

@@ -19,9 +19,10 @@ no ``misskey/`` in it: Misskey's media proxy refuses those that do.
 https://misskey-hub.net/docs/for-developers/api/token/
 """
 
-from .client import MASK, Client, Exchange, clean
-from .discovery import find_misskey
+from .client import Client
+from .discovery import META_BYTES, find_misskey
 from .endpoints import NATIVE_ONLY, UPLOAD
+from .environment import ca_bundle, check_proxies
 from .errors import (
     AnswerTooLarge,
     APIError,
@@ -46,17 +47,22 @@ from .errors import (
     ServerUnsuitable,
     TransportError,
 )
+from .exchange import Exchange
+from .json_values import MASK, masked
 from .miauth import Grant, User, authorize_url, check, check_app, new_session_id, who_is
 from .permissions import IDENTITY_ONLY, PERMISSIONS, Permission, parse_permissions
 from .server import Server
 from .streaming import Stream
-from .transport import Answer, Transport
+from .text import clean, is_blank
+from .transport import TOTAL_SECONDS, Answer, Transport
 
 __all__ = [
     "IDENTITY_ONLY",
     "MASK",
+    "META_BYTES",
     "NATIVE_ONLY",
     "PERMISSIONS",
+    "TOTAL_SECONDS",
     "UPLOAD",
     "APIError",
     "Answer",
@@ -90,10 +96,14 @@ __all__ = [
     "TransportError",
     "User",
     "authorize_url",
+    "ca_bundle",
     "check",
     "check_app",
+    "check_proxies",
     "clean",
     "find_misskey",
+    "is_blank",
+    "masked",
     "new_session_id",
     "parse_permissions",
     "who_is",

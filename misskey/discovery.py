@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from .client import Client, named
+from .client import Client
 from .errors import (
     APIError,
     InvalidAnswer,
@@ -20,6 +20,7 @@ from .errors import (
     ServerNameError,
 )
 from .server import Server
+from .text import named
 from .transport import Transport
 
 META_BYTES = 4 * 1024 * 1024  # before Misskey 13 it holds all emoji of a server, thousands of them

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import ssl
@@ -10,9 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from requests.utils import get_environ_proxies, prepend_scheme_if_needed
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
+from urllib3.util.ssl_ import create_urllib3_context
+
+from .server import ip_address
 
 
 def ca_bundle() -> str | bool:
@@ -33,6 +35,14 @@ def ca_bundle() -> str | bool:
     return True
 
 
+def tls_context() -> ssl.SSLContext:
+    """Return what connections are secured with; raises as :func:`ca_bundle` does."""
+    bundle, context = ca_bundle(), create_urllib3_context()
+    place = DEFAULT_CA_BUNDLE_PATH if bundle is True else str(bundle)
+    context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
+    return context
+
+
 def check_proxies() -> None:
     """Raise :class:`ValueError` for a proxy that can't be used; without its address, which can hold a password."""
     proxies = getproxies()
@@ -47,14 +57,8 @@ def check_proxies() -> None:
 def proxies_for(url: str) -> dict[str, str]:
     """Return the proxies of the environment for ``url``: none for this machine itself, where no proxy can lead."""
     host = (urlsplit(url).hostname or "").rstrip(".")
-    return {} if re.search(r"(^|\.)localhost$", host) or _is_loopback(host) else dict(get_environ_proxies(url))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    is_here = re.search(r"(^|\.)localhost$", host) or ((ip := ip_address(host)) and ip.is_loopback)
+    return {} if is_here else dict(get_environ_proxies(url))
 
 
 def _is_http_proxy(proxy: str) -> bool:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from .client import MASK, Client, clean
+from .client import Client
 from .errors import APIError, InvalidAnswer, MiAuthMissing
+from .json_values import MASK
 from .server import Server
+from .text import clean
 
 NAME_CHARACTERS = 128  # the server's columns: longer ones end in its error 500
 ICON_CHARACTERS = 512

@@ -109,6 +109,14 @@ class Server:
         return self.host
 
 
+def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the IP address that a host is, ``None`` for a name."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
 class _Address(NamedTuple):
     scheme: str  # "" where none was typed
     host: str
@@ -158,25 +166,18 @@ def _split_port(place: str, scheme: str) -> tuple[str, int | None]:
         host, port = match[1], int(match[2]) if match[2] else None
         if port is None or port <= 65535:
             return host, port
-    elif place.startswith("[") or _ipv6(place) is not None:
+    elif place.startswith("[") or ip_address(place):
         raise ServerNameError("ip_address")
     elif not scheme and "." not in place.partition(":")[0]:  # javascript:alert(1), https:misskey.io
         raise ServerNameError("scheme")
     raise ServerNameError("port")
 
 
-def _ipv6(text: str) -> ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.IPv6Address(text)
-    except ValueError:
-        return None
-
-
 def _ascii_host(host: str) -> str:
     """Return the canonical form of a host name or address, whatever it leads to."""
     if host.startswith("["):
-        address = _ipv6(host[1:-1])
-        if address is None or address.scope_id or address.ipv4_mapped:
+        address = ip_address(host[1:-1])
+        if not isinstance(address, ipaddress.IPv6Address) or address.scope_id or address.ipv4_mapped:
             raise ServerNameError("ip_address")
         return f"[{address}]"
     if len(host) > LONGEST_HOST + 1:  # with a dot at the end

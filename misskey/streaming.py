@@ -23,9 +23,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from .client import Client, error_of, parse
-from .connections import READ_COST_BYTES, Exchange
+from .budget import Budget
+from .client import Client, error_of
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
+from .json_values import parse
 from .transport import CHUNK_BYTES, Answer
 
 TICK_SECONDS = 5.0
@@ -35,7 +36,7 @@ MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their re
 TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
 FRAME_BYTES = 8 * 1024  # what a frame counts for, however small: drawing a note takes milliseconds
 
-#: Answers before the answer, whole ones: any number may come.
+#: Whole informational responses: any number may come before the final one.
 _INFORMATIONAL = re.compile(rb"\A(?:HTTP/1\.1 1(?!01)[0-9]{2}(?: [^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n)+")
 _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
 
@@ -105,23 +106,23 @@ class Stream:
             self._check_silence()
             yield None
 
-    def _shake_hands(self, sock: socket.socket, exchange: Exchange) -> None:
+    def _shake_hands(self, sock: socket.socket, budget: Budget) -> None:
         request = self._protocol.connect()
         request.headers["User-Agent"] = self._client.transport.user_agent
         self._protocol.send_request(request)
-        sock.settimeout(exchange.seconds(SEND_SECONDS))
+        sock.settimeout(budget.seconds(SEND_SECONDS))
         sock.sendall(b"".join(self._protocol.data_to_send()))
         head: bytes | None = b""
         while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
-            sock.settimeout(exchange.seconds(exchange.step_seconds))
+            sock.settimeout(budget.seconds(budget.step_seconds))
             received = sock.recv(CHUNK_BYTES)
-            exchange.count(max(len(received), READ_COST_BYTES))
+            budget.count_read(len(received))
             if head is not None and received:
                 head = _INFORMATIONAL.sub(b"", head + received)
                 if b"\r\n\r\n" not in head:
                     continue
                 received, head = head, None
-                exchange.expect_body()
+                budget.expect_body()
             self._feed(received)
 
     def _refusal(self, error: Exception) -> MisskeyError:

@@ -1,4 +1,4 @@
-"""The only place that opens a connection, through :mod:`misskey.connections`: guarded, bounded, pooled.
+"""The only place that sends a request: guarded, bounded, over connections that are kept.
 
 Redirects are not followed, cookies not kept, ``.netrc`` not read. A CA bundle (``REQUESTS_CA_BUNDLE``,
 ``CURL_CA_BUNDLE`` or ``SSL_CERT_FILE``) and a proxy (``HTTPS_PROXY``, ``NO_PROXY``) in the environment are honoured.
@@ -13,26 +13,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError
 
-from .connections import CONNECT_SECONDS, Adapter, Exchange, Resolver, Waiting
-from .environment import ca_bundle, proxies_for
+from .addresses import Resolver
+from .budget import Budget
+from .connections import Adapter, Connection
+from .environment import tls_context
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
+from .framing import Waiting
 from .multipart import MultipartBody
+from .pool import Pool
 from .server import Server
 
-STEP_SECONDS = 10.0  # the longest silence in the middle of an answer
+CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
+STEP_SECONDS = 10.0  # the longest silence in the middle of a response
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
 BODY_BYTES = 1024 * 1024  # the largest ``meta`` seen is smaller, and lists of notes have a tenth
 CHUNK_BYTES = 16 * 1024
-LONGEST_PATH = 4096  # with its query; what is longer is no address, and requests takes long to look at it
+LONGEST_PATH = 4096  # with its query; what is longer is no address
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
+_SAFE_IN_A_PATH = "%!$&'()*+,-./:;=?@_~[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +76,13 @@ class Transport:
         self.user_agent = user_agent
         self.total_seconds = total_seconds
         self.body_bytes = body_bytes
-        self._connect_seconds = connect_seconds
         self._step_seconds = step_seconds
         self._upload_seconds = upload_seconds
-        self._verify = ca_bundle()
-        self.adapter = Adapter(idle_seconds)
-        self._session = _Session(user_agent, self.adapter)
-        self._resolve = resolve
         self._limit = limit
         self._while_waiting = while_waiting
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
+        self._adapter = Adapter(tls_context(), resolve, connect_seconds, while_waiting)
+        self._pool = Pool(self._adapter, idle_seconds)
 
     def request(
         self,
@@ -93,124 +97,102 @@ class Transport:
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
-        ``body_bytes`` is another limit for this answer's body. An ``idempotent`` request is sent once more, over a
+        ``body_bytes`` is another limit for the response's body. An ``idempotent`` request is sent once more, over a
         new connection, when the server closed one that was kept before anything came.
 
         Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that
         can't be unpacked, or :class:`ValueError` for a path that no server has.
         """
-        if len(path) > LONGEST_PATH or not (path.isascii() and path.isprintable()):
-            raise ValueError("a path is printable ASCII, and not endless")
-        step, total = self._step_seconds, self.total_seconds
-        if isinstance(body, MultipartBody):
-            step, total = self._upload_seconds, self.longest_upload(len(body))
-        most = self.body_bytes if body_bytes is None else body_bytes
-        self.adapter.tidy()
-        with self._limit(), Exchange(server, self._resolve, self._while_waiting, total, step, most) as exchange:
+        length = {"Content-Length": str(len(body))} if body else {}
+        request = (method, _target(path), body, {**self._headers, **length, **(headers or {})})
+        budget = self._budget(server, body, body_bytes)
+        with self._limit():
             try:
-                return self._send(exchange, method, path, body, headers, most)
+                return self._send(self._pool.take(server), budget, *request)
             except _HungUp:
                 if not idempotent:
                     raise
-                exchange.fresh = True
-                return self._send(exchange, method, path, body, headers, most)
+                return self._send(self._adapter.connection(server), budget, *request)
 
-    def _send(
-        self,
-        exchange: Exchange,
-        method: str,
-        path: str,
-        body: bytes | MultipartBody | None,
-        headers: Mapping[str, str] | None,
-        most: int,
-    ) -> Answer:
-        started, url = time.monotonic(), exchange.server.url(path)
-        with _translated(exchange):
-            response = self._session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                stream=True,
-                timeout=self._connect_seconds,
-                verify=self._verify,
-                proxies=proxies_for(url),
-            )
-            with response:
-                content = _read(exchange.server, response, most)
+    def _budget(
+        self, server: Server, body: bytes | MultipartBody | None = None, body_bytes: int | None = None
+    ) -> Budget:
+        most = self.body_bytes if body_bytes is None else body_bytes
+        if isinstance(body, MultipartBody):
+            return Budget(server.host, self.longest_upload(len(body)), self._upload_seconds, most)
+        return Budget(server.host, self.total_seconds, self._step_seconds, most)
+
+    def _send(self, connection: Connection, budget: Budget, *request: Any) -> Answer:
+        started = time.monotonic()
+        connection.budget = budget
+        try:
+            with _translated(connection), connection.exchange(*request) as response:
+                content = _read(response, budget)
+            for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
+                response.headers.discard(name)
             milliseconds = round((time.monotonic() - started) * 1000)
-            return Answer(response.status_code, response.headers, content, milliseconds)
+            return Answer(response.status, response.headers, content, milliseconds)
+        finally:
+            self._pool.give_back(connection)
 
     def longest_upload(self, size: int) -> float:
         """Return how many seconds an upload of ``size`` bytes may take in all."""
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
     @contextlib.contextmanager
-    def connect(self, server: Server, greet: Callable[[socket.socket, Exchange], None]) -> Iterator[socket.socket]:
+    def connect(self, server: Server, greet: Callable[[socket.socket, Budget], None]) -> Iterator[socket.socket]:
         """Open a connection to ``server`` for something else than requests, and close it on leaving.
 
-        ``greet`` does what has to be done first, within the limits of an exchange, and raises what :meth:`request`
-        raises. Nothing bounds what comes after it.
+        ``greet`` does what has to be done first, within a budget, and raises what :meth:`request` raises. Nothing
+        bounds what comes after it.
         """
-        url = server.url("/")
-        with contextlib.ExitStack() as stack:
-            seconds, step, most = self.total_seconds, self._step_seconds, self.body_bytes
-            exchange = Exchange(server, self._resolve, self._while_waiting, seconds, step, most)
-            with self._limit(), self._while_waiting(), exchange, _translated(exchange):
-                proxies = proxies_for(url)
-                connection = self.adapter.connection(url, self._verify, proxies, self._connect_seconds)
-                stack.callback(connection.close)
+        connection = self._adapter.connection(server, for_requests=False)
+        connection.budget = budget = self._budget(server)
+        with contextlib.closing(connection):
+            with self._limit(), self._while_waiting(), _translated(connection):
                 connection.connect()
-                greet(connection.sock, exchange)
+                greet(connection.sock, budget)
             yield connection.sock
 
     def close(self) -> None:
         """Close every connection that is kept."""
-        self._session.close()
+        self._pool.close()
 
 
 class _HungUp(ServerUnreachable):
     """The server closed a connection that was kept, before anything of an answer came."""
 
 
-def _read(server: Server, response: requests.Response, most: int) -> bytes:
+def _target(path: str) -> str:
+    if len(path) > LONGEST_PATH or not (path.isascii() and path.isprintable()):
+        raise ValueError("a path is printable ASCII, and not endless")
+    return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
+
+
+def _read(response: HTTPResponse, budget: Budget) -> bytes:
     if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
-        raise InvalidAnswer(server.host, "gave an answer that was packed twice", status=response.status_code)
+        raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
     content = bytearray()
-    while chunk := response.raw.read(CHUNK_BYTES, decode_content=True):
+    while chunk := response.read(CHUNK_BYTES, decode_content=True):
         content += chunk
-        if len(content) > most:
-            raise AnswerTooLarge(server.host, f"sent more than {most} bytes")
+        if len(content) > budget.body_bytes:
+            raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")
     return bytes(content)
 
 
 @contextlib.contextmanager
-def _translated(exchange: Exchange) -> Iterator[None]:
-    """Turn what requests, urllib3 and the socket raise into this package's errors."""
-    host = exchange.server.host
+def _translated(connection: Connection) -> Iterator[None]:
+    """Turn what urllib3, http.client and the socket raise into this package's errors."""
+    host, budget = connection.server.host, connection.budget
     try:
         yield
-    except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
-        if exchange.late or isinstance(error, (requests.Timeout, TimeoutError)) or "timed out" in str(error):
-            raise ServerTimeout(host, "took too long to answer", connected=exchange.connected) from None
+    except (HTTPError, HTTPException, OSError, ValueError) as error:
+        if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
+            raise ServerTimeout(host, "took too long to answer", connected=connection.was_open) from None
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise InsecureConnection(host, "the certificate is not valid for this server") from None
         if isinstance(error, DecodeError):
             raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        kind = _HungUp if exchange.reused and not exchange.received else ServerUnreachable
+        kind = _HungUp if connection.is_reused and not budget.received else ServerUnreachable
         words = "could not be reached, cut the connection off or does not speak HTTP"
-        raise kind(host, words, connected=exchange.connected) from None
-
-
-class _Session(requests.Session):
-    def __init__(self, user_agent: str, adapter: HTTPAdapter) -> None:
-        super().__init__()
-        self.trust_env = False  # would read .netrc; proxies and CA bundle are handed in with each request
-        self.headers["User-Agent"] = user_agent
-        self.headers["Accept-Encoding"] = "gzip, deflate"
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # shared by everybody: must stay empty
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow nothing; even without following, requests would read the whole body of a redirect."""
+        raise kind(host, words, connected=connection.was_open) from None

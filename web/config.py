@@ -18,10 +18,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from misskey.environment import ca_bundle, check_proxies
-from misskey.miauth import check_app
-from misskey.permissions import parse_permissions
-from misskey.server import Server
+from misskey import Server, ca_bundle, check_app, check_proxies, parse_permissions
 
 from . import storage
 

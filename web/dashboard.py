@@ -15,6 +15,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
 from misskey import (
+    META_BYTES,
     AnswerTooLarge,
     APIError,
     AuthenticationFailed,
@@ -25,7 +26,6 @@ from misskey import (
     RateLimited,
     parse_permissions,
 )
-from misskey.discovery import META_BYTES
 
 from . import accounts, error_pages, failures, services
 from .accounts import Account, login_required

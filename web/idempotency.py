@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from misskey.transport import TOTAL_SECONDS
+from misskey import TOTAL_SECONDS
 
 from .concurrency import WAIT_SECONDS, aside
 from .store_backend import NotKept, StoreUnavailable

@@ -17,8 +17,7 @@ from flask_babel import format_date, format_datetime, format_decimal, format_tim
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
-from misskey import PERMISSIONS, Permission, clean
-from misskey.client import is_blank
+from misskey import PERMISSIONS, Permission, clean, is_blank
 
 from . import accounts
 from .languages import language, texts

@@ -229,8 +229,10 @@ def test_a_fifth_place_is_the_oldest_one(alice: Visitor, site: str, sandbox: Run
 def test_a_stream_that_is_cut_is_opened_again(alice: Visitor, site: str, sandbox: Running) -> None:
     with watching(site, alice) as watched:
         connected(watched, sandbox)
+        (former,) = streams(sandbox)
         cut(sandbox)
         assert "can’t be reached. Next try in 1 second." in words(watched)
+        wait_until(lambda: former not in streams(sandbox))
         connected(watched, sandbox)
         note = post(sandbox, "back again")
 

@@ -6,6 +6,7 @@ import json
 import logging
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -26,7 +27,7 @@ from misskey import (
     TransportError,
     clean,
 )
-from misskey.client import MOST_VALUES, SHOWN_CHARACTERS
+from misskey.json_values import MOST_VALUES, SHOWN_CHARACTERS
 from tests import hostile
 from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
 
@@ -355,6 +356,22 @@ def test_an_exchange_shows_what_went_over_the_wire(transport: Transport) -> None
     assert shown.body == json.dumps({"i": MASK, "detail": True}, ensure_ascii=False, indent=2)
     assert shown.answer == '{\n  "name": "愛"\n}'
     assert shown.milliseconds is not None
+
+
+def test_what_is_shown_is_what_went_over_the_wire_whatever_became_of_it(transport: Transport) -> None:
+    exchanges, params = Caught(), {"tags": ["a"]}
+    with serve(says({"tags": ["b"]})) as server:
+        client = Client(Server.parse_origin(server.origin), transport, TOKEN, exchanges.append)
+        client.call("i", params)["tags"].append("changed")
+        params["tags"].append("changed")
+
+    assert "changed" not in str(exchanges)
+
+
+def test_an_exchange_can_be_stored_and_read_back(transport: Transport) -> None:
+    _, shown, _ = call(transport, says({"name": "Alice"}))
+
+    assert Exchange(**asdict(shown)) == replace(shown) == shown
 
 
 def test_a_call_without_an_answer_is_shown_too() -> None:

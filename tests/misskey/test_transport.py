@@ -31,7 +31,8 @@ from misskey import (
     ServerUnreachable,
     Transport,
 )
-from misskey.connections import POOLED_SERVERS, is_public
+from misskey.addresses import is_public
+from misskey.pool import POOLED_SERVERS
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, says, serve
 
@@ -490,6 +491,20 @@ def test_a_proxy_in_the_environment_is_used(
     assert server.connections == 1
 
 
+def test_a_proxy_passes_on_plain_http_and_gets_its_log_in(
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(answers(200, b"{}")) as between:
+        monkeypatch.setenv("HTTP_PROXY", between.origin.replace("://", "://alice:secret@"))
+        transport = make_transport()
+        assert [post(transport, "http://misskey.lan:3000") for _ in range(2)] == [b"{}"] * 2
+
+    assert [request.path for request in between.requests] == ["http://misskey.lan:3000/api/meta"] * 2
+    assert between.requests[1].headers["proxy-authorization"] == "Basic YWxpY2U6c2VjcmV0"
+    assert between.requests[1].headers["host"] == "misskey.lan:3000"
+    assert between.connections == 1
+
+
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_a_connection_through_a_proxy_is_bounded_too(
     make_transport: MakeTransport, trusted: None, monkeypatch: pytest.MonkeyPatch
@@ -506,6 +521,15 @@ def test_a_proxy_that_refuses_makes_a_server_unreachable(
 ) -> None:
     with serve(answers(403, b"no")) as between:
         monkeypatch.setenv("HTTPS_PROXY", between.origin)
+        with pytest.raises(ServerUnreachable):
+            post(make_transport(), MISSKEY)
+
+
+def test_a_proxy_that_is_no_address_makes_a_server_unreachable(
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for proxy in ("http://proxy.example:99999", "http://", "http://[::1"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
         with pytest.raises(ServerUnreachable):
             post(make_transport(), MISSKEY)
 
@@ -616,14 +640,21 @@ def test_closing_closes_every_connection(make_transport: MakeTransport) -> None:
         _wait_until(lambda: not server.open)
 
 
-def test_closing_while_connections_are_in_use_is_harmless(make_transport: MakeTransport) -> None:
-    transport = make_transport()
-    with serve(answers(200, b"{}")) as server:
-        post(transport, server)
-        manager = transport.adapter.poolmanager
-        pool = manager.pools[manager.pools.keys().pop()]
-        pool.close()
-        pool.close_idle(0)
+def test_a_connection_in_use_while_the_transport_is_closed_is_closed_after_it(transport: Transport) -> None:
+    asked, closed = threading.Event(), threading.Event()
+
+    def waits(caller: Caller) -> None:
+        while caller.request():
+            asked.set()
+            closed.wait()
+            caller.send(http(200, b"{}"))
+
+    with serve(waits) as server, ThreadPoolExecutor(1) as threads:
+        under_way = threads.submit(post, transport, server)
+        asked.wait()
+        transport.close()
+        closed.set()
+        assert under_way.result() == b"{}"
         _wait_until(lambda: not server.open)
 
 
@@ -828,6 +859,23 @@ def test_a_head_has_a_limit_of_its_own(transport: Transport) -> None:
     cookies = ["Set-Cookie: " + "a;" * 800] * 60
     with serve(answers(200, b"{}", *cookies)) as server, pytest.raises(AnswerTooLarge):
         post(transport, server)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/a?b=c&d=%20%41", "/a?b=c&d=%20%41"),
+        ("/a b|{c}", "/a%20b%7C%7Bc%7D"),
+        ("/a#b", "/a"),
+        ("//other.example/a", "//other.example/a"),
+        ("/@alice:~(x)!$'*+,;=[1]", "/@alice:~(x)!$'*+,;=[1]"),
+    ],
+)
+def test_a_path_is_sent_as_it_is_with_what_no_path_can_hold_escaped(transport: Transport, path: str, sent: str) -> None:
+    with serve(answers(200, b"{}")) as server:
+        transport.request("GET", private(server), path)
+
+    assert server.requests[0].path == sent
 
 
 def test_cookies_are_dropped_unread(transport: Transport) -> None:

@@ -1,0 +1,60 @@
+"""One call as it went over the wire, for showing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .json_values import MASK, indented, parse
+
+
+class _Text:
+    """A field whose text can be a function, called when somebody first reads it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, exchange: Exchange | None, owner: type) -> str | None:
+        if exchange is None:  # dataclass asks for the default
+            return None
+        value: Any = exchange.__dict__[self._name]
+        if callable(value):
+            value = exchange.__dict__[self._name] = value()
+        return value  # type: ignore[no-any-return]
+
+    def __set__(self, exchange: Exchange, value: str | Callable[[], str] | None) -> None:
+        exchange.__dict__[self._name] = value
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One call as it went over the wire, for showing, with tokens masked.
+
+    ``body`` and ``answer`` are indented JSON, or text where the server sent none, in bounds;
+    ``size`` is the whole answer's in bytes, unpacked. ``status``, ``milliseconds``, ``answer`` and ``size`` are
+    ``None`` when no answer came.
+    """
+
+    method: str
+    url: str
+    body: _Text = _Text()
+    status: int | None = None
+    milliseconds: int | None = None
+    answer: _Text = _Text()
+    size: int | None = None
+
+
+def body_text(sent: bytes, token: str | None) -> str:
+    """Return the text of a request's parameters, which are JSON, without any token."""
+    fields = json.loads(sent)
+    return indented(fields | ({"i": MASK} if "i" in fields else {}), token)
+
+
+def answer_text(body: bytes, token: str | None, most_values: int) -> str:
+    """Return the text of an answer, without ``token`` and without a token that it grants."""
+    content, fresh = parse(body, token, most_values), None
+    if isinstance(content, dict) and "token" in content:
+        fresh, content = content["token"], content | {"token": MASK}
+    return indented(content, fresh if isinstance(fresh, str) else None)

@@ -1,0 +1,108 @@
+"""Where a response ends: by strict rules, so that no byte of it can be taken for another request's response.
+
+https://www.rfc-editor.org/rfc/rfc9112#name-message-body-length
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import socket
+from collections.abc import Callable
+from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
+from typing import Any
+
+from .budget import HEADER_BYTES, Budget
+
+CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs processor time
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_LENGTH = re.compile("[0-9]{1,18}")
+
+Waiting = Callable[[], contextlib.AbstractContextManager[object]]
+
+
+class _BudgetedReader(io.RawIOBase):
+    """What comes over a connection for one response, for as long and as much as its budget allows."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, budget: Budget, while_waiting: Waiting) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._budget = budget
+        self._while_waiting = while_waiting
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.ended:
+            return 0
+        self._sock.settimeout(self._budget.seconds(self._budget.step_seconds))
+        with self._while_waiting():
+            count = self._raw.readinto(buffer) or 0
+        self._budget.count_read(count)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class Response(HTTPResponse):
+    """A response that is read past any number of informational ones.
+
+    ``is_whole`` when all of it came, and nothing else, so that its connection can be used again.
+    """
+
+    def __init__(self, sock: socket.socket, method: str | None, budget: Budget, while_waiting: Waiting) -> None:
+        super().__init__(sock, method=method)
+        self.is_whole = self._is_doubtful = self._saw_last_chunk = False
+        self._sock, self._budget = sock, budget
+        self._reader = _BudgetedReader(self.fp.detach(), sock, budget, while_waiting)
+        self.fp = io.BufferedReader(self._reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the first status line that is final: http.client itself passes over 100 only."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == SWITCHING_PROTOCOLS:
+                return version, status, reason
+            parse_headers(self.fp)
+
+    def begin(self) -> None:
+        """Read the head.
+
+        Raises :class:`http.client.HTTPException` where two programs could differ about the end of the response.
+        """
+        super().begin()
+        if self.msg.defects:  # urllib3 would write them, the server's own words, into the log
+            raise HTTPException
+        lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
+        codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
+        if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1:
+            raise HTTPException
+        if self.status == SWITCHING_PROTOCOLS or (codings and not self.chunked):
+            raise HTTPException
+        if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
+            self.chunked, self.length = False, 0
+            self._is_doubtful = bool(codings or lengths - {"0"})
+        else:
+            self._is_doubtful = bool(lengths and codings)
+        self._budget.expect_body()
+
+    def _read_next_chunk_size(self) -> int:
+        self._budget.count(CHUNK_COST_BYTES)
+        size = _CHUNK_SIZE.fullmatch(self.fp.readline(HEADER_BYTES))
+        if not size:
+            raise HTTPException
+        self._saw_last_chunk = int(size[1], 16) == 0
+        return int(size[1], 16)
+
+    def _close_conn(self) -> None:
+        """Note whether this was the whole response, and nothing came after it."""
+        self._reader.ended = True
+        is_at_end = self._saw_last_chunk if self.chunked is True else self.length == 0
+        read_ahead = self.fp.read(1) or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
+        self.is_whole = is_at_end and not read_ahead and not self._is_doubtful
+        super()._close_conn()  # type: ignore[misc]

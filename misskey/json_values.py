@@ -1,0 +1,78 @@
+"""JSON that others wrote: taken apart in bounds, without the token, and shown as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MASK = "•••"
+SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
+MOST_VALUES = 100_000
+MOST_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+
+
+class NotJSON(str):
+    """The text of an answer that is not JSON; a string in JSON is a ``str``."""
+
+
+def masked(value: Any, token: str | None) -> Any:
+    """Return JSON without ``token``, wherever in it, and without half surrogate pairs, which no page can hold."""
+    if isinstance(value, str):
+        text = value if value.isascii() else value.encode("utf-8", "replace").decode()
+        return text.replace(token, MASK) if token else text
+    if isinstance(value, dict):
+        return {masked(key, token): masked(inner, token) for key, inner in value.items()}
+    return [masked(inner, token) for inner in value] if isinstance(value, list) else value
+
+
+def parse(body: bytes, token: str | None, most_values: int = MOST_VALUES) -> Any:
+    """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it.
+
+    Of more than ``most_values`` it is none: a list or an object counts as five.
+    """
+    text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
+    try:
+        if text.count(",") + 5 * (text.count("[") + text.count("{")) > most_values:
+            return NotJSON(masked(text, token))
+        content = _DECODER.decode(text)
+        return masked(content, token) if _may_hide(text, token) else content
+    except (ValueError, RecursionError):
+        return NotJSON(masked(text, token))
+
+
+def _may_hide(text: str, token: str | None) -> bool:
+    """Return whether there can be something to mask in JSON: letters and digits are only escaped as ``\\u…``."""
+    return "\\u" in text or bool(token and (token in text or ("\\" in text and not token.isalnum())))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError("a number without end")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole)
+
+
+def indented(content: Any, token: str | None) -> str:
+    """Return JSON as text with all that can't be seen escaped.
+
+    It is made no further than it is shown: the indentation of deep JSON is many times its size.
+    """
+    text, is_json = "", not isinstance(content, NotJSON)
+    try:
+        content = masked(content, token)
+        for piece in _INDENTED.iterencode(content) if is_json else (content,):
+            text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece[: SHOWN_CHARACTERS + 1])
+            if len(text) > SHOWN_CHARACTERS:
+                return text[:SHOWN_CHARACTERS] + " …"
+    except RecursionError:
+        return type(content).__name__
+    return text
