@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app import create_app
@@ -20,12 +21,24 @@ from tests.pictures import write_index
 from tests.redis_server import RedisServer, running
 from tests.words import Say, in_language
 
+#: Which certificates to trust; reading those of a whole system takes longer than making an app.
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxies of whoever runs the tests have nothing to do with servers on this machine."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    """The proxies and certificates of whoever runs the tests have nothing to do with servers on this machine."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy") or name in CERTIFICATES]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Templates are compiled once for all apps of the tests."""
+    cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
+        yield
 
 
 @pytest.fixture
