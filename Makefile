@@ -6,10 +6,10 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check format translations screenshots lock clean bench picture own
+.PHONY: help run dev test test-quick check format translations screenshots lock clean bench picture own
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 
 run: .venv/installed ## Start the app and the sandbox, a Misskey server to try it with (PORT=8000 SANDBOX_PORT=3000)
 	@.venv/bin/python -m sandbox.run
@@ -17,9 +17,14 @@ run: .venv/installed ## Start the app and the sandbox, a Misskey server to try i
 dev: .venv/installed ## As run, for developing: the app starts anew when a file changes, and has the debugger
 	@.venv/bin/python -m sandbox.run --dev
 
+# A worker that has nothing left takes tests from the others: the slowest ones stand side by side in a few files.
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
 	@.venv/bin/python tests/find_browser.py >/dev/null
-	@.venv/bin/python -m pytest $(or $(ARGS),--cov --numprocesses auto --maxprocesses 4)
+	@.venv/bin/python -m pytest $(or $(ARGS),--cov $(PARALLEL))
+
+test-quick: .venv/installed ## Run the tests that need no browser
+	@.venv/bin/python -m pytest -m 'not browser' $(PARALLEL)
 
 check: .venv/installed ## Check the code: lint, formatting, types
 	@.venv/bin/python -m ruff check --quiet .

@@ -43,6 +43,14 @@ def press(page: Page | Locator, button: str | re.Pattern[str]) -> None:
     page.get_by_role("button", name=button, exact=True).click()
 
 
+def test_a_colour_that_is_hard_to_read_is_noticed(page: Page, check: Check) -> None:
+    page.goto("/privacy")
+    for scheme, colour in (("light", "#eee"), ("dark", "#111")):
+        page.evaluate("colour => { document.querySelector('h1').style.color = colour }", colour)
+        with pytest.raises(AssertionError, match=f"(?s)^{scheme}.*color-contrast"):
+            check(page, scheme)
+
+
 # For visitors.
 
 

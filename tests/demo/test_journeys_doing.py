@@ -80,7 +80,7 @@ def uploads(sandbox: Running) -> int:
 
 
 @pytest.fixture(params=["with JavaScript", "without JavaScript"])
-def anyone(request: pytest.FixtureRequest) -> Page:
+def anyone(request: pytest.FixtureRequest, browsers: Browsers) -> Page:
     page = request.getfixturevalue("alice" if request.param == "with JavaScript" else "scriptless")
     assert isinstance(page, Page)
     return page
