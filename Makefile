@@ -49,7 +49,7 @@ bench: .venv/installed ## Measure the app
 	@.venv/bin/python -m bench
 
 picture: .venv/installed ## Take the picture of the README anew
-	@.venv/bin/python -m tests.pictures
+	@.venv/bin/python -m tests.demo.pictures
 
 own: export NAME := $(NAME)
 own: .venv/installed ## Turn a fresh clone into an app of your own, without the demonstration (NAME="Kaede Notes")

@@ -19,8 +19,7 @@ from web.config import ROOT
 
 VERSION = "0.1.0"
 OF_THE_DEMONSTRATION = (
-    *("demo", "templates/demo", "static/demo", "tests/demo", "bench", "tests/bench"),
-    *("docs/dashboard.png", "tests/pictures.py"),
+    *("demo", "templates/demo", "static/demo", "tests/demo", "bench", "tests/bench", "docs/dashboard.png"),
 )
 #: What is cut out of a text: from one mark to the other, marks included.
 MARKED = re.compile(r"(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)

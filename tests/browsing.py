@@ -168,6 +168,11 @@ def expect_description(field: Locator, words: str | re.Pattern[str]) -> None:
     expect(field).to_have_accessible_description(pattern)
 
 
+def press(page: Page | Locator, button: str | re.Pattern[str]) -> None:
+    """Press the button with this label."""
+    page.get_by_role("button", name=button, exact=True).click()
+
+
 def tab_to(page: Page, goal: Locator) -> None:
     """Press Tab until the focus is there."""
     for _ in range(60):

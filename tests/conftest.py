@@ -17,8 +17,8 @@ from tests import find_browser
 from tests.access import Check
 from tests.browsing import Browsers, watched
 from tests.cast import Visitor, environment, forget_settings, served
-from tests.pictures import write_index
 from tests.redis_server import RedisServer, running
+from tests.screenshots import write_index
 from tests.words import Say, in_language
 
 

@@ -292,7 +292,7 @@ def test_without_javascript_a_failed_panel_is_a_page_to_try_again(
     decide(scriptless)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     scriptless.goto("/dashboard/profile")
-    expect(scriptless.locator(".problem")).to_contain_text("has a problem")
+    expect(scriptless.locator(".failure")).to_contain_text("has a problem")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     scriptless.get_by_role("button", name="Try again").click()

@@ -9,7 +9,7 @@ from flask import Flask
 from demo.live import may_go_on
 from sandbox import Running
 from tests.cast import Visitor
-from web import accounts
+from web import accounts, services
 
 
 def account_of(visitor: Visitor) -> accounts.Account:
@@ -77,3 +77,17 @@ def test_another_browser_leaves_nothing_here(alice: Visitor, app: Flask, sandbox
     elsewhere.sign_in("bob")
 
     assert is_current(alice, account, since)
+
+
+def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, app: Flask) -> None:
+    draft = "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"
+    assert alice.post("/notes", {"text": "hello", "draft": draft}).status_code == 303
+    with app.app_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+        assert account
+        assert len(services.token_store().owned_by(account.owner)) == 3  # the account, how it signed in, its note
+
+        alice.post("/signout/everywhere")
+
+        assert services.token_store().owned_by(account.owner) == []
+        assert services.token_store().get(f"note {account.key} {draft}") is None

@@ -83,13 +83,6 @@ def test_other_people_are_not_listed(alice: Visitor, app: Flask, sandbox: Runnin
     assert len(sign_ins(alice.get("/account").text)) == 1
 
 
-def test_what_else_a_person_has_in_the_store_is_not_listed(alice: Visitor) -> None:
-    draft = "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"
-    assert alice.post("/notes", {"text": "hello", "draft": draft}).status_code == 303
-
-    assert len(sign_ins(alice.get("/account").text)) == 1
-
-
 def test_no_key_is_in_the_page(alice: Visitor, elsewhere: Visitor) -> None:
     page = alice.get("/account").text
 
@@ -143,20 +136,6 @@ def test_signing_out_everywhere_ends_every_sign_in(alice: Visitor, elsewhere: Vi
     for visitor in (alice, elsewhere):
         assert visitor.get("/dashboard").location == "/"
         assert visitor.get("/dashboard/profile", headers={"HX-Request": "true"}).status_code == 401
-
-
-def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, app: Flask) -> None:
-    draft = "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"
-    assert alice.post("/notes", {"text": "hello", "draft": draft}).status_code == 303
-    with app.app_context():
-        account = accounts.load(alice.cookie()["accounts"][0])
-        assert account
-        assert len(services.token_store().owned_by(account.owner)) == 3  # the account, how it signed in, its note
-
-        alice.post("/signout/everywhere")
-
-        assert services.token_store().owned_by(account.owner) == []
-        assert services.token_store().get(f"note {account.key} {draft}") is None
 
 
 def test_signing_out_everywhere_leaves_others_alone(alice: Visitor, app: Flask, sandbox: Running) -> None:
@@ -258,3 +237,24 @@ def test_the_cookie_stays_small_when_many_accounts_are_signed_out(
     assert cookie
     assert len(cookie.value) < 3800
     assert visitor.get("/").text.count("Remove the token at") == accounts.MOST_ACCOUNTS
+
+
+def test_what_else_a_person_has_in_the_store_is_not_listed(alice: Visitor, app: Flask) -> None:
+    with app.app_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+        assert account
+        services.token_store().put("something else", "of hers", 60, owner=account.owner)
+
+    assert len(sign_ins(alice.get("/account").text)) == 1
+
+
+def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, app: Flask) -> None:
+    with app.app_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+        assert account
+        services.token_store().put("something else", "of hers", 60, owner=account.owner)
+
+        alice.post("/signout/everywhere")
+
+        assert services.token_store().owned_by(account.owner) == []
+        assert services.token_store().get("something else") is None

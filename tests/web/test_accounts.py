@@ -111,7 +111,7 @@ def test_a_token_is_in_no_cookie_page_log_or_file(
     assert cookie
     (key,) = keys(alice)
     pages = [alice.get(path).text for path in ("/", "/dashboard", "/dashboard/profile", "/dashboard/server")]
-    alice.post("/notes", {"text": "hello", "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
+    alice.post("/signin", {"host": "x"})
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     assert all(token not in page for page in pages)
@@ -258,7 +258,6 @@ def test_accounts_at_a_server_that_is_no_longer_allowed_are_forgotten_with_the_n
     alice.get(f"/callback?session={session_id}")
 
     assert store.get(former) is None
-    assert store.get(f"trace {former}") is None
 
 
 @pytest.mark.parametrize("path", ["/accounts/0123456789abcdef/switch", "/signout/everywhere"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import shutil
 import threading
 import time
 import uuid
@@ -11,23 +9,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeout
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 from flask import Flask, Response, request
 from itsdangerous import URLSafeSerializer
 
-from demo import upload_limits
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from web import concurrency, pending_signins
 
 FRAGMENT = {"HX-Request": "true"}
-
-
-def upload(visitor: Visitor) -> int:
-    form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
-    return visitor.post("/files", form).status_code
 
 
 def test_whoever_has_too_much_under_way_is_asked_to_wait(
@@ -56,39 +47,10 @@ def test_whoever_has_too_much_under_way_is_asked_to_wait(
 def test_a_place_is_given_back_whatever_the_answer(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
 
-    statuses = [alice.get(path).status_code for path in ("/dashboard", "/nowhere", "/dashboard/drive", "/healthz")]
+    statuses = [alice.get(path).status_code for path in ("/dashboard", "/nowhere", "/dashboard/profile", "/healthz")]
 
     assert statuses == [200, 404, 200, 200]
     assert vars(app.wsgi_app)["_visitors"] == {}
-
-
-def test_files_need_room_on_the_disk(alice: Visitor, sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert upload(alice) == 303
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=upload_limits.SPARE_BYTES))
-    sandbox.requests.clear()
-
-    assert upload(alice) == 503
-    assert alice.post("/notes", {"text": "x", "draft": str(uuid.uuid4())}).status_code == 303  # no files, no room
-    assert ("POST", "/api/drive/files/create") not in sandbox.requests
-
-
-def test_one_visitor_uploads_so_much_at_once(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 1)
-
-    assert [upload(alice), upload(alice)] == [303, 303]  # one after the other
-    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
-    assert upload(alice) == 429
-    assert vars(app.wsgi_app)["_visitors"] == {}
-
-
-def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
-
-    form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
-    answer = alice.post("/files", form, headers=FRAGMENT)
-
-    assert answer.status_code == 429
-    assert answer.headers["HX-Reswap"] == "innerHTML show:top"
 
 
 def test_a_visitor_without_an_address_gives_the_place_back_too(
@@ -259,11 +221,3 @@ def test_no_more_cookies_are_read_than_browsers_send(app: Flask) -> None:
 
     with app.test_request_context(headers={"Cookie": "; ".join(names)}):
         assert 0 < len(request.cookies) < 2000
-
-
-def test_a_file_finds_the_disk_full_while_it_comes(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when other workers take the room meanwhile."""
-    looks = iter([10**12, 0])
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(looks)))
-
-    assert upload(alice) == 503

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -22,12 +21,10 @@ import pytest
 import requests
 
 from tests.cast import environment
-from tests.hostile import ALICE, MEBIBYTE, TOKEN, Caller, Hostile, serve
+from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
 from tests.hostile import http as answer
 
 ROOT = Path(__file__).parents[2]
-SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
-MOST_MORE = 16 * MEBIBYTE
 
 
 def takes_files(caller: Caller) -> None:
@@ -76,40 +73,6 @@ def sign_in(url: str, server: Hostile) -> tuple[str, str]:
 
 def csrf_token(browser: requests.Session, url: str) -> str:
     return str(re.findall('csrf_token" value="(.+?)"', browser.get(f"{url}/signin").text)[0])
-
-
-def upload(url: str, cookie: str, token: str, size: int) -> int:
-    """Send a file of zeros as a browser would, and return the status of the answer."""
-    head = f'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{token}\r\n'
-    head += '--x\r\nContent-Disposition: form-data; name="file"; filename="zeros"\r\n\r\n'
-    end = "\r\n--x--\r\n"
-    headers = {"Cookie": cookie, "Content-Type": "multipart/form-data; boundary=x"}
-    headers["Content-Length"] = str(len(head) + size + len(end))
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
-    pieces = [head.encode(), *([bytes(MEBIBYTE)] * (size // MEBIBYTE)), end.encode()]
-    connection.request("POST", "/files", pieces, headers)
-    status = connection.getresponse().status
-    connection.close()
-    return status
-
-
-def most_memory(pid: int) -> int:
-    """How many bytes of memory a process has had at most."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) * 1024
-
-
-def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
-    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, pid):
-        cookie, token = sign_in(url, server)
-        assert upload(url, cookie, token, SMALL) == 303
-        before, sent = most_memory(pid), server.drained
-
-        assert upload(url, cookie, token, LARGE) == 303
-
-        assert server.drained - sent > LARGE
-        assert most_memory(pid) - before < MOST_MORE
 
 
 def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None:

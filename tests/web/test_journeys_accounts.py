@@ -128,8 +128,7 @@ def test_signing_out_in_one_tab_is_told_in_the_other(alice: Page, browsers: Brow
     open_menu(alice).get_by_role("button", name="Sign out").click()
     expect(alice.get_by_role("heading", name="You are signed out")).to_be_visible()
 
-    other.get_by_label("Your note").fill("Still here?")
-    other.get_by_role("button", name="Post").click()
+    other.locator("#profile").get_by_role("link", name="Reload").click()
 
     expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
 

@@ -29,9 +29,6 @@ def test_every_form_works_behind_a_proxy_that_forbids_referrers(
         assert asked.value.headers["origin"] == "null"
         expect(page.locator("html")).to_have_attribute("lang", "ja")
         page.get_by_role("button", name="English").click()
-        page.get_by_label("Your note").fill("Through a proxy")
-        page.get_by_role("button", name="Post").click()
-        expect(page.get_by_text("Through a proxy").first).to_be_visible()
         open_menu(page).get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.access import slug
-from tests.pictures import write_index
+from tests.screenshots import write_index
 
 
 def test_pictures_are_listed_state_by_state(tmp_path: Path) -> None:

@@ -7,11 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from demo import PANELS, live
 from sandbox import Misbehaviour, Running
-from sandbox.world import SHAPES
 from tests import hostile
 from tests.access import Check
 from tests.browsing import (
@@ -23,6 +21,7 @@ from tests.browsing import (
     expect_description,
     expect_title,
     open_menu,
+    press,
     watched,
 )
 from tests.cast import served, through
@@ -37,18 +36,6 @@ def alice(page: Page, sandbox: Running) -> Page:
     """The dashboard of Alice."""
     arrive(page, sandbox)
     return page
-
-
-def press(page: Page | Locator, button: str | re.Pattern[str]) -> None:
-    page.get_by_role("button", name=button, exact=True).click()
-
-
-def test_a_colour_that_is_hard_to_read_is_noticed(page: Page, check: Check) -> None:
-    page.goto("/privacy")
-    for scheme, colour in (("light", "#eee"), ("dark", "#111")):
-        page.evaluate("colour => { document.querySelector('h1').style.color = colour }", colour)
-        with pytest.raises(AssertionError, match=f"(?s)^{scheme}.*color-contrast"):
-            check(page, scheme)
 
 
 # For visitors.
@@ -270,13 +257,15 @@ def test_signing_out_all_accounts(alice: Page, sandbox: Running, say: Say, check
 
 def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
     browsers.statuses = {502}
+    panels = alice.locator("section[hx-get]").count()
+    assert panels >= 2
     sandbox.world.misbehaviour = Misbehaviour.HANGING
     alice.goto("/dashboard")
-    expect(alice.get_by_text(say("Asking"))).to_have_count(len(PANELS))
+    expect(alice.get_by_text(say("Asking"))).to_have_count(panels)
     check(alice, "waiting")
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    expect(alice.locator(".missed")).to_have_count(len(PANELS))
+    expect(alice.locator(".missed")).to_have_count(panels)
     expect(alice.locator(".failure")).to_have_count(1)
     check(alice, "failed")
 
@@ -284,7 +273,7 @@ def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Brow
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
     expect(alice.get_by_role("button", name=say("Sign in at %(host)s again"))).to_be_visible()
-    expect(alice.locator(".missed")).to_have_count(4)
+    expect(alice.locator(".missed")).to_have_count(panels - 1)  # what a server tells of itself needs no token
     check(alice, "with a revoked token")
 
 
@@ -294,7 +283,8 @@ def test_panels_that_were_not_asked_for(page: Page, sandbox: Running, say: Say, 
     page.get_by_label(say("Your Misskey server")).fill(sandbox.origin)
     press(page, say("Continue to my server"))
     decide(page)
-    expect(page.locator("#drive").get_by_role("button", name=say("Sign in again with this permission"))).to_be_visible()
+    again = page.locator("#profile").get_by_role("button", name=say("Sign in again with this permission"))
+    expect(again).to_be_visible()
     expect(page.locator(".waiting")).to_have_count(0)
     check(page, "offering to ask")
 
@@ -309,190 +299,8 @@ def test_a_panel_as_a_page_of_its_own(
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     alice.reload()
-    expect(alice.locator(".problem")).to_contain_text(say("has a problem"))
+    expect(alice.locator(".failure")).to_contain_text(say("has a problem"))
     check(alice, "failed")
-
-
-def test_the_live_timeline(
-    alice: Page, sandbox: Running, monkeypatch: pytest.MonkeyPatch, say: Say, check: Check
-) -> None:
-    monkeypatch.setattr(live, "TICK_SECONDS", 0.02)
-    state = alice.locator("[data-live-state]")
-    expect(state).to_have_text(say("Live: new notes appear here by themselves."))
-    press(alice, say("Pause"))
-    expect(state).to_have_text(say("Paused: new notes do not appear."))
-    check(alice, "paused")
-
-    press(alice, say("Resume"))
-    expect(alice.get_by_text(say("Some notes from the time between may be missing."))).to_be_visible()
-    sandbox.world.post(sandbox.world.people["bob"], text="for everybody", visibility="home")
-    expect(alice.locator("[data-live-notes] > li").first).to_contain_text("for everybody")
-    check(alice, "resumed with a new note")
-
-
-# Notes and files.
-
-
-def file(name: str, size: int = 10) -> FilePayload:
-    return {"name": name, "mimeType": "text/plain", "buffer": name.encode().ljust(size)}
-
-
-def test_a_note(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
-    browsers.statuses = {422, 502}
-    press(alice, say("Post"))
-    expect_description(alice.get_by_label(say("Your note")), say("Write something or add a file first."))
-    check(alice, "empty")
-
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    alice.get_by_label(say("Your note")).fill("https://example.com/" + "long" * 100 + "\n空は青い " * 20)
-    press(alice, say("Post"))
-    expect(alice.get_by_text(say("Your text is still here."))).to_be_visible()
-    check(alice, "refused")
-
-    sandbox.world.misbehaviour = Misbehaviour.GATEWAY
-    press(alice, say("Post"))
-    expect(alice.get_by_text(say("If the note has arrived, pressing Post posts it a second time."))).to_be_visible()
-    check(alice, "perhaps posted")
-
-    sandbox.world.misbehaviour = Misbehaviour.NONE
-    press(alice, say("Post"))
-    expect(alice.get_by_role("heading", name=say("Posted"))).to_be_visible()
-    alice.locator("#note").get_by_text(say("Delete"), exact=True).click()
-    check(alice, "posted with the question before deleting")
-
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    press(alice, say("Delete this note"))
-    expect(alice.locator("#note").get_by_role("alert")).to_contain_text(say("has a problem"))
-    check(alice, "not deleted")
-
-    sandbox.world.misbehaviour = Misbehaviour.NONE
-    press(alice, say("Delete this note"))
-    expect(alice.get_by_role("heading", name=say("Deleted"))).to_be_visible()
-    check(alice, "deleted")
-
-
-def test_a_note_with_files(
-    alice: Page, browsers: Browsers, monkeypatch: pytest.MonkeyPatch, say: Say, check: Check
-) -> None:
-    browsers.statuses = {422}
-    monkeypatch.setitem(SHAPES["policies"], "maxFileSizeMb", 20 / 1024**2)
-    alice.get_by_label(say("Your note")).fill("Three files")
-    alice.get_by_label(say("Files (optional)")).set_input_files([file("一.txt"), file("large.txt", 30), file("3.txt")])
-    press(alice, say("Post"))
-    expect_description(alice.get_by_label(say("Files (optional)")), say("is larger than your server takes"))
-    check(alice, "one too large")
-
-    alice.get_by_label(say("Files (optional)")).set_input_files(file("2.txt"))
-    press(alice, say("Post"))
-    expect(alice.locator("#note").get_by_role("list", name=say("Files"))).to_contain_text("2.txt")
-    check(alice, "posted")
-
-
-def test_an_upload(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
-    browsers.statuses = {422, 502}
-    alice.goto("/files")
-    field = alice.get_by_label(say("File"), exact=True)
-    check(alice, "empty")
-
-    press(alice, say("Upload"))
-    expect_description(field, say("Choose a file first."))
-    check(alice, "without a file")
-
-    field.set_input_files(file("film.mp4", 10 * 1024**2 + 1))
-    expect(alice.get_by_role("alert")).to_contain_text(say("this one is larger"))
-    check(alice, "too large")
-
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    field.set_input_files(file("空.txt"))
-    press(alice, say("Upload"))
-    expect(alice.get_by_text(say("choose again:"))).to_contain_text("空.txt")
-    check(alice, "refused")
-
-    sandbox.world.misbehaviour = Misbehaviour.NONE
-    field.set_input_files(file("空.txt"))
-    press(alice, say("Upload"))
-    expect(alice.get_by_role("heading", name=say("Uploaded"))).to_be_visible()
-    check(alice, "done")
-
-
-def test_an_upload_whose_connection_breaks(alice: Page, browsers: Browsers, say: Say, check: Check) -> None:
-    alice.goto("/files")
-    alice.route("**/files", lambda route: route.abort())
-    alice.get_by_label(say("File"), exact=True).set_input_files(file("a.txt"))
-    press(alice, say("Upload"))
-    expect(alice.locator(".lost")).to_contain_text(say("Nothing came back"))
-    check(alice, "told")
-    browsers.expect_lost()
-
-
-# The console and the account.
-
-
-@pytest.fixture
-def console(alice: Page, say: Say) -> Page:
-    """The console of Alice, with all that the server tells."""
-    alice.goto("/console")
-    expect(alice.locator("#parameters")).to_contain_text(say("This endpoint takes no parameters."))
-    expect(alice.locator("#endpoint-names option")).not_to_have_count(0)
-    return alice
-
-
-def choose(page: Page, endpoint: str, typed: str, say: Say) -> None:
-    """Type an endpoint, go on to its parameters, and type some of them."""
-    page.get_by_label(say("Endpoint"), exact=True).fill(endpoint)
-    page.get_by_label(say("Parameters, as JSON")).fill("")
-    expect(page.locator("#parameters button").first).to_be_visible()
-    page.get_by_label(say("Parameters, as JSON")).press_sequentially(typed)
-
-
-def test_the_console(console: Page, browsers: Browsers, say: Say, check: Check) -> None:
-    browsers.statuses = {422}
-    check(console, "at first")
-
-    choose(console, "notes/create", '{"', say)
-    console.keyboard.press("ArrowDown")
-    expect(console.get_by_role("option").first).to_have_attribute("aria-selected", "true")
-    check(console, "completing a name")
-
-    console.keyboard.press("Escape")
-    press(console, say("Send"))
-    expect_description(console.get_by_label(say("Parameters, as JSON")), say("Line %(line)s, column"))
-    check(console, "with a mistake")
-
-
-def test_an_answer_in_the_console(console: Page, say: Say, check: Check) -> None:
-    choose(console, "notes/local-timeline", '{"limit": 3}', say)
-    press(console, say("Send"))
-    expect(console.get_by_role("heading", name="200")).to_be_visible()
-    check(console, "200")
-    console.locator("main summary").first.click()
-    console.get_by_text("curl", exact=True).click()
-    check(console, "with folds open")
-    for language in ("Python", "JavaScript"):
-        console.get_by_text(language, exact=True).click()
-        check(console, f"as {language}")
-
-    choose(console, "notes/reactions/create", "{}", say)
-    press(console, say("Send"))
-    expect(console.get_by_text(say("The permission for this is missing"))).to_be_visible()
-    check(console, "without the permission")
-
-
-def test_what_the_console_can_call(console: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
-    browsers.statuses = {422, 502}
-    console.goto("/console/endpoints")
-    check(console, "endpoints")
-
-    console.goto("/console?endpoint=drive/files/create")
-    expect(console.locator("#parameters")).to_contain_text(say("This endpoint takes a file, as"))
-    press(console, say("Send"))
-    expect_description(console.get_by_label(say("Endpoint"), exact=True), say("This endpoint takes a file, so"))
-    check(console, "an endpoint that takes a file")
-
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    console.goto("/console?endpoint=meta")
-    expect(console.get_by_role("alert")).not_to_have_count(0)
-    check(console, "a server that fails")
 
 
 def test_the_account_page(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:

@@ -1,0 +1,49 @@
+"""A large file passes through the app, served by gunicorn, without filling its memory."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.hostile import serve
+from tests.web.test_gunicorn import gunicorn, sign_in, takes_files
+
+MEBIBYTE = 1024 * 1024
+SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
+MOST_MORE = 16 * MEBIBYTE
+
+
+def upload(url: str, cookie: str, token: str, size: int) -> int:
+    """Send a file of zeros as a browser would, and return the status of the answer."""
+    head = f'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{token}\r\n'
+    head += '--x\r\nContent-Disposition: form-data; name="file"; filename="zeros"\r\n\r\n'
+    end = "\r\n--x--\r\n"
+    headers = {"Cookie": cookie, "Content-Type": "multipart/form-data; boundary=x"}
+    headers["Content-Length"] = str(len(head) + size + len(end))
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+    pieces = [head.encode(), *([bytes(MEBIBYTE)] * (size // MEBIBYTE)), end.encode()]
+    connection.request("POST", "/files", pieces, headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def most_memory(pid: int) -> int:
+    """How many bytes of memory a process has had at most."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, pid):
+        cookie, token = sign_in(url, server)
+        assert upload(url, cookie, token, SMALL) == 303
+        before, sent = most_memory(pid), server.drained
+
+        assert upload(url, cookie, token, LARGE) == 303
+
+        assert server.drained - sent > LARGE
+        assert most_memory(pid) - before < MOST_MORE

@@ -1,0 +1,76 @@
+"""How many files at once, and as long as the disk has room."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+
+from demo import upload_limits
+from sandbox import Running
+from tests.cast import Visitor
+
+FRAGMENT = {"HX-Request": "true"}
+
+
+def upload(visitor: Visitor) -> int:
+    form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
+    return visitor.post("/files", form).status_code
+
+
+def test_files_need_room_on_the_disk(alice: Visitor, sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert upload(alice) == 303
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=upload_limits.SPARE_BYTES))
+    sandbox.requests.clear()
+
+    assert upload(alice) == 503
+    assert alice.post("/notes", {"text": "x", "draft": str(uuid.uuid4())}).status_code == 303  # no files, no room
+    assert ("POST", "/api/drive/files/create") not in sandbox.requests
+
+
+def test_one_visitor_uploads_so_much_at_once(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 1)
+
+    assert [upload(alice), upload(alice)] == [303, 303]  # one after the other
+    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
+    assert upload(alice) == 429
+    assert not upload_limits._uploads
+
+
+def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
+
+    form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
+    answer = alice.post("/files", form, headers=FRAGMENT)
+
+    assert answer.status_code == 429
+    assert answer.headers["HX-Reswap"] == "innerHTML show:top"
+
+
+def test_a_file_finds_the_disk_full_while_it_comes(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when other workers take the room meanwhile."""
+    looks = iter([10**12, 0])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(looks)))
+
+    assert upload(alice) == 503
+
+
+def test_where_all_but_the_data_is_read_only_files_rest_beside_the_tokens(
+    monkeypatch: pytest.MonkeyPatch, make_app: Callable[..., Flask], sandbox: Running, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/nowhere"])
+    alice = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin), sandbox)
+    alice.sign_in("alice")
+
+    answer = alice.post("/notes", {"text": "hello", "files": (io.BytesIO(b"x"), "a.txt")})
+
+    assert answer.status_code == 303
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("tokens.")] == []
