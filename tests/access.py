@@ -9,6 +9,8 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page, expect
 
+from web.config import APP_NAME
+
 SCHEMES = ("light", "dark")
 SIZES = (360, 1440)
 WIDTHS = (320, 360, 768, 1440, 1920)
@@ -73,7 +75,7 @@ def check_outline(page: Page, language: str) -> None:
     expect(page.locator("html")).to_have_attribute("lang", language)
     title, _, app = page.title().rpartition(" · ")
     assert title
-    assert app == "Sign in with Misskey"
+    assert app == APP_NAME
 
 
 def check_with_axe(page: Page, contrast_at: int, sizes: tuple[int, ...]) -> None:

@@ -23,6 +23,7 @@ from playwright.sync_api import (
 
 from sandbox import Running
 from tests.words import LOCALES
+from web.config import APP_NAME
 
 #: Only a test that fails takes so long: a busy machine makes nothing wrong.
 PATIENCE_MILLISECONDS = 60_000
@@ -136,7 +137,7 @@ def arrive(page: Page, sandbox: Running, person: str = "alice") -> None:
     begun = urlsplit(began.headers["location"])
     permissions = parse_qs(begun.query)["permission"][0].split(",")
     session_id = begun.path.rpartition("/")[2]
-    sandbox.world.approve(sandbox.world.people[person], permissions, session_id, "Sign in with Misskey")
+    sandbox.world.approve(sandbox.world.people[person], permissions, session_id, APP_NAME)
     web.get(f"/callback?session={session_id}", max_redirects=0)
     page.goto("/dashboard")
     expect_dashboard(page, person)

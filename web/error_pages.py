@@ -70,6 +70,9 @@ def _not_our_page(_error: CSRFError) -> ResponseReturnValue:
 
 
 def _http_failure(error: HTTPException) -> ResponseReturnValue:
+    cause = getattr(error, "original_exception", None)
+    if isinstance(cause, StoreUnavailable):  # the page of another failure needed it
+        return _store_unavailable(cause)
     response = make_response(answer(_of_http(error)))
     for name, value in error.get_headers():  # Allow for 405, Content-Range for 416
         if name != "Content-Type":

@@ -12,7 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .store_backend import MOST_OWNED, StoreUnavailable
+from . import store_backend
+from .store_backend import StoreUnavailable
 
 WAIT_SECONDS = 5  # for connecting, and for each answer
 CONNECTIONS = 50  # of each worker; an answer takes less than a millisecond
@@ -118,7 +119,9 @@ class RedisBackend:
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         with self._told():
-            return bool(self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", MOST_OWNED]))
+            return bool(
+                self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", store_backend.MOST_OWNED])
+            )
 
     def get(self, entry: str) -> bytes | None:
         with self._told():

@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Lock
 from weakref import finalize
 
-from .store_backend import MOST_OWNED, StoreUnavailable
+from . import store_backend
+from .store_backend import StoreUnavailable
 
 WAIT_SECONDS = 5  # for other processes that write
 MOST_EXPIRED = 100  # that one write removes: many at once would keep others waiting
@@ -54,7 +55,8 @@ class SqliteBackend:
             )
             if owner:
                 too_many = "SELECT id FROM entries WHERE owner = ? AND id != ? ORDER BY expires DESC LIMIT -1 OFFSET ?"
-                database.execute(f"DELETE FROM entries WHERE id IN ({too_many})", (owner, entry, MOST_OWNED - 1))  # noqa: S608
+                others = store_backend.MOST_OWNED - 1
+                database.execute(f"DELETE FROM entries WHERE id IN ({too_many})", (owner, entry, others))  # noqa: S608
         return cursor.rowcount == 1
 
     def get(self, entry: str) -> bytes | None:

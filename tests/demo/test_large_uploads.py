@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.hostile import serve
+from tests.hostile import MEBIBYTE, serve
 from tests.web.test_gunicorn import gunicorn, sign_in, takes_files
 
-MEBIBYTE = 1024 * 1024
 SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
 MOST_MORE = 16 * MEBIBYTE
 

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
+from misskey import PERMISSIONS
 from sandbox import Misbehaviour, Running
 from tests import hostile
 from tests.access import Check
@@ -125,7 +126,7 @@ def test_servers_that_need_another_way(
 
     page.locator(".notice").get_by_role("link", name=say("Sign in with a token made by hand")).click()
     page.get_by_label(say("Your Misskey server")).fill(sandbox.origin)
-    token = sandbox.world.approve(sandbox.world.people["alice"], ["read:account"], None, "by hand").value
+    token = sandbox.world.approve(sandbox.world.people["alice"], list(PERMISSIONS), None, "by hand").value
     page.get_by_label(say("Access token")).fill(token)
     press(page, say("Sign in"))
     expect_dashboard(page)

@@ -21,6 +21,7 @@ from tests.browsing import (
     expect_title,
     open_menu,
 )
+from web.config import APP_NAME
 
 
 def checks(sandbox: Running) -> list[str]:
@@ -59,7 +60,7 @@ def test_whoever_allows_it_arrives_at_the_dashboard(page: Page, sandbox: Running
     page.get_by_label("Your Misskey server").fill(sandbox.origin)
     page.get_by_role("button", name="Continue to my server").click()
 
-    expect(page.get_by_role("heading", level=1)).to_have_text("Allow Sign in with Misskey?")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Allow {APP_NAME}?")
     expect(page.get_by_text("read:account")).to_be_visible()
     decide(page, "Allow")
 

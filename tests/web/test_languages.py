@@ -95,7 +95,7 @@ def test_a_language_that_is_gone_is_no_choice(visitor: Visitor) -> None:
         ("http://localhost/signin?\\evil.example", "/signin?%5Cevil.example"),
         ("/\\evil.example", "/"),
         ("//evil.example/signin", "/signin"),
-        ("http://localhost/notes/%5C%5Cevil.example", "/notes/%5C%5Cevil.example"),
+        ("http://localhost/dashboard/%5C%5Cevil.example", "/dashboard/%5C%5Cevil.example"),
         (None, "/"),
     ],
 )

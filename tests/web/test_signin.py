@@ -22,7 +22,7 @@ from sandbox import Misbehaviour, Running, serve
 from tests import hostile
 from tests.cast import SECRET_KEY, Visitor, query
 from tests.hostile import ALICE, TOKEN, Behaviour, Caller, Hostile, http
-from web import pending_signins
+from web import config, pending_signins
 
 
 def title(page: str) -> str:
@@ -37,7 +37,7 @@ def test_the_form_leads_to_the_server_with_everything_it_needs(visitor: Visitor,
     assert answer.status_code == 303
     assert answer.location.startswith(f"{sandbox.origin}/miauth/")
     assert query(answer.location) == {
-        "name": "Sign in with Misskey",
+        "name": config.APP_NAME,
         "callback": "http://localhost/callback",
         "permission": "read:account,write:notes",
     }

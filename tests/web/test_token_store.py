@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis_server import RedisServer
-from web import token_store
+from web import sqlite_backend, store_backend
 from web.redis_backend import RedisBackend
 from web.sqlite_backend import SqliteBackend
 from web.store_backend import Backend, StoreUnavailable
@@ -123,7 +123,7 @@ class TestSqliteBackend:
     def test_of_an_owner_with_too_many_those_that_expire_the_soonest_go(
         self, backend: Backend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(token_store, "MOST_OWNED", 3)
+        monkeypatch.setattr(store_backend, "MOST_OWNED", 3)
         for number, seconds in enumerate([60, 10, 50, 20, 40]):
             backend.put(f"id {number}", b"%d" % number, seconds, owner="alice")
         backend.put("bob's", b"value", 1, owner="bob")
@@ -135,7 +135,7 @@ class TestSqliteBackend:
     def test_what_was_put_last_stays_however_soon_it_expires(
         self, backend: Backend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(token_store, "MOST_OWNED", 2)
+        monkeypatch.setattr(store_backend, "MOST_OWNED", 2)
         for entry in ("first", "second"):
             backend.put(entry, b"sign-in", 60, owner="alice")
         backend.put("result", b"done", 10, owner="alice")
@@ -144,7 +144,7 @@ class TestSqliteBackend:
         assert len(backend.owned_by("alice")) == 2
 
     def test_what_was_deleted_takes_no_place(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(token_store, "MOST_OWNED", 2)
+        monkeypatch.setattr(store_backend, "MOST_OWNED", 2)
         for number in range(5):
             backend.put(f"id {number}", b"value", 60 + number, owner="alice")
             if number:
@@ -364,7 +364,7 @@ def test_another_process_that_writes_is_waited_for_by_those_who_write_only(
 def test_another_process_that_never_ends_is_not_waited_for(
     open_at: Callable[..., TokenStore], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_store, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(sqlite_backend, "WAIT_SECONDS", 0)
     store = open_at(SECRET)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
