@@ -374,3 +374,17 @@ def test_the_focus_stays_where_nothing_older_comes(alice: Page, sandbox: Running
         expect(alice.locator("[autofocus]:focus")).to_have_count(1)
 
     expect(alice.get_by_text("That was all.")).to_be_focused()
+
+
+def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running) -> None:
+    begin(page, sandbox.origin)
+    decide(page)
+    expect_dashboard(page)
+
+    steps = page.get_by_role("region", name="How you signed in").get_by_role("list").get_by_role("listitem")
+
+    expect(steps).to_have_count(3)
+    expect(steps.nth(0)).to_contain_text(f"{sandbox.origin}/miauth/")
+    expect(steps.nth(1)).to_contain_text("/callback?session=")
+    steps.nth(2).get_by_text("What was sent").click()
+    expect(steps.nth(2)).to_contain_text('"token": "•••"')

@@ -85,9 +85,10 @@ def test_a_revoked_token_leads_to_a_new_sign_in_at_the_same_server(
     alice: Page, sandbox: Running, browsers: Browsers
 ) -> None:
     browsers.statuses = {502}
+    panels = alice.locator("section[hx-get]").count()
     sandbox.world.revoke_app_tokens()
     alice.goto("/dashboard")
-    expect(alice.locator(".missed")).to_have_count(4)
+    expect(alice.locator(".missed")).to_have_count(panels - 1)  # what a server tells of itself needs no token
     expect(alice.locator(".failure")).to_have_count(1)
     expect(alice.locator(".failure")).to_contain_text("no longer accepts the token")
     expect(alice.locator("#server")).to_contain_text("Misskey sandbox")

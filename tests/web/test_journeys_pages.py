@@ -74,7 +74,7 @@ def test_the_list_of_everything_is_there_for_those_who_choose_it(page: Page, san
     page.get_by_label("read:reactions").check()
     go_on(page, sandbox)
 
-    assert asked(page) == ["read:account", "read:reactions", "read:notifications"]
+    assert asked(page) == ["read:account", "read:reactions"]
 
 
 def test_the_keyboard_alone_chooses_what_to_allow(page: Page, sandbox: Running) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sandbox import Running
-from tests.browsing import Browsers, arrive, begin, decide, expect_dashboard, expect_title, open_menu
+from tests.browsing import Browsers, arrive, expect_title, open_menu
 
 
 @pytest.fixture
@@ -64,17 +64,3 @@ def test_all_accounts_are_signed_out_at_once(alice: Page, sandbox: Running) -> N
     expect(notice).to_contain_text("bob@")
     alice.goto("/dashboard")
     expect_title(alice, "Sign in with your own Misskey server")
-
-
-def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running) -> None:
-    begin(page, sandbox.origin)
-    decide(page)
-    expect_dashboard(page)
-
-    steps = page.get_by_role("region", name="How you signed in").get_by_role("list").get_by_role("listitem")
-
-    expect(steps).to_have_count(3)
-    expect(steps.nth(0)).to_contain_text(f"{sandbox.origin}/miauth/")
-    expect(steps.nth(1)).to_contain_text("/callback?session=")
-    steps.nth(2).get_by_text("What was sent").click()
-    expect(steps.nth(2)).to_contain_text('"token": "•••"')
