@@ -124,13 +124,13 @@ def signin() -> ResponseReturnValue:
 def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")
-    key = pending_signins.finished_as(session_id)
-    if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
+    key = pending_signins.account_key(session_id)
+    if key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
         return redirect(url_for("dashboard.shell"), 303)
-    begun = pending_signins.find(session_id)
-    if begun:
+    if begun := pending_signins.find(session_id):
         return _finish(begun)
-    return error_pages.answer(failures.SIGN_IN_OVER if key is not None else failures.OTHER_BROWSER)
+    is_over = pending_signins.is_finished(session_id)
+    return error_pages.answer(failures.SIGN_IN_OVER if is_over else failures.OTHER_BROWSER)
 
 
 @journey.post("/signin/resume")

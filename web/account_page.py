@@ -76,7 +76,7 @@ def signout_everywhere() -> ResponseReturnValue:
 def _leave_undone() -> None:
     """Sign out whom an answer to another tab undid, for their callback could bring them back."""
     for entry in pending_signins.under_way():
-        if key := pending_signins.finished_as(entry.session_id):
+        if key := pending_signins.account_key(entry.session_id):
             if account := accounts.load(key):
                 accounts.leave(account)
             pending_signins.drop(entry.session_id)

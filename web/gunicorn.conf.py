@@ -118,7 +118,9 @@ class Connection(gthread.TConn):
 
     def close(self, graceful: bool = False) -> None:
         """Close at once; what can take a while was done in a thread of its own, see :meth:`Worker.handle`."""
-        self.open -= Counter([self.address])
+        self.open[self.address] -= 1
+        if not self.open[self.address]:
+            del self.open[self.address]
         super().close()
 
 

@@ -59,7 +59,7 @@ class Pending:
     @property
     def finished(self) -> bool:
         """Whether it ended in an account, or is about to."""
-        return finished_as(self.session_id) is not None
+        return is_finished(self.session_id)
 
     @property
     def expired(self) -> bool:
@@ -97,9 +97,14 @@ def drop(session_id: str) -> None:
     _change(session_id, None)
 
 
-def finished_as(session_id: str) -> str | None:
-    """Return the account key that a sign-in ended in, ``""`` while it is being finished, ``None`` if it never was."""
-    return services.token_store().get(_claim(session_id))
+def is_finished(session_id: str) -> bool:
+    """Return whether a sign-in ended in an account in the last hour, or is about to."""
+    return services.token_store().get(_claim(session_id)) is not None
+
+
+def account_key(session_id: str) -> str:
+    """Return the key of the account that a sign-in ended in, ``""`` if it did not, or not yet."""
+    return services.token_store().get(_claim(session_id)) or ""
 
 
 def finish_once(session_id: str, work: Callable[[], str | None]) -> str | None:

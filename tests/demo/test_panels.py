@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from flask import Flask
-from jinja2 import ChoiceLoader, DictLoader
 
 from demo import PANELS
 from misskey import IDENTITY_ONLY
 from sandbox import Misbehaviour, Running
-from tests import hostile
 from tests.cast import Visitor
-from tests.hostile import Behaviour, Caller, answers, http, moved_to, says
+from tests.hostile import Behaviour, answers, moved_to, says
+from tests.panels import ENDLESS, FRAGMENT, PAGINGS, REASONS, after, follow, pages_of
 from web import dashboard
-from web.dashboard import Panel
-
-FRAGMENT = {"HX-Request": "true"}
 
 
 def calls(sandbox: Running) -> list[str]:
@@ -62,14 +53,6 @@ def test_the_timeline_is_one_of_four(alice: Visitor, sandbox: Running, which: st
     assert re.findall(r'<a href="[^"]*which=(\w+)"[^>]* aria-current="true">', page) == [which]
 
 
-@pytest.mark.parametrize("query", ["which=other", "which=", "until=../x", "until=a%20b", "which=home&until=%00"])
-def test_what_is_no_choice_is_no_page(alice: Visitor, sandbox: Running, query: str) -> None:
-    sandbox.requests.clear()
-
-    assert alice.get(f"/dashboard/timeline?{query}").status_code == 404
-    assert calls(sandbox) == []
-
-
 def test_older_goes_on_where_the_last_part_ended(alice: Visitor) -> None:
     pages, path = [], "/dashboard/timeline?which=local"
     while path:
@@ -85,96 +68,6 @@ def test_older_goes_on_where_the_last_part_ended(alice: Visitor) -> None:
     assert "<h2>" not in pages[-1]
 
 
-PERSON = {"id": "9bob", "username": "bob"}
-
-
-def entry(number: int) -> dict[str, object]:
-    """Something for a list of any kind; the higher its number, the older."""
-    return {"id": f"e{number}", "type": "test", "name": f"{number}.txt", "text": str(number), "user": PERSON}
-
-
-def pages_of(numbers: Callable[[str], list[int]]) -> Behaviour:
-    """Answer with the entries of these numbers, by what the next ones come after."""
-
-    def behaviour(caller: Caller) -> None:
-        while request := caller.request():
-            sent = json.loads(request.body)
-            answer: object = [entry(number) for number in numbers(sent.get("untilId", ""))]
-            caller.send(http(200, json.dumps(answer if "limit" in sent else {}).encode()))
-
-    return behaviour
-
-
-def follow(alice: Visitor, panel: str, ids: str, most: int = 30) -> list[list[str]]:
-    """Press “Older” until it is gone; return what each page has."""
-    pages: list[list[str]] = []
-    path, page = f"/dashboard/{panel}", ""
-    while path and len(pages) < most:
-        page = alice.get(path, headers=FRAGMENT).text.partition('<details class="sent">')[0]
-        pages.append(re.findall(ids, page))
-        more = re.search(r'class="older"><a [^>]*href="([^"]+)"', page)
-        path = html.unescape(more[1]) if more else ""
-    assert "That was all." in page
-    return pages
-
-
-#: How a server may page, by what it is like: its numbers after an id.
-PAGINGS: dict[str, Callable[[str], list[int]]] = {
-    "fewer than asked for": lambda until: list(range(after(until), min(after(until) + 2, 25))),
-    "the last again, first": lambda until: list(range(max(after(until) - 1, 0), min(after(until) + 5, 25))),
-    "the last again, at the end": lambda until: (
-        [*range(after(until), min(after(until) + 5, 25)), max(after(until) - 1, 0)]
-    ),
-    "one more than asked for": lambda until: list(range(after(until), min(after(until) + 11, 25))),
-    "each twice": lambda until: [number for number in range(after(until), min(after(until) + 4, 25)) for _ in "12"],
-}
-#: And how one may never come to an end.
-ENDLESS: dict[str, Callable[[str], list[int]]] = {
-    "always the same": lambda until: list(range(8)),
-    "always one": lambda until: [3],
-    "turned around": lambda until: [*range(after(until), 8), *range(after(until))],
-    "two in turn": lambda until: list(range(4)) if after(until) != 4 else list(range(4, 8)),
-    "backwards": lambda until: list(range(8))[::-1],
-}
-
-
-def after(until: str) -> int:
-    return int(until.removeprefix("e")) + 1 if until else 0
-
-
-KINDS = {"timeline": 'id="note-(e[0-9]+)"', "drive": "<bdi>([0-9]+).txt</bdi>"}
-
-
-@pytest.mark.parametrize("panel", KINDS)
-@pytest.mark.parametrize("name", PAGINGS)
-def test_every_entry_of_a_list_comes_once(alice: Visitor, panel: str, name: str) -> None:
-    with moved_to(pages_of(PAGINGS[name]), alice):
-        found = [number.removeprefix("e") for page in follow(alice, panel, KINDS[panel]) for number in page]
-
-    assert found == [str(number) for number in range(25)]
-
-
-@pytest.mark.parametrize("panel", KINDS)
-@pytest.mark.parametrize("name", ENDLESS)
-def test_a_list_ends_when_nothing_new_comes(alice: Visitor, panel: str, name: str) -> None:
-    with moved_to(pages_of(ENDLESS[name]), alice):
-        found = [number for page in follow(alice, panel, KINDS[panel]) for number in page]
-
-    assert len(found) == len(set(found)) <= 8
-
-
-def test_a_list_of_hundreds_stays_within_an_address(alice: Visitor) -> None:
-    with moved_to(pages_of(lambda until: list(range(after(until), min(after(until) + 10, 700)))), alice):
-        assert sum(map(len, follow(alice, "timeline", KINDS["timeline"], most=100))) == 700
-
-    assert len(dashboard.MOST_SEEN * "x" * dashboard.MARK_CHARACTERS) < 3000
-
-
-@pytest.mark.parametrize("seen", ["x", "a" * 2505, "ab/de", "%00" * 5])
-def test_what_an_address_can_not_remember_is_no_page(alice: Visitor, seen: str) -> None:
-    assert alice.get(f"/dashboard/timeline?until=e1&seen={seen}").status_code == 404
-
-
 @pytest.mark.parametrize("code", ["LTL_DISABLED", "STL_DISABLED", "GTL_DISABLED"])
 def test_a_timeline_that_is_switched_off_is_told_and_not_tried_again(alice: Visitor, code: str) -> None:
     with moved_to(says({"error": {"code": code, "message": "It is disabled."}}, 400), alice) as hostile:
@@ -184,25 +77,6 @@ def test_a_timeline_that_is_switched_off_is_told_and_not_tried_again(alice: Visi
     assert "Try again" not in page
     assert "Start again" not in page
     assert "which=home" in page
-
-
-@pytest.mark.parametrize(
-    ("status", "sent", "words"),
-    [
-        (404, {"statusCode": 404, "error": "Not Found", "message": "Route not found"}, "can’t do what was asked"),
-        (
-            500,
-            {"error": {"message": "Ask us."}},
-            "on the server’s side. Try again in a few minutes. The server said: Ask us.",
-        ),
-        (500, {}, "has a problem"),
-        (400, {"error": {"message": "Not today."}}, "The server said: Not today."),
-        (400, {}, "without giving a reason"),
-    ],
-)
-def test_a_refusal_says_whose_side_it_is_on(alice: Visitor, status: int, sent: dict[str, object], words: str) -> None:
-    with moved_to(says(sent, status), alice):
-        assert words in alice.get("/dashboard/profile").text
 
 
 def test_older_is_a_page_of_its_own_too(alice: Visitor, sandbox: Running) -> None:
@@ -330,20 +204,6 @@ def test_a_failed_choice_can_be_left_for_another(alice: Visitor, sandbox: Runnin
     assert re.search(r'role="button" [^>]*href="/dashboard/timeline\?account=\w+&amp;which=global"', answer.text)
 
 
-REASONS: dict[str, Behaviour] = {
-    "a removed token": says({"error": {"code": "AUTHENTICATION_FAILED"}}, 401),
-    "a removed token, elsewhere": says({"error": {"code": "AUTHENTICATION_FAILED"}}, 403),
-    "a suspended person": says({"error": {"code": "YOUR_ACCOUNT_SUSPENDED"}}, 403),
-    "too many requests": says({"error": {"code": "RATE_LIMIT_EXCEEDED"}}, 429),
-    "a gateway": answers(502, b"<h1>Bad gateway</h1>"),
-    "an empty 504": answers(504),
-    "a server out of order": says({"error": {"code": "INTERNAL_ERROR"}}, 500),
-    "maintenance": answers(200, b"<h1>Back soon</h1>"),
-    "a firewall": answers(403, b"<h1>Blocked</h1>"),
-    "a cut connection": hostile.hangs_up,
-}
-
-
 @pytest.mark.parametrize("name", REASONS)
 @pytest.mark.parametrize("panel", ["timeline", "drive"])
 def test_what_is_wrong_with_all_panels_is_told_above_them(alice: Visitor, panel: str, name: str) -> None:
@@ -378,45 +238,6 @@ def test_what_is_wrong_with_one_panel_is_told_there(alice: Visitor, behaviour: B
     assert part.count('class="failure"') == 1
 
 
-def test_the_server_tells_of_itself_without_the_token(alice: Visitor, sandbox: Running) -> None:
-    sandbox.world.revoke_app_tokens()
-
-    for headers in ({}, FRAGMENT):
-        page = alice.get("/dashboard/server", headers=headers)
-        assert page.status_code == 200
-        assert "Misskey sandbox" in page.text
-        assert "•••" not in page.text
-        assert "It is masked here" not in page.text
-
-
-def test_a_server_that_tells_nothing_without_the_token_is_asked_with_it(alice: Visitor) -> None:
-    def behaviour(caller: Caller) -> None:
-        while request := caller.request():
-            told: tuple[int, object] = (200, {"name": "Private"}) if "i" in json.loads(request.body) else (401, {})
-            caller.send(http(told[0], json.dumps(told[1]).encode()))
-
-    with moved_to(behaviour, alice):
-        page = alice.get("/dashboard/server")
-
-    assert page.status_code == 200
-    assert "Private" in page.text
-
-
-def test_a_new_panel_is_one_entry_and_one_template(
-    alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(app.extensions["panels"], "ping", Panel("ping", "Is it awake?", "ping"))
-    template = "<p>It answered at {{ answer['pong'] | count }}.</p>"
-    loaders = [app.jinja_env.loader, DictLoader({"panels/ping.html": template})]
-    monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([loader for loader in loaders if loader]))
-
-    assert 'id="ping"' in alice.get("/dashboard").text
-    page = alice.get("/dashboard/ping").text
-    assert "<h1>Is it awake?</h1>" in page
-    assert re.search(r"It answered at [\d,]+\.", page)
-    assert "/api/ping" in page
-
-
 def test_when_older_fails_what_is_there_stays(alice: Visitor, sandbox: Running) -> None:
     until = next(reversed(sandbox.world.notes))
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
@@ -426,3 +247,44 @@ def test_when_older_fails_what_is_there_stays(alice: Visitor, sandbox: Running) 
     assert answer.status_code == 502
     assert f'until={until}" hx-target="closest .older" hx-swap="outerHTML">Try again' in answer.text
     assert "<h2>" not in answer.text
+
+
+KINDS = {"timeline": 'id="note-(e[0-9]+)"', "drive": "<bdi>([0-9]+).txt</bdi>"}
+
+
+@pytest.mark.parametrize("panel", KINDS)
+@pytest.mark.parametrize("name", PAGINGS)
+def test_every_entry_of_a_list_comes_once(alice: Visitor, panel: str, name: str) -> None:
+    with moved_to(pages_of(PAGINGS[name]), alice):
+        found = [number.removeprefix("e") for page in follow(alice, panel, KINDS[panel]) for number in page]
+
+    assert found == [str(number) for number in range(25)]
+
+
+@pytest.mark.parametrize("panel", KINDS)
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_list_ends_when_nothing_new_comes(alice: Visitor, panel: str, name: str) -> None:
+    with moved_to(pages_of(ENDLESS[name]), alice):
+        found = [number for page in follow(alice, panel, KINDS[panel]) for number in page]
+
+    assert len(found) == len(set(found)) <= 8
+
+
+def test_a_list_of_hundreds_stays_within_an_address(alice: Visitor) -> None:
+    with moved_to(pages_of(lambda until: list(range(after(until), min(after(until) + 10, 700)))), alice):
+        assert sum(map(len, follow(alice, "timeline", KINDS["timeline"], most=100))) == 700
+
+    assert len(dashboard.MOST_SEEN * "x" * dashboard.MARK_CHARACTERS) < 3000
+
+
+@pytest.mark.parametrize("seen", ["x", "a" * 2505, "ab/de", "%00" * 5])
+def test_what_an_address_can_not_remember_is_no_page(alice: Visitor, seen: str) -> None:
+    assert alice.get(f"/dashboard/timeline?until=e1&seen={seen}").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["which=other", "which=", "until=../x", "until=a%20b", "which=home&until=%00"])
+def test_what_is_no_choice_is_no_page(alice: Visitor, sandbox: Running, query: str) -> None:
+    sandbox.requests.clear()
+
+    assert alice.get(f"/dashboard/timeline?{query}").status_code == 404
+    assert calls(sandbox) == []
