@@ -231,7 +231,7 @@ def test_a_panel_can_ask_for_what_belongs_to_its_account(
     with moved_to(behaviour, alice):
         page = alice.get("/dashboard/followers").text
 
-    assert [(sent["userId"], sent["limit"]) for sent in asked] == [(sandbox.world.people["alice"].id, 10)]
+    assert [(sent["userId"], sent["limit"]) for sent in asked] == [(sandbox.world.people["alice"].shown["id"], 10)]
     assert "Nobody yet." in page
 
 
@@ -312,8 +312,7 @@ def test_what_is_beside_an_answer_may_be_missing(alice: Visitor, app: Flask, mon
     monkeypatch.setitem(
         app.extensions["panels"], "ping", Panel("ping", "Ping", "ping", also={"me": "i", "no": "nowhere"})
     )
-    template = DictLoader({"panels/ping.html": "{{ me['username'] }}, {{ no is none }}"})
-    monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([template, app.jinja_env.loader]))
+    add_template(app, monkeypatch, "panels/ping.html", "{{ me['username'] }}, {{ no is none }}")
 
     assert "alice, True" in alice.get("/dashboard/ping").text
 
