@@ -36,19 +36,20 @@ from web import (
     dashboard,
     error_pages,
     failures,
+    form_pages,
     languages,
     pages,
+    paths,
     pending_signins,
     security,
     services,
-    signin_pages,
     static_files,
-    storage,
     template_filters,
     token_store,
 )
 from web.concurrency import aside, remote_call
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
+from web.rate_limits import limiter
 
 VERSION = "0.3.0"
 USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name
@@ -60,7 +61,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises :class:`web.config.SettingsError`, which says in words what to mend.
     """
     settings = config.load(environ)
-    tempfile.tempdir = storage.temporary_folder(settings.token_store)
+    tempfile.tempdir = paths.temporary_folder(settings.token_store)
     app = Flask(__name__, instance_path=str(config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
@@ -78,7 +79,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(journey)
     for part in (pages, account_page, dashboard, languages):
         app.register_blueprint(part.pages)
-    demo.init_app(app)  # an app of your own goes without
+    demo.init_app(app)  # `make own` takes this out; what you add goes here
     return app
 
 
@@ -90,34 +91,34 @@ def home() -> ResponseReturnValue:
     """Show what this is and the sign-in form; a visitor who is signed in goes to the dashboard."""
     if accounts.current():
         return redirect(url_for("dashboard.shell"), 303)
-    return signin_pages.sign_in_page(SignInForm())
+    return form_pages.sign_in_page(SignInForm())
 
 
 @journey.get("/signin")
 def signin_form() -> ResponseReturnValue:
     """Show the sign-in form, also to a visitor who is signed in: for another account."""
-    return signin_pages.sign_in_page(SignInForm())
+    return form_pages.sign_in_page(SignInForm())
 
 
 @journey.post("/signin")
 @security.checked_by_form
-@security.limiter.limit(lambda: services.settings().begin_limit)
+@limiter.limit(lambda: services.settings().begin_limit)
 def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
     form = SignInForm()
     if not form.validate_on_submit():
-        return signin_pages.sign_in_page(form), 422
+        return form_pages.sign_in_page(form), 422
     try:
         server = services.find_server(form.server)
     except MisskeyError as error:
-        return signin_pages.refused(form, error)
+        return form_pages.refused(form, error)
     session_id = new_session_id()
     begun = pending_signins.begin(session_id, server, form.permissions())
-    return redirect(begun.page_at_server, 303)
+    return redirect(begun.authorize_url, 303)
 
 
 @journey.get("/callback")
-@security.limiter.limit(
+@limiter.limit(
     lambda: services.settings().signin_limit,
     exempt_when=lambda: pending_signins.find(request.args.get("session", "")) is None,  # as when other sites link here
 )
@@ -134,7 +135,7 @@ def callback() -> ResponseReturnValue:
 
 
 @journey.post("/signin/resume")
-@security.limiter.limit(lambda: services.settings().signin_limit)
+@limiter.limit(lambda: services.settings().signin_limit)
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending_signins.find(request.form.get("session", ""))
@@ -151,21 +152,21 @@ def cancel() -> ResponseReturnValue:
 
 @journey.route("/signin/token", methods=["GET", "POST"])
 @security.checked_by_form
-@security.limiter.limit(lambda: services.settings().begin_limit, methods=["POST"])
+@limiter.limit(lambda: services.settings().begin_limit, methods=["POST"])
 def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""
     form = TokenForm()
     if not form.validate_on_submit():
-        return signin_pages.token_page(form), 422 if form.is_submitted() else 200
+        return form_pages.token_page(form), 422 if form.is_submitted() else 200
     try:
         server = services.find_server_for_token(form.server)
         user = who_is(services.client(server, form.token.data))
     except (AuthenticationFailed, PermissionDenied) as error:
         form.token.errors = [TOKEN_WORDS[type(error)]]
-        return signin_pages.token_page(form), 422
+        return form_pages.token_page(form), 422
     except MisskeyError as error:
-        return signin_pages.refused(form, error)
-    accounts.enter(accounts.save(Grant(user, form.token.data), None))
+        return form_pages.refused(form, error)
+    accounts.sign_in(accounts.save(Grant(user, form.token.data), None))
     return redirect(url_for("dashboard.shell"), 303)
 
 
@@ -174,9 +175,9 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     """Ask a visitor to wait; what was typed stays in its form."""
     failure = failures.too_many(error)
     if request.endpoint == "journey.signin":
-        page = signin_pages.sign_in_page(SignInForm(), failure)
+        page = form_pages.sign_in_page(SignInForm(), failure)
     elif request.endpoint == "journey.token":
-        page = signin_pages.token_page(TokenForm(), failure)
+        page = form_pages.token_page(TokenForm(), failure)
     else:
         return error_pages.answer(failure)
     return page, failure.status, {"Retry-After": str(failure.retry_after)}
@@ -191,7 +192,7 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
         key = pending_signins.finish_once(begun.session_id, lambda: _fetch(begun))
     except MiAuthMissing as error:
         pending_signins.drop(begun.session_id)
-        return signin_pages.refused(SignInForm(formdata=None, host=begun.server.host), error)
+        return form_pages.refused(SignInForm(formdata=None, host=begun.server.host), error)
     if key is None:
         return error_pages.answer(failures.not_allowed_yet(begun))
     if not accounts.load(key):
@@ -200,7 +201,7 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
     former = accounts.current()
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
         return account_page.add(key)
-    accounts.enter(key)
+    accounts.sign_in(key)
     return redirect(url_for("dashboard.shell"), 303)
 
 

@@ -27,8 +27,8 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
-from bench.hosting import LONGEST_SECONDS, Visitor, pour
-from misskey.json_values import MOST_VALUES
+from bench.hosting import MAX_SECONDS, Visitor, pour
+from misskey.json_values import MAX_VALUES
 from tests.hostile import ALICE, MEBIBYTE, Behaviour, Caller, Hostile, drains, event, frame, opens, silent
 from tests.hostile import http as answer
 
@@ -275,7 +275,7 @@ def slow_names(target: Target) -> None:
     me, addresses = target.signed_in(), set[str]()
     for number in range(0, 40, 10):
         target.turn(misskey({"/api/notes/timeline": notes(range(number, number + 10), 4, "slow.example")}))
-        page = me.browser.get(f"{target.url}/dashboard/timeline", timeout=LONGEST_SECONDS).text
+        page = me.browser.get(f"{target.url}/dashboard/timeline", timeout=MAX_SECONDS).text
         addresses.update(map(unescape, re.findall('"(/media[^"]+)"', page)))
     each = cycle(addresses)
     target.loop([lambda: me.send([me.head(f"GET {next(each)}")])] * 250)
@@ -341,8 +341,8 @@ ATTACKS: dict[str, Callable[[Target], object]] = {
     "streams": partial(streams, pause=0.05),
     "streams-full-speed": partial(streams, pause=0),
     "panels": panels,
-    "many-values": partial(many_values, values=MOST_VALUES),
-    "too-many-values": partial(many_values, values=10 * MOST_VALUES),
+    "many-values": partial(many_values, values=MAX_VALUES),
+    "too-many-values": partial(many_values, values=10 * MAX_VALUES),
     "stalled-drive": stalled_drive,
     "upload": upload,
     "dripping-uploads": dripping_uploads,

@@ -22,7 +22,7 @@ from typing import IO, Self, cast
 
 from bench import hosting
 from bench.attacks import ATTACKS, NICE, misskey
-from bench.hosting import LONGEST_SECONDS, Hosted, Visitor
+from bench.hosting import MAX_SECONDS, Hosted, Visitor
 from tests.cast import environment
 from tests.hostile import serve
 
@@ -40,7 +40,7 @@ HEAD = f"""What a bystander notices
 {"":20}{("p50".rjust(8) + "p99".rjust(8) + "worst".rjust(8)) * 2}{"MiB":>9}{"replaced":>10}{"done":>10}{"worst s":>8}"""
 FOOT = f"""
 One visitor asks for a page, and others who are signed in for a panel, every {EVERY_SECONDS * 1000:.0f} ms, whatever
-became of the last request; no answer counts as {LONGEST_SECONDS} s. The bar: 99 of 100 at most
+became of the last request; no answer counts as {MAX_SECONDS} s. The bar: 99 of 100 at most
 {LATER_MILLISECONDS:.0f} ms later than with no attack, each worker below {MEMORY_MEBIBYTES} MiB (PSS), none replaced,
 every sign-in at another server done. In brackets, which answers the attacker got. The attacker and the attacker's
 servers run with low priority (nice {NICE}), so that they take less of a small machine from the app.
@@ -97,7 +97,7 @@ class Series(_Watch):
         answered = False
         with suppress(OSError):
             answered = self._ask(number)
-        self.waited.append((time.perf_counter() - due if answered else LONGEST_SECONDS) * 1000)
+        self.waited.append((time.perf_counter() - due if answered else MAX_SECONDS) * 1000)
 
 
 class Workers(_Watch):

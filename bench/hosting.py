@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 PERMISSIONS = ["read:account", "write:notes", "read:notifications", "read:drive", "write:drive"]
-LONGEST_SECONDS = 60  # that anybody waits for an answer
+MAX_SECONDS = 60  # that anybody waits for an answer
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def allow(origin: str, page: str) -> str:
     """Allow, as alice at a sandbox, the sign-in whose page has the address ``page``; return its session id."""
     session_id = urlsplit(page).path.rpartition("/")[2]
     form = {"i": "aliceNativeToken", "session": session_id, "name": "bench", "permission": PERMISSIONS}
-    requests.post(f"{origin}/api/miauth/gen-token", json=form, timeout=LONGEST_SECONDS).raise_for_status()
+    requests.post(f"{origin}/api/miauth/gen-token", json=form, timeout=MAX_SECONDS).raise_for_status()
     return session_id
 
 
@@ -78,7 +78,7 @@ class Visitor:
 
     def form_token(self, path: str) -> str:
         """Return the token of the forms on a page."""
-        page = self.browser.get(self.url + path, timeout=LONGEST_SECONDS)
+        page = self.browser.get(self.url + path, timeout=MAX_SECONDS)
         if not (token := re.search('name="csrf_token" value="([^"]+)"', page.text)):
             raise OSError(f"{path} was answered with {page.status_code}, and with no form.")
         return token[1]
@@ -90,9 +90,7 @@ class Visitor:
 
     def _led(self, method: str, path: str, form: dict[str, str] | None = None) -> str:
         """Return where the app leads this visitor on; raise OSError when it does not."""
-        answer = self.browser.request(
-            method, self.url + path, data=form, allow_redirects=False, timeout=LONGEST_SECONDS
-        )
+        answer = self.browser.request(method, self.url + path, data=form, allow_redirects=False, timeout=MAX_SECONDS)
         if answer.status_code != 303:
             raise OSError(f"{path.partition('?')[0]} was answered with {answer.status_code}.")
         return answer.headers["Location"]
@@ -106,7 +104,7 @@ class Visitor:
     def connect(self) -> socket.socket:
         """Return a connection to the app."""
         place = ("127.0.0.1", urlsplit(self.url).port or 80)
-        return socket.create_connection(place, LONGEST_SECONDS, source_address=(self.address, 0))
+        return socket.create_connection(place, MAX_SECONDS, source_address=(self.address, 0))
 
     def send(self, pieces: Iterable[bytes]) -> str:
         """Send ``pieces`` on a connection of their own, take all that is answered, and return the first status."""

@@ -23,8 +23,8 @@ from pygments.lexers import JsonLexer
 from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError, masked
 from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
-from web.dashboard import calls
 from web.htmx import answers_form, wants_fragment
+from web.rate_limits import calls
 from web.security import checked_by_form
 from web.template_filters import line, sentences
 
@@ -42,12 +42,12 @@ EXAMPLES = {
 #: What to insert for a parameter, by the type that the server tells.
 EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
-MOST_CALLS = 20  # in the history
-LARGEST_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
+MAX_CALLS = 20  # in the history
+MAX_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
 HISTORY_CHARACTERS = 250_000
 HISTORY_SECONDS = 86_400
-MOST_ENDPOINTS = 2000  # Misskey has some 400
-MOST_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
+MAX_ENDPOINTS = 2000  # Misskey has some 400
+MAX_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
 REMEMBERED_SECONDS = 600
 Told = TypeVar("Told")
@@ -190,7 +190,7 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
     """Make a call; return what its page will show beside what was sent."""
     failure = None
     try:
-        accounts.client(account).call(form.endpoint.data, form.values, body_bytes=LARGEST_ANSWER_BYTES)
+        accounts.client(account).call(form.endpoint.data, form.values, body_bytes=MAX_ANSWER_BYTES)
     except MisskeyError as error:
         told = failures.of_server(error)
         mistyped = _("The endpoint’s name may be mistyped.") if error.status == 404 else ""
@@ -220,7 +220,7 @@ def _history(account: Account) -> list[dict[str, Any]]:
 def _remember_call(account: Account, call: dict[str, Any]) -> None:
     if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
         return
-    history = [call, *_history(account)][:MOST_CALLS]
+    history = [call, *_history(account)][:MAX_CALLS]
     while len(text := json.dumps(history)) > HISTORY_CHARACTERS:
         history.pop()
     services.token_store().put(_history_of(account), text, HISTORY_SECONDS, owner=account.owner)
@@ -239,7 +239,7 @@ def _endpoints(account: Account) -> list[str]:
     answer = replace(accounts.client(account), token=None).call("endpoints", idempotent=True)
     if not isinstance(answer, list):
         raise InvalidAnswer(account.server.host, "did not list its endpoints")
-    return sorted({name for name in answer if isinstance(name, str) and is_endpoint(name)})[:MOST_ENDPOINTS]
+    return sorted({name for name in answer if isinstance(name, str) and is_endpoint(name)})[:MAX_ENDPOINTS]
 
 
 @_remembered
@@ -254,4 +254,4 @@ def _parameters(account: Account, endpoint: str) -> list[tuple[str, str]] | None
     if not isinstance(found, list):
         raise InvalidAnswer(account.server.host, "did not list the parameters")
     told = [(line(entry.get("name")), line(entry.get("type"), 20)) for entry in found if isinstance(entry, dict)]
-    return [(name, kind) for name, kind in told if name][:MOST_PARAMETERS]
+    return [(name, kind) for name, kind in told if name][:MAX_PARAMETERS]

@@ -32,10 +32,10 @@ from . import json_parameters
 COMMENT_CHARACTERS = 512  # Misskey's own limit
 MEGABYTE = 1024 * 1024  # as Misskey counts
 NOTE_CHARACTERS = 20_000  # each server has its own limit, and the last word; few take more than 3,000
-PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``LARGEST_FORM_BYTES``
+PARAMS_CHARACTERS = 20_000  # in a form, letters of any script as long as this stay below ``MAX_FORM_BYTES``
 ENDPOINT = re.compile("[a-z0-9-]+(/[a-z0-9-]+)*")
 ENDPOINT_CHARACTERS = 128
-MOST_FILES = 4  # of one note: what other apps show at once
+MAX_FILES = 4  # of one note: what other apps show at once
 
 
 class Files(Field):
@@ -61,7 +61,7 @@ class Uploaded(Field):
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         parts = [value.partition(" ") for value in valuelist]
-        self.data = [(file_id, name[:200]) for file_id, _, name in parts if read_id(file_id)][:MOST_FILES]
+        self.data = [(file_id, name[:200]) for file_id, _, name in parts if read_id(file_id)][:MAX_FILES]
 
 
 class Megabytes(Field):
@@ -148,8 +148,8 @@ class NoteForm(Form):
             raise ValidationError(_l("Write something or add a file first."))
 
     def validate_files(self, field: Files) -> None:
-        if len(field.data) + len(self.file_id.data) > MOST_FILES:
-            raise ValidationError(_("A note takes up to %(num)d files here. Choose fewer.", num=MOST_FILES))
+        if len(field.data) + len(self.file_id.data) > MAX_FILES:
+            raise ValidationError(_("A note takes up to %(num)d files here. Choose fewer.", num=MAX_FILES))
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of ``notes/create``, which takes none that is empty."""

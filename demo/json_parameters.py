@@ -12,8 +12,8 @@ from wtforms import ValidationError
 
 from misskey import clean
 
-MOST_LEVELS = 50  # far more than any endpoint takes, far less than Python's own limit
-MOST_DIGITS = 300
+MAX_LEVELS = 50  # far more than any endpoint takes, far less than Python's own limit
+MAX_DIGITS = 300
 
 #: By the first words of what :mod:`json` says.
 _WORDS = {
@@ -52,7 +52,7 @@ def read(text: str) -> dict[str, Any]:
         raise ValidationError(_TOO_DEEP) from error
     if not isinstance(value, dict):
         raise ValidationError(_("Parameters are an object: { at the beginning, } at the end."))
-    if not _fits(value, MOST_LEVELS):
+    if not _fits(value, MAX_LEVELS):
         raise ValidationError(_TOO_DEEP)
     return value
 
@@ -87,6 +87,6 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    if len(text) > MOST_DIGITS:
+    if len(text) > MAX_DIGITS:
         raise ValidationError(_TOO_LONG)
     return int(text)

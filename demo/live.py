@@ -24,7 +24,7 @@ from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDeni
 from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
 from web.concurrency import Visitor, stay, turn
-from web.dashboard import calls
+from web.rate_limits import calls
 from web.store_backend import StoreUnavailable
 
 from .notes import read_note
@@ -33,11 +33,11 @@ pages = Blueprint("live", __name__)
 
 TICK_SECONDS = 5.0  # how soon it is noticed that the page was closed or the account signed out
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
-LONGEST_WAIT_SECONDS = 600  # where the server says how long
+MAX_PAUSE_SECONDS = 60.0
+MAX_WAIT_SECONDS = 600  # where the server says how long
 STEADY_SECONDS = 60.0  # a stream that held for so long was no failure
 RETRY_SECONDS = 5  # after which a browser that lost this app asks again
-MOST_AT_ONCE = 4  # of one account in this process; a tab that nobody looks at closes its own
+MAX_AT_ONCE = 4  # of one account in this process; a tab that nobody looks at closes its own
 RESTS_FOR = 9  # times as long as a note took: a server that sends without a pause gets a tenth of the processor
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
 
@@ -50,7 +50,7 @@ _lock = Lock()
 
 def init_app(app: Flask) -> None:
     """Note in ``app`` when a browser goes over to another account: what it watched ends."""
-    signals.switched.connect(_note_left, sender=app)
+    signals.account_switched.connect(_note_left, sender=app)
     signals.signed_out.connect(_forget, sender=app)
 
 
@@ -110,7 +110,7 @@ def _place(account: Account) -> Iterator[Callable[[], bool]]:
     mine = object()
     with _lock:
         places[mine] = account.key
-        for oldest in [place for place, key in places.items() if key == account.key][:-MOST_AT_ONCE]:
+        for oldest in [place for place, key in places.items() if key == account.key][:-MAX_AT_ONCE]:
             del places[oldest]
     try:
         yield lambda: mine in places
@@ -153,9 +153,9 @@ def _stream(account: Account, visitor: Visitor | None) -> Iterator[str]:
 
 def _pause(tries: int, error: MisskeyError) -> float:
     """Return how long to wait: longer each time, and not for everybody to the same moment."""
-    pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10), LONGEST_PAUSE_SECONDS)
+    pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10), MAX_PAUSE_SECONDS)
     asked = error.retry_after if isinstance(error, RateLimited) else None
-    return max(pause * random.uniform(0.75, 1.25), min(asked or 0, LONGEST_WAIT_SECONDS))  # noqa: S311 - no secret
+    return max(pause * random.uniform(0.75, 1.25), min(asked or 0, MAX_WAIT_SECONDS))  # noqa: S311 - no secret
 
 
 def _waiting_words(error: MisskeyError, seconds: float) -> str:

@@ -49,7 +49,8 @@ def make_own(name: str, root: Path = ROOT) -> None:
     for file in ("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in", "README.md", ".env.example"):
         change(root / file, {MARKED.pattern: ""}, re.DOTALL)
     change(root / "README.md", {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
-    change(root / ".env.example", {"Sign in with Misskey": name})
+    for file in (".env.example", "translations/ja/LC_MESSAGES/messages.po"):
+        change(root / file, {"Sign in with Misskey": lambda _: name})
     (root / "CHANGELOG.md").write_text(CHANGELOG.format(own=VERSION, version=version))
     update_translations(root)
 

@@ -16,11 +16,11 @@ from web.template_filters import line, moment, read_id, text
 from .picture_proxy import picture
 from .template_filters import web_address
 
-LONGEST_TEXT = 10_000  # servers usually allow 3,000, some a few times that
-MOST_REACTIONS = 30
+MAX_TEXT = 10_000  # servers usually allow 3,000, some a few times that
+MAX_REACTIONS = 30
 REACTION_CHARACTERS = 260  # Misskey's own limit: the name of an emoji and its server
-MOST_FILES = 16
-MOST_CHOICES = 20
+MAX_FILES = 16
+MAX_CHOICES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +104,13 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
         author=author,
         at=moment(fields.get("createdAt")),
         url=server.url(f"/notes/{note_id}"),
-        text=text(fields.get("text"), LONGEST_TEXT),
+        text=text(fields.get("text"), MAX_TEXT),
         cw=line(fields.get("cw"), 500),
         folded=isinstance(fields.get("cw"), str),
         visibility=line(fields.get("visibility"), 20),
         local_only=fields.get("localOnly") is True,
         is_reply=bool(read_id(fields.get("replyId"))),
-        files=read_files(_items(fields.get("files"), MOST_FILES), server),
+        files=read_files(_items(fields.get("files"), MAX_FILES), server),
         poll=_read_poll(fields.get("poll")),
         reactions=_read_reactions(fields.get("reactions")),
         renote=renote,
@@ -154,7 +154,7 @@ def _read_file(value: Any, server: Server) -> File | None:
 
 def _read_poll(value: Any) -> list[Choice]:
     given = value.get("choices") if isinstance(value, dict) else None
-    choices = [choice for choice in _items(given, MOST_CHOICES) if isinstance(choice, dict)]
+    choices = [choice for choice in _items(given, MAX_CHOICES) if isinstance(choice, dict)]
     votes = [_count(choice.get("votes")) for choice in choices]
     total = sum(votes) or 1
     return [
@@ -168,7 +168,7 @@ def _read_reactions(value: Any) -> list[tuple[str, int]]:
     given = value.items() if isinstance(value, dict) else ()
     counted = {line(name, REACTION_CHARACTERS).replace("@.:", ":"): _count(number) for name, number in given}
     told = [(name, number) for name, number in counted.items() if name and number]
-    return sorted(told, key=lambda pair: -pair[1])[:MOST_REACTIONS]
+    return sorted(told, key=lambda pair: -pair[1])[:MAX_REACTIONS]
 
 
 def _items(value: Any, most: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What is under the bell, as pages show it.
+"""Notifications, read from a server's answer and put into words.
 
 https://misskey-hub.net/docs/for-developers/api/endpoints/i/notifications/
 """

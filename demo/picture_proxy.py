@@ -15,11 +15,11 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from misskey import InvalidAnswer, Server, ServerNameError
 from web import accounts, services
 from web.accounts import Account, login_required
-from web.security import limiter
+from web.rate_limits import limiter
 
 pages = Blueprint("media", __name__)
-LONGEST_URL = 2000
-LARGEST_BYTES = 2 * 1024 * 1024  # small pictures have a tenth of it
+MAX_URL = 2000
+MAX_BYTES = 2 * 1024 * 1024  # small pictures have a tenth of it
 #: How files begin that can be shown and hold no script; SVG can.
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -32,7 +32,7 @@ _KINDS = (
 
 def picture(url: Any) -> str:
     """Return where this app shows the picture at ``url``, ``""`` for what is no address that it would go to."""
-    account = accounts.asked()
+    account = accounts.of_request()
     if not account or not _place(url):
         return ""
     return url_for("media.show", account=account.public_id, of=_serializer(account).dumps(url))
@@ -50,7 +50,7 @@ def show(account: Account) -> ResponseReturnValue:
     server, path = _place(url) or abort(404)
     if server.private and server.origin != account.origin:  # another server's notes can't make the app look at it
         abort(404)
-    answer = services.transport().request("GET", server, path, headers={"Accept": "image/*"}, body_bytes=LARGEST_BYTES)
+    answer = services.transport().request("GET", server, path, headers={"Accept": "image/*"}, body_bytes=MAX_BYTES)
     if answer.status != 200:  # gone, or a server without portraits of its own, which leads elsewhere
         abort(404)
     kind = next((kind for start, at, kind in _KINDS if answer.body[at : at + len(start)] == start), None)
@@ -61,7 +61,7 @@ def show(account: Account) -> ResponseReturnValue:
 
 def _place(url: Any) -> tuple[Server, str] | None:
     """Return the server and the path of an address; ``None`` where this app does not go."""
-    if not isinstance(url, str) or not 0 < len(url) <= LONGEST_URL or not url.isascii() or not url.isprintable():
+    if not isinstance(url, str) or not 0 < len(url) <= MAX_URL or not url.isascii() or not url.isprintable():
         return None
     private = services.settings().private_servers
     try:

@@ -1,4 +1,4 @@
-"""What a signed-in visitor does with the token: posting a note with files, and deleting it."""
+"""Views that post a note with its files, and delete one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from flask_babel import lazy_gettext as _l
 from misskey import APIError, InvalidAnswer, MisskeyError
 from web import accounts, error_pages, failures
 from web.accounts import Account, login_required
-from web.dashboard import calls, page_or_fragment, to_ask_for
+from web.dashboard import page_or_fragment, to_ask_for
 from web.failures import Failure
 from web.htmx import answers_form
+from web.rate_limits import calls
 from web.security import checked_by_form
 from web.template_filters import line, read_id, text
 

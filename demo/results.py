@@ -1,4 +1,4 @@
-"""What was done here, kept for a while: it can be looked at, and a form that is sent twice does it once."""
+"""Results of notes, uploads and calls, stored for a while: a form that is sent twice does it once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from misskey import Exchange, MisskeyError
 from web import services
 from web.accounts import Account
 from web.idempotency import WORKING_SECONDS, do_once
-from web.security import limiter
+from web.rate_limits import limiter
 
 from . import trace
 from .template_filters import cut

@@ -21,7 +21,7 @@ ANSWER_BYTES = 5000  # a token and a person; kept for as long as the sign-in, so
 
 def init_app(app: Flask) -> None:
     """Keep what ``app`` sends and how people signed in, and give it to templates."""
-    signals.called.connect(_add, sender=app)
+    signals.api_called.connect(_add, sender=app)
     signals.signed_in.connect(_keep, sender=app)
     signals.signed_out.connect(_forget, sender=app)
     app.context_processor(lambda: {"exchanges": exchanges()})
@@ -52,7 +52,7 @@ def _keep(_app: Flask, account: Account, begun: Pending | None, **_: Any) -> Non
         resumed = request.method == "POST"
         trace = replace(
             trace,
-            page=begun.page_at_server,
+            page=begun.authorize_url,
             began=begun.started,
             came_back=came_back,
             finished=int(time.time()),

@@ -23,12 +23,12 @@ from werkzeug.exceptions import ServiceUnavailable
 from web import accounts, error_pages
 from web.failures import Failure
 from web.rate_limits import visitor_at
-from web.security import LARGEST_FORM_BYTES, BoundedRequest
+from web.security import MAX_FORM_BYTES, BoundedRequest
 
 #: Servers with a larger limit are rare; browsers take long for this one.
-LARGEST_UPLOAD_BYTES = 1024**3
-MOST_PARTS = 64  # of a form with files; each text in it may take LARGEST_FORM_BYTES of memory
-MOST_UPLOADS = 8  # of one visitor at once
+MAX_UPLOAD_BYTES = 1024**3
+MAX_PARTS = 64  # of a form with files; each text in it may take MAX_FORM_BYTES of memory
+MAX_UPLOADS = 8  # of one visitor at once
 IN_MEMORY_BYTES = 500_000  # of a file
 SPARE_BYTES = 256 * 1024**2  # of the disk, for everything that is not an upload
 WAIT_SECONDS = 30
@@ -104,13 +104,13 @@ def takes_files(view: View) -> View:
             return view(*args, **kwargs)
         size = request.content_length or 0
         if not accounts.current():
-            return abort(401) if size > LARGEST_FORM_BYTES else view(*args, **kwargs)
+            return abort(401) if size > MAX_FORM_BYTES else view(*args, **kwargs)
         with _place() as is_free:
             if not is_free:
                 return error_pages.answer(_TOO_MANY)
-            _make_sure_of_room(min(size, LARGEST_UPLOAD_BYTES))
-            request.max_content_length = LARGEST_UPLOAD_BYTES
-            request.max_form_parts = MOST_PARTS
+            _make_sure_of_room(min(size, MAX_UPLOAD_BYTES))
+            request.max_content_length = MAX_UPLOAD_BYTES
+            request.max_form_parts = MAX_PARTS
             return view(*args, **kwargs)
 
     return cast(View, guarded)
@@ -125,7 +125,7 @@ def _place() -> Iterator[bool]:
     """Take one of the visitor's places for uploads; yield whether one was free."""
     visitor = visitor_at(request.remote_addr)
     with _counting:
-        is_free = _uploads[visitor] < MOST_UPLOADS
+        is_free = _uploads[visitor] < MAX_UPLOADS
         _uploads[visitor] += 1
     try:
         yield is_free

@@ -1,4 +1,4 @@
-"""What a signed-in visitor does with the token: uploading a file to the drive."""
+"""Views that upload a file to the drive."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreach
 from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
-from web.dashboard import calls, page_or_fragment, to_ask_for
+from web.dashboard import page_or_fragment, to_ask_for
 from web.failures import Failure
 from web.htmx import answers_form, wants_fragment
+from web.rate_limits import calls
 from web.security import checked_by_form
 from web.template_filters import line, read_id, sentences
 
@@ -31,7 +32,7 @@ from .upload_limits import takes_files
 
 pages = Blueprint("uploads", __name__)
 
-LONGEST_NAME = 200  # Misskey's own limit
+MAX_NAME = 200  # Misskey's own limit
 
 
 @pages.get("/files")
@@ -102,7 +103,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
         raise InvalidAnswer(client.server.host, "did not give the file back")
     return {
         "id": answer["id"],
-        "name": line(answer.get("name"), LONGEST_NAME) or name,
+        "name": line(answer.get("name"), MAX_NAME) or name,
         "size": file_bytes(file),
         "url": web_address(answer.get("url"), client.server),
         "known": bool(comment) and answer.get("comment") != comment,
@@ -112,7 +113,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
 def drive_name(name: str) -> str:
     """Return a file's name as Misskey takes it: without a path, without two dots, and not too long."""
     own = re.split(r"[/\\]", clean(name, len(name)))[-1]
-    return re.sub(r"\.{2,}", ".", own)[-LONGEST_NAME:] or "untitled"
+    return re.sub(r"\.{2,}", ".", own)[-MAX_NAME:] or "untitled"
 
 
 def words_of(error: MisskeyError, file: FileStorage) -> str:

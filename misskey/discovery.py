@@ -1,4 +1,4 @@
-"""Which server a sign-in can be done at, and why not elsewhere."""
+"""Checks that a server runs Misskey with MiAuth, and why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the environment says of connections: certificates to trust, and proxies to go through."""
+"""Proxies and CA bundle, from the usual environment variables."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 
 MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
-MOST_VALUES = 100_000
-MOST_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
+MAX_VALUES = 100_000
+MAX_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 
@@ -28,7 +28,7 @@ def masked(value: Any, token: str | None) -> Any:
     return [masked(inner, token) for inner in value] if isinstance(value, list) else value
 
 
-def parse(body: bytes, token: str | None, most_values: int = MOST_VALUES) -> Any:
+def parse(body: bytes, token: str | None, most_values: int = MAX_VALUES) -> Any:
     """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it.
 
     Of more than ``most_values`` it is none: a list or an object counts as five.
@@ -53,7 +53,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
+    if len(digits) > MAX_DIGITS:
         raise ValueError("a number without end")
     return int(digits)
 

@@ -18,8 +18,8 @@ import idna
 
 from .errors import ServerNameError
 
-LONGEST_TEXT = 2048
-LONGEST_HOST, LONGEST_LABEL = 253, 63  # what DNS can carry
+MAX_TEXT = 2048
+MAX_HOST, MAX_LABEL = 253, 63  # what DNS can carry
 #: Endings that no public server has, but a private one may. ``.example`` is for documentation and leads nowhere anyway.
 RESERVED = frozenset(
     {
@@ -130,7 +130,7 @@ class _Address(NamedTuple):
 
 def _read(typed: str) -> _Address:
     """Take apart what was typed, and refuse what could be read in two ways."""
-    if len(typed) > LONGEST_TEXT:
+    if len(typed) > MAX_TEXT:
         raise ServerNameError("too_long")
     text = typed.strip(_AROUND).translate(_HALF_WIDTH)
     if _AMBIGUOUS.search(text):
@@ -180,14 +180,14 @@ def _ascii_host(host: str) -> str:
         if not isinstance(address, ipaddress.IPv6Address) or address.scope_id or address.ipv4_mapped:
             raise ServerNameError("ip_address")
         return f"[{address}]"
-    if len(host) > LONGEST_HOST + 1:  # with a dot at the end
+    if len(host) > MAX_HOST + 1:  # with a dot at the end
         raise ServerNameError("too_long")
     try:
         labels = _ascii_labels(idna.uts46_remap(host, std3_rules=False).removesuffix(".").split("."))
     except idna.IDNAError:
         raise ServerNameError("characters") from None
     name = ".".join(labels)
-    if len(name) > LONGEST_HOST or max(map(len, labels)) > LONGEST_LABEL:
+    if len(name) > MAX_HOST or max(map(len, labels)) > MAX_LABEL:
         raise ServerNameError("too_long")
     return name
 

@@ -36,7 +36,7 @@ UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it look
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
 BODY_BYTES = 1024 * 1024  # the largest ``meta`` seen is smaller, and lists of notes have a tenth
 CHUNK_BYTES = 16 * 1024
-LONGEST_PATH = 4096  # with its query; what is longer is no address
+MAX_PATH = 4096  # with its query; what is longer is no address
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
 _SAFE_IN_A_PATH = "%!$&'()*+,-./:;=?@_~[]"
 
@@ -164,7 +164,7 @@ class _HungUp(ServerUnreachable):
 
 
 def _target(path: str) -> str:
-    if len(path) > LONGEST_PATH or not (path.isascii() and path.isprintable()):
+    if len(path) > MAX_PATH or not (path.isascii() and path.isprintable()):
         raise ValueError("a path is printable ASCII, and not endless")
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
 

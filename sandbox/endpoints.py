@@ -9,7 +9,7 @@ from sandbox.world import NOBODY, SHAPES, Json, Misbehaviour, Person, Refusal, T
 
 ENDPOINTS: dict[str, Json] = read_json("endpoints.json")
 MEGABYTE = 1024 * 1024
-LONGEST_FILE_NAME = 200
+MAX_FILE_NAME = 200
 
 
 class Call:
@@ -129,7 +129,7 @@ class Call:
         content, name = sent.read(), self.params.get("name") or sent.filename or "untitled"
         if len(content) > SHAPES["policies"]["maxFileSizeMb"] * MEGABYTE:
             raise Refusal("MAX_FILE_SIZE_EXCEEDED")
-        if len(name) > LONGEST_FILE_NAME or any(part in name for part in ("/", "\\", "..")):
+        if len(name) > MAX_FILE_NAME or any(part in name for part in ("/", "\\", "..")):
             raise Refusal("INVALID_FILE_NAME")
         room = self.drive()
         if digest(content) not in self.me.files and room["usage"] + len(content) > room["capacity"]:

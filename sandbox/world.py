@@ -33,7 +33,7 @@ def read_json(name: str) -> Any:
 
 FILES = Path(__file__).with_name("files")
 SHAPES = read_json("shapes.json")  # what Misskey says of everything of a kind, always
-LONGEST_NAME = 128  # in Misskey's database
+MAX_NAME = 128  # in Misskey's database
 # Misskey looks at how a file begins, never at its name.
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"<svg": "image/svg+xml"}
 
@@ -112,8 +112,8 @@ class World:
 
     def approve(self, person: Person, permissions: Sequence[str], session: str | None, name: str | None) -> Token:
         """Make a token for an app and tell the person so."""
-        if max(len(session or ""), len(name or "")) > LONGEST_NAME:
-            message = f"value too long for type character varying({LONGEST_NAME})"
+        if max(len(session or ""), len(name or "")) > MAX_NAME:
+            message = f"value too long for type character varying({MAX_NAME})"
             raise Refusal("INTERNAL_ERROR", {"message": message, "code": "QueryFailedError", "id": self.stamp()["id"]})
         if len(set(permissions)) < len(permissions):
             raise Refusal("INVALID_PARAM")

@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+            item.add_marker("no_cover")  # it doubles the time; what is tested only there counts as untested
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,1 @@
+"""The sign-in: everything that an app of your own keeps. ``app.py`` puts it together."""

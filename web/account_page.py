@@ -1,4 +1,4 @@
-"""Whose account is in use: the page about it, switching to another one, and signing out."""
+"""Views of the account page, of switching accounts and of signing out."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def show(account: Account) -> ResponseReturnValue:
 @pages.post("/accounts/<public_id>/switch")
 def switch(public_id: str) -> ResponseReturnValue:
     """Use another of this browser's accounts."""
-    account = accounts.named(public_id)
+    account = accounts.by_public_id(public_id)
     if not account:
         return _not_here()
-    accounts.enter(account.key)
+    accounts.sign_in(account.key)
     return redirect(url_for("dashboard.shell"), 303)
 
 
 def add(key: str) -> ResponseReturnValue:
     """Put an account into this browser beside the one in use, and tell so on the dashboard."""
-    accounts.enter(key, in_use=False)
+    accounts.sign_in(key, in_use=False)
     if (added := accounts.load(key)) and added != accounts.current():
         session["added"] = added.public_id
     return redirect(url_for("dashboard.shell"), 303)
@@ -49,27 +49,27 @@ def add(key: str) -> ResponseReturnValue:
 @pages.app_template_global()
 def just_added() -> Account | None:
     """Return the account that the last answer added, once, for the next page to tell."""
-    return accounts.named(session.pop("added", ""))
+    return accounts.by_public_id(session.pop("added", ""))
 
 
 @pages.post("/signout")
 def signout() -> ResponseReturnValue:
     """Sign an account out, with ``all`` every one in this browser, and tell that the tokens live on."""
     if "all" in request.form:
-        accounts.leave_all()
+        accounts.sign_out_all()
         _leave_undone()
-    elif account := accounts.asked():
-        accounts.leave(account)
+    elif account := accounts.of_request():
+        accounts.sign_out(account)
     return redirect(url_for("journey.home"), 303)
 
 
 @pages.post("/signout/everywhere")
 def signout_everywhere() -> ResponseReturnValue:
     """Sign an account out in every browser at once."""
-    account = accounts.asked()
+    account = accounts.of_request()
     if not account:
         return _not_here()
-    accounts.leave(account, everywhere=True)
+    accounts.sign_out(account, everywhere=True)
     return redirect(url_for("journey.home"), 303)
 
 
@@ -78,7 +78,7 @@ def _leave_undone() -> None:
     for entry in pending_signins.under_way():
         if key := pending_signins.account_key(entry.session_id):
             if account := accounts.load(key):
-                accounts.leave(account)
+                accounts.sign_out(account)
             pending_signins.drop(entry.session_id)
 
 

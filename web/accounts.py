@@ -22,7 +22,7 @@ from misskey import Client, Grant, Server, ServerNameError, clean
 from . import services, signals
 from .htmx import wants_fragment
 
-MOST_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
+MAX_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
 AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
 _BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
@@ -74,7 +74,7 @@ def client(account: Account) -> Client:
 
 
 def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> str:
-    """Put a new account into the token store, tell of it by the signal ``signed_in``, and return its fresh key."""
+    """Put a new account into the token store, send the signal ``signed_in``, and return its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
     account = Account(
         user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
@@ -83,7 +83,11 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> s
     services.token_store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
     is_new = all(other.owner != account.owner for other in in_this_browser())
     session["last_server"] = account.server.host
-    _send(signals.signed_in, account=account, is_new=is_new, begun=begun)
+    try:
+        _send(signals.signed_in, account=account, is_new=is_new, begun=begun)
+    except Exception:
+        _forget(account)  # nobody could use it
+        raise
     return key
 
 
@@ -94,7 +98,7 @@ def load(key: str) -> Account | None:
 
 
 def is_allowed(origin: str) -> bool:
-    """Return whether the settings still allow a server that they allowed before."""
+    """Return whether a server may still be on http or on a private address, if it is."""
     try:
         return bool(Server.parse(origin, services.settings().private_servers))
     except ServerNameError:
@@ -111,7 +115,7 @@ def current() -> Account | None:
     return next(_each_here(), None)
 
 
-def named(public_id: str) -> Account | None:
+def by_public_id(public_id: str) -> Account | None:
     """Return the account of this browser that pages call by this name."""
     return next((account for key in _keys() if _public_id(key) == public_id and (account := _here(key))), None)
 
@@ -137,13 +141,13 @@ def _public_id(key: str) -> str:
     return hashlib.sha256(f"public {key}".encode()).hexdigest()[:16]
 
 
-def asked() -> Account | None:
+def of_request() -> Account | None:
     """Return the account that the page was made for from which this request comes, else the current one.
 
     Another tab may have switched accounts since; what was typed as Alice is not posted as Bob.
     """
     public_id = request.values.get("account")
-    return current() if public_id is None else named(public_id)
+    return current() if public_id is None else by_public_id(public_id)
 
 
 def sign_ins(account: Account) -> list[Account]:
@@ -153,17 +157,17 @@ def sign_ins(account: Account) -> list[Account]:
     return sorted(found, key=lambda other: (other.key != account.key, -other.last_used))
 
 
-def enter(key: str, *, in_use: bool = True) -> None:
+def sign_in(key: str, *, in_use: bool = True) -> None:
     """Put the account under ``key`` into this browser, in place of an older sign-in of the same person.
 
     It becomes the current one; unless ``in_use``, only where no other person is that already.
     """
     account, former = load(key), current()
     others = [other for other in in_this_browser() if other.key != key]
-    kept = [other.key for other in others if not account or other.owner != account.owner][: MOST_ACCOUNTS - 1]
+    kept = [other.key for other in others if not account or other.owner != account.owner][: MAX_ACCOUNTS - 1]
     stays = not in_use and former is not None and former.key in kept
     if former and former.key != key and not stays:
-        _send(signals.switched, account=former)
+        _send(signals.account_switched, account=former)
     for dropped in set(_keys()) - {key, *kept}:  # also at servers that are no longer allowed
         if replaced := load(dropped):
             _forget(replaced)
@@ -172,7 +176,7 @@ def enter(key: str, *, in_use: bool = True) -> None:
     _remember([kept[0], key, *kept[1:]] if stays else [key, *kept])
 
 
-def leave(account: Account, *, everywhere: bool = False) -> None:
+def sign_out(account: Account, *, everywhere: bool = False) -> None:
     """Sign ``account`` out, here or in every browser: its tokens are gone from the store when this returns."""
     if everywhere:
         services.token_store().delete_owned_by(account.owner)
@@ -184,11 +188,11 @@ def leave(account: Account, *, everywhere: bool = False) -> None:
     _remember([key for key in _keys() if key != account.key])
 
 
-def leave_all() -> None:
+def sign_out_all() -> None:
     """Sign out every account of this browser, also at servers that the settings no longer allow."""
     for key in _keys():
         if account := load(key):
-            leave(account)
+            sign_out(account)
 
 
 def just_signed_out() -> list[dict[str, Any]]:
@@ -233,7 +237,7 @@ def login_required(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        account = asked()
+        account = of_request()
         if account:
             _note_use(account)
             return view(account, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Text goes compressed over the wire: pages, and the static files that are text."""
+"""Compression of responses: pages, and the static files that are text."""
 
 from __future__ import annotations
 

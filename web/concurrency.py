@@ -1,4 +1,4 @@
-"""How much each visitor may have under way at once, in this process.
+"""Limits of what one visitor may have under way at once, in this process: requests, turns, calls to servers.
 
 A visitor's requests take turns: one computes while the others wait for a server, or for their turn. So nobody, with
 however many requests, gets more of the processor than one thread, and threads are interrupted for others. Since Python
@@ -24,8 +24,8 @@ from werkzeug.exceptions import TooManyRequests
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-MOST_REQUESTS = 100  # a browser asks six at once, and many people can share one address
-MOST_CALLS = 12  # to remote servers: what these send takes memory until it is read
+MAX_REQUESTS = 100  # a browser asks six at once, and many people can share one address
+MAX_CALLS = 12  # to remote servers: what these send takes memory until it is read
 WAIT_SECONDS = 30
 REFUSAL = """\
 Too much from your network is under way here. Close pages that you don’t need, then try again.
@@ -44,7 +44,7 @@ class Visitor:
         self.rests_until = 0.0
         self.requests = 0
         self.turn = Lock()
-        self.calls = BoundedSemaphore(MOST_CALLS)
+        self.calls = BoundedSemaphore(MAX_CALLS)
 
 
 _counting = Lock()
@@ -74,7 +74,7 @@ class PerVisitor:
     def _enter(self, name: str) -> Visitor | None:
         with _counting:
             visitor = self._visitors.setdefault(name, Visitor(partial(self._leave, name), self._is_alone))
-            if visitor.requests >= MOST_REQUESTS:
+            if visitor.requests >= MAX_REQUESTS:
                 return None
             visitor.requests += 1
             return visitor

@@ -1,4 +1,4 @@
-"""What a signed-in visitor sees with the token: the dashboard and its panels."""
+"""The dashboard: panels, each of which shows what an endpoint answers."""
 
 from __future__ import annotations
 
@@ -31,18 +31,16 @@ from . import accounts, error_pages, failures, services
 from .accounts import Account, login_required
 from .concurrency import side_by_side
 from .htmx import wants_fragment
-from .security import limiter
+from .rate_limits import calls
 from .template_filters import read_id
 
 pages = Blueprint("dashboard", __name__)
-#: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
-calls = limiter.shared_limit("300 per minute", scope="calls")
 
 
 MARK_CHARACTERS = 5  # 30 bits: of a thousand entries, two look alike once in two thousand lists
-MOST_ENTRIES = 100  # of a list that was asked for without a limit
-MOST_SEEN = 500  # entries that an address remembers: servers take one of 4,000 characters
-_SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MOST_SEEN}}}")
+MAX_ENTRIES = 100  # of a list that was asked for without a limit
+MAX_SEEN = 500  # entries that an address remembers: servers take one of 4,000 characters
+_SEEN = re.compile(f"(?:[A-Za-z0-9_-]{{{MARK_CHARACTERS}}}){{0,{MAX_SEEN}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]
     if not isinstance(answer, panel.kind):
         raise InvalidAnswer(client.server.host, "answered with something else than was asked for")
     # Whatever was asked for: drawing all that a server can send would take long.
-    return answer[: params.get("limit", MOST_ENTRIES)] if isinstance(answer, list) else answer
+    return answer[: params.get("limit", MAX_ENTRIES)] if isinstance(answer, list) else answer
 
 
 def _is_of_all(error: MisskeyError) -> bool:
@@ -195,7 +193,7 @@ def _unseen(answer: list[Any], until: str, seen: str) -> tuple[list[dict[str, An
             entries.append(entry)
     if not entries:
         return [], {}
-    return entries, {"until": entries[-1]["id"], "seen": "".join(marks[-MOST_SEEN:])}
+    return entries, {"until": entries[-1]["id"], "seen": "".join(marks[-MAX_SEEN:])}
 
 
 def _mark(entry_id: str) -> str:

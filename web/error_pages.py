@@ -1,4 +1,4 @@
-"""Every failure as one page, or one fragment, that says what happened, whose side it is on, and what to do now."""
+"""Error handlers, which render every failure as a page, or a fragment, of :mod:`web.failures`."""
 
 from __future__ import annotations
 

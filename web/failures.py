@@ -1,4 +1,4 @@
-"""What a failure means for the visitor: what happened, whose side it is on, and what to do now."""
+"""Errors as words for the visitor; :mod:`web.error_pages` renders them."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ SILENCE_SECONDS = 20
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
 # Of one address at once, in each worker. Behind a proxy all have the proxy's.
-MOST_CONNECTIONS = None if settings.trusted_proxies else 120
+MAX_CONNECTIONS = None if settings.trusted_proxies else 120
 
 
 class Unreader(SocketUnreader):
@@ -139,8 +139,8 @@ class Worker(gthread.ThreadWorker):
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 time.sleep(0.05)  # until others are closed
             return
-        address = visitor_at(client[0]) if MOST_CONNECTIONS and client else ""
-        if address and self.open[address] >= (MOST_CONNECTIONS or 0):
+        address = visitor_at(client[0]) if MAX_CONNECTIONS and client else ""
+        if address and self.open[address] >= (MAX_CONNECTIONS or 0):
             sock.close()
             return
         self.nr_conns += 1

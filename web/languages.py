@@ -19,7 +19,7 @@ from .config import ROOT
 
 #: English is what the texts are written in.
 LANGUAGES = ["en", *sorted(path.parent.name for path in ROOT.glob("translations/*/LC_MESSAGES"))]
-MOST_TEXTS = 2000  # in templates, of all languages; there are some 500 of each
+MAX_TEXTS = 2000  # in templates, of all languages; there are some 500 of each
 #: Each in its own words, for people who look for theirs.
 NAMES = {language: str(Locale.parse(language).display_name) for language in LANGUAGES}
 
@@ -60,7 +60,7 @@ def _translate(text: str, **values: Any) -> Markup:
     return said % values if values else said
 
 
-@lru_cache(MOST_TEXTS)
+@lru_cache(MAX_TEXTS)
 def _said(texts: NullTranslations, text: str) -> Markup:
     return Markup(texts.ugettext(text))  # noqa: S704 - written by whoever wrote the template
 

@@ -16,15 +16,16 @@ from typing import cast
 from flask import Response, after_this_request, current_app, g, request
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from misskey import Server, authorize_url
+from misskey import Server
+from misskey import authorize_url as build_authorize_url
 
 from . import accounts, services
 from .idempotency import do_once
 
 VALID_SECONDS = 600
-MOST_PENDING = 4  # what people have open in tabs, and servers take in cookies
-MOST_COOKIES = 2 * MOST_PENDING  # those of finished sign-ins stay for a while
-LONGEST_COOKIE = 3000  # with all permissions and the longest host it is below 2,000
+MAX_PENDING = 4  # what people have open in tabs, and servers take in cookies
+MAX_COOKIES = 2 * MAX_PENDING  # those of finished sign-ins stay for a while
+MAX_COOKIE = 3000  # with all permissions and the longest host it is below 2,000
 _SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over, or by the back button
 
@@ -44,10 +45,10 @@ class Pending:
         return Server.parse(self.origin, services.settings().private_servers)
 
     @property
-    def page_at_server(self) -> str:
+    def authorize_url(self) -> str:
         """The page where the person allows or denies it."""
         settings = services.settings()
-        return authorize_url(
+        return build_authorize_url(
             self.server,
             self.session_id,
             name=settings.app_name,
@@ -68,7 +69,7 @@ class Pending:
 
 def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
     """Remember a fresh session id in a cookie; with too many, in place of a finished one, else of the oldest."""
-    for dropped in sorted(under_way(), key=lambda entry: entry.finished)[MOST_PENDING - 1 :]:
+    for dropped in sorted(under_way(), key=lambda entry: entry.finished)[MAX_PENDING - 1 :]:
         drop(dropped.session_id)
     account = accounts.current()
     begun = Pending(session_id, server.origin, permissions, int(time.time()), account.public_id if account else "")
@@ -124,9 +125,9 @@ def _cookies() -> dict[str, Pending | None]:
     """Return what the browser sent, by session id; of more cookies than this app ever sets, the first ones."""
     if "pending_cookies" not in g:
         found = ((name.removeprefix(_name("")), value) for name, value in request.cookies.items())
-        ours = [(name, value) for name, value in found if _SESSION_ID.fullmatch(name) and len(value) < LONGEST_COOKIE]
+        ours = [(name, value) for name, value in found if _SESSION_ID.fullmatch(name) and len(value) < MAX_COOKIE]
         g.pending_cookies = {}
-        for session_id, value in ours[:MOST_COOKIES]:
+        for session_id, value in ours[:MAX_COOKIES]:
             with suppress(BadSignature):
                 g.pending_cookies[session_id] = Pending(session_id, *_serializer(session_id).loads(value))
     return cast("dict[str, Pending | None]", g.pending_cookies)

@@ -1,4 +1,4 @@
-"""Whom to count requests for, and how often each asked: in this process, for Flask-Limiter.
+"""Rate limits, whom they count requests for, and their counters in this process.
 
 The storage in memory of the library limits starts a thread every 10 ms to forget what is over.
 """
@@ -11,9 +11,11 @@ from threading import Lock
 from typing import Any
 
 from cachetools import TLRUCache
+from flask import request
+from flask_limiter import Limiter
 from limits.storage import Storage
 
-MOST_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
+MAX_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
 STORAGE_URI = "counters://"
 
 
@@ -30,6 +32,11 @@ def visitor_at(address: str | None) -> str:
         return text
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return str(ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False))
+
+
+limiter = Limiter(lambda: visitor_at(request.remote_addr))
+#: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
+calls = limiter.shared_limit("300 per minute", scope="calls")
 
 
 class Counters(Storage):
@@ -67,7 +74,7 @@ class Counters(Storage):
     def reset(self) -> None:
         """Begin anew."""
         self._counters: TLRUCache[str, tuple[int, float]] = TLRUCache(
-            MOST_COUNTERS, ttu=lambda _key, counter, _now: counter[1], timer=time.time
+            MAX_COUNTERS, ttu=lambda _key, counter, _now: counter[1], timer=time.time
         )
 
     def clear(self, key: str) -> None:

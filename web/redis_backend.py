@@ -120,7 +120,7 @@ class RedisBackend:
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         with self._told():
             return bool(
-                self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", store_backend.MOST_OWNED])
+                self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", store_backend.MAX_OWNED])
             )
 
     def get(self, entry: str) -> bytes | None:

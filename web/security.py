@@ -1,4 +1,4 @@
-"""Headers, cross-site checks, rate limits, proxies."""
+"""Headers, cookies, cross-site checks, and how large requests may be. Rate limits are in :mod:`web.rate_limits`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, has_request_context, request, session
-from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.http import parse_cookie
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import cached_property
 
-from . import public_address, rate_limits
+from . import canonical_url, rate_limits
 from .concurrency import PerVisitor
 from .config import ICON_PATH, Settings
 
 #: Larger than any form here without files.
-LARGEST_FORM_BYTES = 256 * 1024
-LONGEST_COOKIES = 16 * 1024  # of all cookies together; most servers refuse half as much
+MAX_FORM_BYTES = 256 * 1024
+MAX_COOKIES = 16 * 1024  # of all cookies together; most servers refuse half as much
 
 csrf = CSRFProtect()
-limiter = Limiter(lambda: rate_limits.visitor_at(request.remote_addr))
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -43,7 +41,7 @@ class BoundedRequest(Request):
 
     @cached_property
     def cookies(self) -> ImmutableMultiDict[str, str]:
-        return ImmutableMultiDict(parse_cookie(self.environ.get("HTTP_COOKIE", "")[:LONGEST_COOKIES]))
+        return ImmutableMultiDict(parse_cookie(self.environ.get("HTTP_COOKIE", "")[:MAX_COOKIES]))
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -63,8 +61,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the cookie: a form that was left open still works
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which privacy extensions remove; Origin is checked below
         RATELIMIT_STORAGE_URI=rate_limits.STORAGE_URI,
-        MAX_CONTENT_LENGTH=LARGEST_FORM_BYTES,
-        MAX_FORM_MEMORY_SIZE=LARGEST_FORM_BYTES,
+        MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
     )
     app.request_class = BoundedRequest
     secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
@@ -74,10 +72,10 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    public_address.init_app(app, settings)
+    canonical_url.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
-    limiter.init_app(app)
+    rate_limits.limiter.init_app(app)
     app.before_request_funcs[None].pop()  # Flask-Limiter's search for limits of all pages: each route has its own
     app.after_request(secure)
 

@@ -1,4 +1,4 @@
-"""What every part of the app works with: its settings, its token store, its connections to servers."""
+"""The current app's settings, token store, transport and API clients."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from .config import Settings
     from .token_store import TokenStore
 
-MOST_REMEMBERED = 1000
+MAX_REMEMBERED = 1000
 REMEMBERED_SECONDS = 600
 
 
 def settings() -> Settings:
-    """Return what this app was set up with."""
+    """Return the settings."""
     return cast("Settings", current_app.extensions["settings"])
 
 
@@ -38,27 +38,27 @@ def default_permissions() -> tuple[str, ...]:
 
 
 def token_store() -> TokenStore:
-    """Return where this app's tokens rest."""
+    """Return the token store."""
     return cast("TokenStore", current_app.extensions["token_store"])
 
 
 def transport() -> Transport:
-    """Return what this app opens connections with."""
+    """Return the transport: what opens connections to servers."""
     return cast(Transport, current_app.extensions["transport"])
 
 
 def client(server: Server, token: str | None = None) -> Client:
-    """Return a client that calls a server's endpoints, and tells of each call by the signal ``called``."""
+    """Return a client that calls a server's endpoints, and sends the signal ``api_called`` after each call."""
     app: Any = current_app
     return Client(server, transport(), token, partial(_tell, app._get_current_object()))
 
 
 def _tell(app: Flask, exchange: Exchange) -> None:
-    signals.called.send(app, exchange=exchange)
+    signals.api_called.send(app, exchange=exchange)
 
 
 @cached(
-    TTLCache(MOST_REMEMBERED, REMEMBERED_SECONDS),
+    TTLCache(MAX_REMEMBERED, REMEMBERED_SECONDS),
     key=lambda server: (token_store(), server.origin),  # each app's own
     lock=Lock(),
 )

@@ -14,7 +14,7 @@ from . import store_backend
 from .store_backend import StoreUnavailable
 
 WAIT_SECONDS = 5  # for other processes that write
-MOST_EXPIRED = 100  # that one write removes: many at once would keep others waiting
+MAX_EXPIRED = 100  # that one write removes: many at once would keep others waiting
 
 
 class SqliteBackend:
@@ -47,7 +47,7 @@ class SqliteBackend:
         expired = "SELECT id FROM entries WHERE expires <= ? AND id != ? LIMIT ?"
         now = time.time()
         with self._write() as database:
-            database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (now, entry, MOST_EXPIRED))  # noqa: S608
+            database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (now, entry, MAX_EXPIRED))  # noqa: S608
             database.execute("DELETE FROM entries WHERE id = ? AND expires <= ?", (entry, now))
             cursor = database.execute(
                 f"INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two
@@ -55,7 +55,7 @@ class SqliteBackend:
             )
             if owner:
                 too_many = "SELECT id FROM entries WHERE owner = ? AND id != ? ORDER BY expires DESC LIMIT -1 OFFSET ?"
-                others = store_backend.MOST_OWNED - 1
+                others = store_backend.MAX_OWNED - 1
                 database.execute(f"DELETE FROM entries WHERE id IN ({too_many})", (owner, entry, others))  # noqa: S608
         return cursor.rowcount == 1
 

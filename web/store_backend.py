@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-MOST_OWNED = 2000  # several hundred sign-ins of a person, and what they did in the last minutes
+MAX_OWNED = 2000  # several hundred sign-ins of a person, and what they did in the last minutes
 
 
 class StoreUnavailable(Exception):
@@ -18,7 +18,7 @@ class NotKept(StoreUnavailable):
 class Backend(Protocol):
     """Bytes under ids, each with an expiry and, where it has one, an owner. Everything is done in one step.
 
-    Of an owner, ``MOST_OWNED`` entries stay: of those before, the ones that expire the soonest go. Each verb raises
+    Of an owner, ``MAX_OWNED`` entries stay: of those before, the ones that expire the soonest go. Each verb raises
     :class:`StoreUnavailable`.
     """
 

@@ -1,4 +1,4 @@
-"""What templates can use.
+"""Template filters and globals: dates, numbers, text.
 
 What a remote server sent is made fit to be shown: always the right type, never longer than a page can bear.
 """
@@ -31,7 +31,7 @@ _ATTACHED = re.compile(
     "[\u200c\u200d\uff9e\uff9f\u0e33\u0eb3\u1160-\u11ff\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
 )
 _FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
-MOST_PARTS = 64  # of pages, some 12 kB each; whoever ticks something of their own makes another one
+MAX_PARTS = 64  # of pages, some 12 kB each; whoever ticks something of their own makes another one
 _CONJOINING = "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d"  # viramas that make one shape of two Indic consonants
 
 
@@ -59,7 +59,7 @@ def render_once(template: str, **values: Any) -> Markup:
     return render(texts(), template, *values.items())
 
 
-@lru_cache(MOST_PARTS)
+@lru_cache(MAX_PARTS)
 def _render(_texts: NullTranslations, template: str, *values: tuple[str, Any]) -> Markup:
     return Markup(current_app.jinja_env.get_template(template).render(values))  # noqa: S704 - escaped there
 

@@ -11,7 +11,7 @@ from tests.hostile import MEBIBYTE, serve
 from tests.web.test_gunicorn import gunicorn, sign_in, takes_files
 
 SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
-MOST_MORE = 16 * MEBIBYTE
+MAX_MORE = 16 * MEBIBYTE
 
 
 def upload(url: str, cookie: str, token: str, size: int) -> int:
@@ -45,4 +45,4 @@ def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
         assert upload(url, cookie, token, LARGE) == 303
 
         assert server.drained - sent > LARGE
-        assert most_memory(pid) - before < MOST_MORE
+        assert most_memory(pid) - before < MAX_MORE

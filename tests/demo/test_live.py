@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for longer than a moment."""
     monkeypatch.setattr(live, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(live, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(live, "LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(live, "MAX_PAUSE_SECONDS", 0.1)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def test_a_page_that_goes_away_ends_the_stream_at_the_server(alice: Visitor, sit
 def test_a_page_that_goes_away_in_a_pause_is_noticed(
     alice: Visitor, site: str, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LONGEST_PAUSE_SECONDS", 600)
+    monkeypatch.setattr(live, "MAX_PAUSE_SECONDS", 600)
     monkeypatch.setattr(live, "FIRST_PAUSE_SECONDS", 600)
     left: list[bool] = []
     place = live._place
@@ -199,7 +199,7 @@ def test_a_page_that_goes_away_in_a_pause_is_noticed(
 def test_signing_out_in_a_pause_ends_it(
     alice: Visitor, site: str, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LONGEST_PAUSE_SECONDS", 600)
+    monkeypatch.setattr(live, "MAX_PAUSE_SECONDS", 600)
     monkeypatch.setattr(live, "FIRST_PAUSE_SECONDS", 600)
     with watching(site, alice) as watched:
         connected(watched, sandbox)
@@ -214,7 +214,7 @@ def test_a_fifth_place_is_the_oldest_one(alice: Visitor, site: str, sandbox: Run
     with watching(site, alice) as oldest, ExitStack() as stack:
         connected(oldest, sandbox)
         former = streams(sandbox)[0]
-        others = [stack.enter_context(watching(site, alice)) for _ in range(live.MOST_AT_ONCE)]
+        others = [stack.enter_context(watching(site, alice)) for _ in range(live.MAX_AT_ONCE)]
         assert [state(watched) for watched in others] == ["live"] * 4
         assert "too many places" in words(oldest)
         wait_until(lambda: len(streams(sandbox)) == len(others) and former not in streams(sandbox))
@@ -302,7 +302,7 @@ def test_a_stream_that_held_long_is_opened_again_soon(
     alice: Visitor, site: str, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "STEADY_SECONDS", 0)
-    monkeypatch.setattr(live, "LONGEST_PAUSE_SECONDS", 10**9)
+    monkeypatch.setattr(live, "MAX_PAUSE_SECONDS", 10**9)
     monkeypatch.setattr(live, "FIRST_PAUSE_SECONDS", 0.002)
     with watching(site, alice) as watched:
         for _ in range(15):  # were each a failure, the last pause would take half a minute

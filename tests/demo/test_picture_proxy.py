@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, session
 from werkzeug.test import TestResponse
 
-from demo.picture_proxy import LARGEST_BYTES, picture
+from demo.picture_proxy import MAX_BYTES, picture
 from sandbox import Running
 from tests.cast import Visitor
 from tests.hostile import Behaviour, answers, moved_to, redirects, says, serve
@@ -61,7 +61,7 @@ def test_the_kind_is_what_the_picture_is_not_what_the_server_says(
         answers(200, b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"),
         answers(200, b"<html>", "Content-Type: image/png"),
         answers(200, b""),
-        answers(200, PNG + bytes(LARGEST_BYTES)),
+        answers(200, PNG + bytes(MAX_BYTES)),
         says({"error": {}}),
     ],
     ids=["svg", "html", "nothing", "too large", "json"],

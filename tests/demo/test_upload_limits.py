@@ -36,16 +36,16 @@ def test_files_need_room_on_the_disk(alice: Visitor, sandbox: Running, monkeypat
 
 
 def test_one_visitor_uploads_so_much_at_once(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 1)
+    monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 1)
 
     assert [upload(alice), upload(alice)] == [303, 303]  # one after the other
-    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
+    monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 0)
     assert upload(alice) == 429
     assert not upload_limits._uploads
 
 
 def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_limits, "MOST_UPLOADS", 0)
+    monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 0)
 
     form = {"draft": str(uuid.uuid4()), "file": (io.BytesIO(b"hello"), "a.txt")}
     answer = alice.post("/files", form, headers=FRAGMENT)

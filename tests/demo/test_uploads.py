@@ -11,7 +11,7 @@ from flask import Flask
 from urllib3 import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
-from demo.upload_limits import MOST_PARTS
+from demo.upload_limits import MAX_PARTS
 from demo.uploads import drive_name
 from misskey import Transport
 from sandbox import Misbehaviour, Running
@@ -19,7 +19,7 @@ from sandbox.world import SHAPES
 from tests import hostile
 from tests.cast import Visitor
 from tests.hostile import Behaviour, answers, moved_to, says
-from web.security import LARGEST_FORM_BYTES
+from web.security import MAX_FORM_BYTES
 
 FRAGMENT = {"HX-Request": "true"}
 ALLOWED = ["read:account", "write:notes", "read:drive", "write:drive"]
@@ -352,32 +352,32 @@ def test_without_the_permission_to_know_the_limit_the_form_is_there(alice: Visit
 def test_strangers_can_not_send_large_forms(visitor: Visitor) -> None:
     visitor.get("/")
     for path in ("/files", "/notes"):
-        answer = visitor.post(path, {"file": (io.BytesIO(bytes(LARGEST_FORM_BYTES)), "large")})
+        answer = visitor.post(path, {"file": (io.BytesIO(bytes(MAX_FORM_BYTES)), "large")})
         assert answer.status_code == 401
         assert "You are signed out" in answer.text
 
 
 def test_other_forms_stay_small(alice: Visitor) -> None:
-    large = {"file": (io.BytesIO(bytes(LARGEST_FORM_BYTES)), "large")}
+    large = {"file": (io.BytesIO(bytes(MAX_FORM_BYTES)), "large")}
 
     assert alice.client.post("/signin", data=large).status_code == 413
 
 
 @pytest.mark.parametrize("path", ["/files", "/notes"])
 def test_a_large_form_in_the_encoding_that_is_read_into_memory_is_refused(alice: Visitor, path: str) -> None:
-    assert alice.post(path, {"comment": "x" * LARGEST_FORM_BYTES}).status_code == 413
+    assert alice.post(path, {"comment": "x" * MAX_FORM_BYTES}).status_code == 413
 
 
 @pytest.mark.parametrize("path", ["/files", "/notes"])
 def test_texts_among_files_stay_small(alice: Visitor, path: str) -> None:
-    answer = alice.post(path, {"comment": "x" * (LARGEST_FORM_BYTES + 1), "file": (io.BytesIO(b"x"), "x")})
+    answer = alice.post(path, {"comment": "x" * (MAX_FORM_BYTES + 1), "file": (io.BytesIO(b"x"), "x")})
 
     assert answer.status_code == 413
     assert "too much at once" in answer.text
 
 
 def test_a_form_has_a_limit_of_parts(alice: Visitor) -> None:
-    many = {"file": [(io.BytesIO(b"x"), "x")] * MOST_PARTS}
+    many = {"file": [(io.BytesIO(b"x"), "x")] * MAX_PARTS}
 
     assert alice.post("/files", many).status_code == 413
 

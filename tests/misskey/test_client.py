@@ -27,7 +27,7 @@ from misskey import (
     TransportError,
     clean,
 )
-from misskey.json_values import MOST_VALUES, SHOWN_CHARACTERS
+from misskey.json_values import MAX_VALUES, SHOWN_CHARACTERS
 from tests import hostile
 from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
 
@@ -408,7 +408,7 @@ def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: 
 
 
 def test_an_answer_of_more_values_than_any_server_has_is_not_taken_apart(transport: Transport) -> None:
-    error, shown, _ = call(transport, answers(200, b"[" + b"[]," * MOST_VALUES + b"1]"))
+    error, shown, _ = call(transport, answers(200, b"[" + b"[]," * MAX_VALUES + b"1]"))
 
     assert isinstance(error, InvalidAnswer)
     assert shown.answer is not None

@@ -226,7 +226,7 @@ def test_the_menu_offers_to_sign_all_out_when_there_are_several(alice: Visitor) 
 def test_the_cookie_stays_small_when_many_accounts_are_signed_out(
     visitor: Visitor, app: Flask, sandbox: Running
 ) -> None:
-    for number in range(accounts.MOST_ACCOUNTS):
+    for number in range(accounts.MAX_ACCOUNTS):
         user = User(f"id{number}", f"person{number}" * 10, "Person", Server(sandbox.origin))
         with visitor.client.session_transaction() as session, app.test_request_context():
             session["accounts"] = [*session.get("accounts", []), accounts.save(Grant(user, "token"), None)]
@@ -236,7 +236,7 @@ def test_the_cookie_stays_small_when_many_accounts_are_signed_out(
     cookie = visitor.client.get_cookie(visitor.cookie_name)
     assert cookie
     assert len(cookie.value) < 3800
-    assert visitor.get("/").text.count("Remove the token at") == accounts.MOST_ACCOUNTS
+    assert visitor.get("/").text.count("Remove the token at") == accounts.MAX_ACCOUNTS
 
 
 def test_what_else_a_person_has_in_the_store_is_not_listed(alice: Visitor, app: Flask) -> None:

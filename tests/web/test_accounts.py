@@ -95,11 +95,11 @@ def test_the_oldest_of_too_many_accounts_is_signed_out(alice: Visitor, app: Flas
     (oldest,) = keys(alice)
     with app.test_request_context():
         session["accounts"] = [oldest]
-        for number in range(accounts.MOST_ACCOUNTS):
+        for number in range(accounts.MAX_ACCOUNTS):
             user = User(f"id{number}", f"person{number}", "Person", Server(sandbox.origin))
-            accounts.enter(accounts.save(Grant(user, "token"), None))
+            accounts.sign_in(accounts.save(Grant(user, "token"), None))
 
-        assert len(session["accounts"]) == len(accounts.in_this_browser()) == accounts.MOST_ACCOUNTS
+        assert len(session["accounts"]) == len(accounts.in_this_browser()) == accounts.MAX_ACCOUNTS
         assert accounts.load(oldest) is None
 
 

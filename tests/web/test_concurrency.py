@@ -24,7 +24,7 @@ FRAGMENT = {"HX-Request": "true"}
 def test_whoever_has_too_much_under_way_is_asked_to_wait(
     alice: Visitor, app: Flask, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
+    monkeypatch.setattr(concurrency, "MAX_REQUESTS", 1)
     sandbox.world.misbehaviour = Misbehaviour.HANGING
     before = len(sandbox.requests)
     slow = threading.Thread(target=alice.get, args=("/dashboard/profile",))
@@ -45,7 +45,7 @@ def test_whoever_has_too_much_under_way_is_asked_to_wait(
 
 
 def test_a_place_is_given_back_whatever_the_answer(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
+    monkeypatch.setattr(concurrency, "MAX_REQUESTS", 1)
 
     statuses = [alice.get(path).status_code for path in ("/dashboard", "/nowhere", "/dashboard/profile", "/healthz")]
 
@@ -57,7 +57,7 @@ def test_a_visitor_without_an_address_gives_the_place_back_too(
     visitor: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As at a Unix socket, when nothing in front says who asks."""
-    monkeypatch.setattr(concurrency, "MOST_REQUESTS", 1)
+    monkeypatch.setattr(concurrency, "MAX_REQUESTS", 1)
 
     assert [visitor.get("/healthz", environ_base={"REMOTE_ADDR": ""}).status_code for _ in range(3)] == [200] * 3
 
@@ -152,7 +152,7 @@ def test_jobs_side_by_side_wait_together_and_compute_in_turns(visitor_of_turns: 
 def test_one_visitor_asks_so_many_servers_at_once(
     alice: Visitor, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(concurrency, "MOST_CALLS", 1)
+    monkeypatch.setattr(concurrency, "MAX_CALLS", 1)
     monkeypatch.setattr(concurrency, "WAIT_SECONDS", 0.01)
     sandbox.world.misbehaviour = Misbehaviour.HANGING
     before = len(sandbox.requests)
@@ -213,7 +213,7 @@ def test_cookies_are_looked_at_once_and_as_far_as_they_can_be_ours(app: Flask, m
     answer = app.test_client(use_cookies=False).get("/", headers={"Cookie": "; ".join(strange + ours)})
 
     assert answer.status_code == 200
-    assert len(looked_at) == pending_signins.MOST_COOKIES
+    assert len(looked_at) == pending_signins.MAX_COOKIES
 
 
 def test_no_more_cookies_are_read_than_browsers_send(app: Flask) -> None:

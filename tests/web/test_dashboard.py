@@ -16,7 +16,7 @@ from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from tests.hostile import Behaviour, Caller, http, moved_to, says
 from tests.panels import ENDLESS, FRAGMENT, PAGINGS, REASONS, after, follow
-from web.dashboard import MARK_CHARACTERS, MOST_ENTRIES, MOST_SEEN, Panel
+from web.dashboard import MARK_CHARACTERS, MAX_ENTRIES, MAX_SEEN, Panel
 
 
 def add_template(app: Flask, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
@@ -274,14 +274,14 @@ def test_a_list_without_a_limit_is_bounded_all_the_same(alice: Visitor, panels: 
     with moved_to(followers(lambda until: list(range(500))), alice):
         page = alice.get("/dashboard/followers").text
 
-    assert len(re.findall(USERNAME, page.partition('class="sent"')[0])) == MOST_ENTRIES
+    assert len(re.findall(USERNAME, page.partition('class="sent"')[0])) == MAX_ENTRIES
 
 
 def test_a_list_of_hundreds_stays_within_an_address(alice: Visitor, panels: dict[str, Panel]) -> None:
     with moved_to(followers(lambda until: list(range(after(until), min(after(until) + 10, 700)))), alice):
         assert sum(map(len, follow(alice, "followers", USERNAME, most=100))) == 700
 
-    assert MOST_SEEN * MARK_CHARACTERS < 3000
+    assert MAX_SEEN * MARK_CHARACTERS < 3000
 
 
 @pytest.mark.parametrize("query", ["until=../x", "until=a%20b", "until=%00", "seen=x", "seen=ab/de", "seen=%00%00%00"])

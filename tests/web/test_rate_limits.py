@@ -51,7 +51,7 @@ def test_a_counter_ends_by_itself_and_not_later_for_being_used() -> None:
 
 
 def test_counters_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "MOST_COUNTERS", 10)
+    monkeypatch.setattr(rate_limits, "MAX_COUNTERS", 10)
     counters = Counters()
     for number in range(100):
         counters.incr(f"visitor {number}", 60)

@@ -123,7 +123,7 @@ class TestSqliteBackend:
     def test_of_an_owner_with_too_many_those_that_expire_the_soonest_go(
         self, backend: Backend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store_backend, "MOST_OWNED", 3)
+        monkeypatch.setattr(store_backend, "MAX_OWNED", 3)
         for number, seconds in enumerate([60, 10, 50, 20, 40]):
             backend.put(f"id {number}", b"%d" % number, seconds, owner="alice")
         backend.put("bob's", b"value", 1, owner="bob")
@@ -135,7 +135,7 @@ class TestSqliteBackend:
     def test_what_was_put_last_stays_however_soon_it_expires(
         self, backend: Backend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store_backend, "MOST_OWNED", 2)
+        monkeypatch.setattr(store_backend, "MAX_OWNED", 2)
         for entry in ("first", "second"):
             backend.put(entry, b"sign-in", 60, owner="alice")
         backend.put("result", b"done", 10, owner="alice")
@@ -144,7 +144,7 @@ class TestSqliteBackend:
         assert len(backend.owned_by("alice")) == 2
 
     def test_what_was_deleted_takes_no_place(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store_backend, "MOST_OWNED", 2)
+        monkeypatch.setattr(store_backend, "MAX_OWNED", 2)
         for number in range(5):
             backend.put(f"id {number}", b"value", 60 + number, owner="alice")
             if number:

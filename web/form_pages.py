@@ -1,4 +1,4 @@
-"""The pages with a sign-in form, as they are and with what went wrong."""
+"""Rendering of the sign-in forms, with their errors. The views are in ``app.py``."""
 
 from __future__ import annotations
 

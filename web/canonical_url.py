@@ -1,4 +1,4 @@
-"""One address for everybody: the cookie belongs to ``localhost`` or to ``127.0.0.1``, and to https.
+"""Redirects from other host names and from http to the public address: cookies belong to one host name.
 
 A proxy that tells the app another name than the browser's makes of this a circle, which ends in words.
 """
@@ -19,8 +19,8 @@ from .config import Settings
 from .failures import Failure
 
 LED_SECONDS = 5
-MOST_LED = 3  # in this time, and for each process: browsers follow 20 redirects in all
-MOST_REMEMBERED = 1000
+MAX_LED = 3  # in this time, and for each process: browsers follow 20 redirects in all
+MAX_REMEMBERED = 1000
 
 _CIRCLE = Failure(
     503,
@@ -60,7 +60,7 @@ class _Circles:
     """Who was led to the public address just now, and came back under the wrong name all the same."""
 
     def __init__(self) -> None:
-        self._led: TTLCache[int, list[int]] = TTLCache(MOST_REMEMBERED, LED_SECONDS)
+        self._led: TTLCache[int, list[int]] = TTLCache(MAX_REMEMBERED, LED_SECONDS)
         self._lock = Lock()
         self._told = False
 
@@ -70,7 +70,7 @@ class _Circles:
         with self._lock:
             count = self._led.setdefault(hash(way), [0])
             count[0] += 1
-            return count[0] > MOST_LED
+            return count[0] > MAX_LED
 
     def tell(self, settings: Settings) -> None:
         """Say it in the log, once: the page comes with every request."""

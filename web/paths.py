@@ -1,4 +1,4 @@
-"""Places on disk that settings name, checked at the start: of the secret key, the tokens and temporary files."""
+"""Checks, at the start, of the paths in the settings: secret key, token database, temporary files."""
 
 from __future__ import annotations
 
