@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from cachetools import TTLCache, cached
-from flask import Blueprint, Flask, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -21,14 +21,14 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
 from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError, masked
-from web import accounts, failures, services, signals
+from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.htmx import answers_form, wants_fragment
 from web.rate_limits import calls
 from web.security import checked_by_form
 from web.template_filters import line, sentences
 
-from . import code_snippets, results, trace
+from . import code_snippets, console_history, results, trace
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
 
 pages = Blueprint("console", __name__)
@@ -42,20 +42,12 @@ EXAMPLES = {
 #: What to insert for a parameter, by the type that the server tells.
 EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
-MAX_CALLS = 20  # in the history
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
-HISTORY_CHARACTERS = 250_000
-HISTORY_SECONDS = 86_400
 MAX_ENDPOINTS = 2000  # Misskey has some 400
 MAX_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
 REMEMBERED_SECONDS = 600
 Told = TypeVar("Told")
-
-
-def init_app(app: Flask) -> None:
-    """Forget in ``app`` which calls were made when somebody signs out."""
-    signals.signed_out.connect(_forget, sender=app)
 
 
 @pages.get("/console")
@@ -64,7 +56,7 @@ def page(account: Account) -> ResponseReturnValue:
     """Show the form at once, filled with an endpoint, an example, or a call of before."""
     endpoint = line(request.args.get("endpoint", next(iter(EXAMPLES))), ENDPOINT_CHARACTERS)
     example = {"endpoint": endpoint, "params": EXAMPLES.get(endpoint, "{}")}
-    again = (call for call in _history(account) if call["draft"] == request.args.get("again"))
+    again = (call for call in console_history.of(account) if call["draft"] == request.args.get("again"))
     return _console(account, _filled(next(again, example)))
 
 
@@ -107,7 +99,7 @@ def answer(account: Account, draft: UUID) -> ResponseReturnValue:
 @login_required
 def clear(account: Account) -> ResponseReturnValue:
     """Forget which calls were made."""
-    _forget(current_app, account)
+    console_history.forget(account)
     return redirect(url_for("console.page", account=account.public_id), 303)
 
 
@@ -156,7 +148,7 @@ def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
         "console/part.html" if wants_fragment() else "console/console.html",
         account=account,
         form=form,
-        history=_history(account),
+        history=console_history.of(account),
         examples=EXAMPLES,
         granted=granted,
         missing=[permission for name, permission in PERMISSIONS.items() if name not in granted],
@@ -199,31 +191,9 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
     exchange = trace.exchanges()[-1]
     typed = masked(form.params.data or "{}", account.token)
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
-    _remember_call(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
+    console_history.add(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
     values = masked(form.values, account.token)
     return call | {"values": values, "failure": failure}
-
-
-def _forget(_app: Flask, account: Account) -> None:
-    services.token_store().delete(_history_of(account))
-
-
-def _history_of(account: Account) -> str:
-    return f"console {account.key}"
-
-
-def _history(account: Account) -> list[dict[str, Any]]:
-    """Return the last calls, the newest first."""
-    return list(json.loads(services.token_store().get(_history_of(account)) or "[]"))
-
-
-def _remember_call(account: Account, call: dict[str, Any]) -> None:
-    if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
-        return
-    history = [call, *_history(account)][:MAX_CALLS]
-    while len(text := json.dumps(history)) > HISTORY_CHARACTERS:
-        history.pop()
-    services.token_store().put(_history_of(account), text, HISTORY_SECONDS, owner=account.owner)
 
 
 def _remembered(ask: Callable[..., Told]) -> Callable[..., Told]:

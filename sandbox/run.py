@@ -18,15 +18,15 @@ START_SECONDS = 60
 STOP_SECONDS = 5
 
 WELCOME = """
-  The app      {app}
-  The sandbox  http://{sandbox}  a Misskey server to try it with; alice and bob live there
+  The app      {0}
+  The sandbox  http://{1}  a Misskey server to try it with; alice and bob live there
 
-  Open the app, sign in with {sandbox} and choose who you are. Ctrl-C stops both.
+  Open the app, sign in with {1} and choose who you are. Ctrl-C stops both.
 """
 
 
-def main() -> None:
-    """Run both until one of them ends or the person at the terminal has had enough."""
+def read_settings() -> tuple[dict[str, str], str]:
+    """Return the environment of both, and where the sandbox will be."""
     settings = environment()
     port, sandbox_port = settings.get("PORT") or "8000", settings.get("SANDBOX_PORT") or "3000"
     refuse_wrong("PORT", port)
@@ -36,7 +36,13 @@ def main() -> None:
     settings["MIAUTH_PUBLIC_URL"] = settings.get("MIAUTH_PUBLIC_URL") or f"http://localhost:{port}"
     settings["MIAUTH_PRIVATE_SERVERS"] = f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} http://{sandbox}"
     settings["MIAUTH_SUGGESTED_SERVERS"] = f"{sandbox} {settings.get('MIAUTH_SUGGESTED_SERVERS') or SUGGESTED}"
+    return settings, sandbox_port
 
+
+def main() -> None:
+    """Run both until one of them ends or the person at the terminal has had enough."""
+    settings, sandbox_port = read_settings()
+    port = settings["PORT"]
     enough = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: enough.set())
@@ -53,7 +59,9 @@ def main() -> None:
                 sys.exit(f"No answer after {START_SECONDS} seconds.")
             if not ready and answers(port) and answers(sandbox_port):
                 ready = True
-                print(WELCOME.format(app=settings["MIAUTH_PUBLIC_URL"], sandbox=sandbox), flush=True)
+                print(
+                    WELCOME.format(app=settings["MIAUTH_PUBLIC_URL"], sandbox=f"127.0.0.1:{sandbox_port}"), flush=True
+                )
     finally:
         # To gunicorn, SIGTERM means to wait until browsers close their connections, SIGQUIT means now.
         stop(servers["app"], signal.SIGQUIT)

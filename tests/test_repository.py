@@ -68,6 +68,15 @@ def test_no_modules_of_a_floor_import_each_other_in_a_ring(floor: str) -> None:
     assert not left, "these import each other"
 
 
+@pytest.mark.parametrize("path", OWN_CODE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_is_too_long_to_be_read_at_once(path: Path) -> None:
+    text = path.read_text()
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+
+    assert len(text.splitlines()) <= 250
+    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 30] == []
+
+
 def test_app_is_the_only_python_file_at_the_top() -> None:
     assert [path.name for path in ROOT.glob("*.py")] == ["app.py"]
 

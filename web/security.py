@@ -46,6 +46,24 @@ class BoundedRequest(Request):
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
+    _configure(app, settings)
+    app.request_class = BoundedRequest
+    secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
+    app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
+        app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR")), secure
+    )
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    canonical_url.init_app(app, settings)
+    app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
+    csrf.init_app(app)
+    rate_limits.limiter.init_app(app)
+    app.before_request_funcs[None].pop()  # Flask-Limiter's search for limits of all pages: each route has its own
+    app.after_request(secure)
+
+
+def _configure(app: Flask, settings: Settings) -> None:
     # In development all apps on this machine share their cookies, whatever their ports.
     own_name = f"miauth_session_{urlsplit(settings.public_url).port or 80}"
     app.config.from_mapping(
@@ -64,20 +82,6 @@ def init_app(app: Flask, settings: Settings) -> None:
         MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
     )
-    app.request_class = BoundedRequest
-    secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
-    app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
-        app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR")), secure
-    )
-    if settings.trusted_proxies:
-        count = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    canonical_url.init_app(app, settings)
-    app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
-    csrf.init_app(app)
-    rate_limits.limiter.init_app(app)
-    app.before_request_funcs[None].pop()  # Flask-Limiter's search for limits of all pages: each route has its own
-    app.after_request(secure)
 
 
 def _refuse_other_sites(settings: Settings) -> None:
