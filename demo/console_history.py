@@ -27,12 +27,12 @@ def of(account: Account) -> list[dict[str, Any]]:
 
 def add(account: Account, call: dict[str, Any]) -> None:
     """Remember a call, in place of the oldest ones where they are too many."""
-    if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
-        return
     history = [call, *of(account)][:MAX_CALLS]
     while len(text := json.dumps(history)) > MAX_CHARACTERS:
         history.pop()
     services.token_store().put(_key(account), text, KEPT_SECONDS, owner=account.owner)
+    if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
+        forget(account)
 
 
 def forget(account: Account) -> None:

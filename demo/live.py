@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -140,7 +141,8 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
 
 
 def _stream(account: Account, visitor: Visitor | None) -> Iterator[str]:
-    with Stream(accounts.client(account), tick_seconds=TICK_SECONDS) as stream:
+    client = replace(accounts.client(account), on_exchange=None)  # hours of tries would be kept for this page
+    with Stream(client, tick_seconds=TICK_SECONDS) as stream:
         yield _state("live", _("Live: new notes appear here by themselves."))
         for value in stream:
             began = time.thread_time()

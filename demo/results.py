@@ -10,7 +10,7 @@ from typing import Any, cast
 from flask import abort
 
 from misskey import Exchange, MisskeyError
-from web import services
+from web import accounts, services
 from web.accounts import Account
 from web.idempotency import WORKING_SECONDS, do_once
 from web.rate_limits import limiter
@@ -45,6 +45,8 @@ def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, A
     kept = do_once(
         services.token_store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.owner
     )
+    if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
+        services.token_store().delete(name)
     if unclear:
         raise unclear[0]
     return kept is not None and json.loads(kept)[0] is not None

@@ -16,6 +16,7 @@ from web.pending_signins import Pending
 
 from .template_filters import cut
 
+MAX_EXCHANGES = 20  # of one page: a note with its files takes five
 ANSWER_BYTES = 5000  # a token and a person; kept for as long as the sign-in, so no server may fill the store
 
 
@@ -40,7 +41,8 @@ def of(account: Account) -> Trace | None:
 
 
 def _add(_app: Flask, exchange: Exchange) -> None:
-    exchanges().append(exchange)
+    if len(exchanges()) < MAX_EXCHANGES:
+        exchanges().append(exchange)
 
 
 def _keep(_app: Flask, account: Account, begun: Pending | None, **_: Any) -> None:

@@ -36,7 +36,7 @@ class Connection(HTTPConnection):
     """A connection to ``server``, through ``proxy`` where there is one, for one request after the other.
 
     Each request has a ``budget``. ``is_reused`` is whether an earlier one was sent over it, ``was_open`` whether it
-    stood, so that the server may have got this one.
+    stood, so that the server may have got this one, ``is_done`` whether its response was read.
     """
 
     server: Server
@@ -45,19 +45,22 @@ class Connection(HTTPConnection):
     proxy_headers: Mapping[str, str]
     is_reused = was_open = False
     idle_since = 0.0
+    is_done = False
     _response: Response | None = None
     _is_cut = False
 
     @property
     def can_be_reused(self) -> bool:
-        """Whether exactly one whole response was read."""
-        return self.sock is not None and not self._is_cut and self._response is not None and self._response.is_whole
+        """Whether exactly one whole response was read, to its end and without an error."""
+        if self.sock is None or self._is_cut or not self.is_done:
+            return False
+        return self._response is not None and self._response.is_whole
 
     def exchange(
         self, method: str, path: str, body: bytes | MultipartBody | None, headers: Mapping[str, str]
     ) -> HTTPResponse:
         """Send a request and return its response, of which the body is still to be read."""
-        self._response = None
+        self._response, self.is_done = None, False
         if self.sock is None:
             self.connect()
         if self.proxy_is_forwarding:
@@ -133,6 +136,8 @@ class Adapter(HTTPAdapter):
             pool: Any = self.get_connection_with_tls_context(request, True, proxies)
         except (requests.RequestException, HTTPError):
             raise ServerUnreachable(server.host, "can't be reached through this proxy") from None
+        if pool.proxy and pool.proxy.scheme != "http":  # in TLS within TLS, urllib3 bounds no time
+            raise ServerUnreachable(server.host, "can't be reached through a proxy over TLS")
         pool.ConnectionCls = SecureConnection if pool.scheme == "https" else Connection
         connection: Connection = pool._new_conn()
         connection.server, connection.adapter, connection.proxy_headers = server, self, pool.proxy_headers

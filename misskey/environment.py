@@ -50,7 +50,7 @@ def check_proxies() -> None:
         if (proxy := proxies.get(name)) and not _is_http_proxy(proxy):
             raise ValueError(
                 f"{name.upper()}_PROXY must be the address of an HTTP proxy, such as http://proxy.example:3128. "
-                "Others, such as SOCKS, are not supported; without a proxy, leave it empty"
+                "Others, such as SOCKS or over TLS, are not supported; without a proxy, leave it empty"
             )
 
 
@@ -67,7 +67,7 @@ def _is_http_proxy(proxy: str) -> bool:
     except (LocationParseError, ValueError, TypeError):
         return False
     rest = (url.path or "/", url.query, url.fragment)
-    return url.scheme in ("http", "https") and bool(url.host) and url.port != 0 and rest == ("/", None, None)
+    return url.scheme == "http" and bool(url.host) and url.port != 0 and rest == ("/", None, None)
 
 
 def _has_certificates(place: Path) -> bool:

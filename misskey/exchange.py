@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .json_values import MASK, indented, parse
+
+
+class _Later:
+    """A text that is not made yet; what it is made of, a token too, is not for showing."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        self.make = make
 
 
 class _Text:
@@ -20,12 +29,12 @@ class _Text:
         if exchange is None:  # dataclass asks for the default
             return None
         value: Any = exchange.__dict__[self._name]
-        if callable(value):
-            value = exchange.__dict__[self._name] = value()
+        if isinstance(value, _Later):
+            value = exchange.__dict__[self._name] = value.make()
         return value  # type: ignore[no-any-return]
 
     def __set__(self, exchange: Exchange, value: str | Callable[[], str] | None) -> None:
-        exchange.__dict__[self._name] = value
+        exchange.__dict__[self._name] = _Later(value) if callable(value) else value
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class Exchange:
     milliseconds: int | None = None
     answer: _Text = _Text()
     size: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and stored: texts only."""
+        return asdict(self)
 
 
 def body_text(sent: bytes, token: str | None) -> str:

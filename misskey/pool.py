@@ -26,7 +26,8 @@ class Pool:
     def __init__(self, adapter: Adapter, idle_seconds: float) -> None:
         self._adapter = adapter
         self._idle_seconds = idle_seconds
-        self._idle: OrderedDict[Server, list[Connection]] = OrderedDict()
+        # What is private now may not be so for the next caller, whose addresses are checked when connecting.
+        self._idle: OrderedDict[tuple[Server, bool], list[Connection]] = OrderedDict()
         self._lock = Lock()
         self._tidied = time.monotonic()
         self._is_closed = False
@@ -50,10 +51,11 @@ class Pool:
         surplus = [connection]
         with self._lock:
             if connection.can_be_reused and not self._is_closed:
-                kept = self._idle.setdefault(connection.server, [])
+                key = _key(connection.server)
+                kept = self._idle.setdefault(key, [])
                 kept.append(connection)
                 surplus = [kept.pop(0)] if len(kept) > POOLED_PER_SERVER else []
-                self._idle.move_to_end(connection.server)
+                self._idle.move_to_end(key)
                 if len(self._idle) > POOLED_SERVERS:
                     surplus += self._idle.popitem(last=False)[1]
         for connection in surplus:
@@ -66,18 +68,22 @@ class Pool:
 
     def _pop(self, server: Server) -> Connection | None:
         with self._lock:
-            kept = self._idle.get(server)
+            kept = self._idle.get(_key(server))
             return kept.pop() if kept else None
 
     def _close_idle(self, since: float) -> None:
         with self._lock:
             idle = [connection for kept in self._idle.values() for connection in kept if connection.idle_since <= since]
             for connection in idle:
-                self._idle[connection.server].remove(connection)
+                self._idle[_key(connection.server)].remove(connection)
         for connection in idle:
             connection.close()
 
 
-def _close_all(idle: Mapping[Server, list[Connection]]) -> None:
+def _key(server: Server) -> tuple[Server, bool]:
+    return server, server.private
+
+
+def _close_all(idle: Mapping[tuple[Server, bool], list[Connection]]) -> None:
     for connection in itertools.chain(*idle.values()):
         connection.close()

@@ -128,6 +128,7 @@ class Transport:
         try:
             with _translated(connection), connection.exchange(*request) as response:
                 content = _read(response, budget)
+            connection.is_done = True
             for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
                 response.headers.discard(name)
             milliseconds = round((time.monotonic() - started) * 1000)

@@ -98,9 +98,9 @@ def load(key: str) -> Account | None:
 
 
 def is_allowed(origin: str) -> bool:
-    """Return whether a server may still be on http or on a private address, if it is."""
+    """Return whether the settings still let people sign in at a server."""
     try:
-        return bool(Server.parse(origin, services.settings().private_servers))
+        return services.may_sign_in_at(Server.parse(origin, services.settings().private_servers))
     except ServerNameError:
         return False
 
@@ -178,9 +178,11 @@ def sign_in(key: str, *, in_use: bool = True) -> None:
 
 def sign_out(account: Account, *, everywhere: bool = False) -> None:
     """Sign ``account`` out, here or in every browser: its tokens are gone from the store when this returns."""
+    others = [other for other in sign_ins(account) if other.key != account.key] if everywhere else []
     if everywhere:
         services.token_store().delete_owned_by(account.owner)
-    _forget(account)
+    for gone in (account, *others):
+        _forget(gone)
     session["signed_out"] = [
         *just_signed_out(),
         {"address": account.address, "origin": account.origin, "everywhere": everywhere},

@@ -107,7 +107,7 @@ class ServerForm(Form):
                 hosts = ", ".join(Server.parse_origin(origin).host for origin in private)
                 words = _("%(words)s Of private servers, these work here: %(hosts)s.", words=words, hosts=hosts)
             raise ValidationError(words) from error
-        if settings.only_servers and self.server.host not in settings.only_servers:
+        if not services.may_sign_in_at(self.server):
             hosts = ", ".join(settings.only_servers)
             raise ValidationError(_("Here you can sign in only with: %(hosts)s.", hosts=hosts))
 

@@ -59,7 +59,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
     rate_limits.limiter.init_app(app)
-    app.before_request_funcs[None].pop()  # Flask-Limiter's search for limits of all pages: each route has its own
+    if rate_limits.limiter.enabled:  # it looks for limits of all pages, before each: here every route has its own
+        app.before_request_funcs[None].remove(rate_limits.limiter._check_request_limit)
     app.after_request(secure)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cachetools import TTLCache, cached
 from flask import Flask, current_app, request
 
-from misskey import Client, Exchange, NoMiAuth, Server, Transport, find_misskey
+from misskey import Client, Exchange, NoMiAuth, Server, ServerElsewhere, Transport, find_misskey
 
 from . import signals
 
@@ -57,6 +57,12 @@ def _tell(app: Flask, exchange: Exchange) -> None:
     signals.api_called.send(app, exchange=exchange)
 
 
+def may_sign_in_at(server: Server) -> bool:
+    """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none."""
+    only, private = settings().only_servers, settings().private_servers
+    return not only or server in [Server.parse(host, private) for host in only]
+
+
 @cached(
     TTLCache(MAX_REMEMBERED, REMEMBERED_SECONDS),
     key=lambda server: (token_store(), server.origin),  # each app's own
@@ -64,7 +70,10 @@ def _tell(app: Flask, exchange: Exchange) -> None:
 )
 def find_server(server: Server) -> Server:
     """Return the server at which to sign in, as :func:`misskey.find_misskey` does; asked again after ten minutes."""
-    return find_misskey(server, transport(), settings().private_servers)
+    found = find_misskey(server, transport(), settings().private_servers)
+    if not may_sign_in_at(found):
+        raise ServerElsewhere(server.host, found)
+    return found
 
 
 def find_server_for_token(server: Server) -> Server:
@@ -72,4 +81,6 @@ def find_server_for_token(server: Server) -> Server:
     try:
         return find_server(server)
     except NoMiAuth as error:
+        if not may_sign_in_at(error.server):
+            raise ServerElsewhere(server.host, error.server) from None
         return error.server

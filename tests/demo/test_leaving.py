@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+import pytest
 from flask import Flask
 
 from demo.live import may_go_on
+from misskey import Client
 from sandbox import Running
 from tests.cast import Visitor
 from web import accounts, services
@@ -91,3 +94,28 @@ def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, 
 
         assert services.token_store().owned_by(account.owner) == []
         assert services.token_store().get(f"note {account.key} {draft}") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/notes", {"text": "hello"}),
+        ("/console", {"endpoint": "i", "params": "{}"}),
+    ],
+)
+def test_what_was_under_way_while_the_person_signed_out_leaves_nothing(
+    alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch, path: str, form: dict[str, str]
+) -> None:
+    account, real = account_of(alice), Client.call
+
+    def call(client: Client, *args: Any, **kwargs: Any) -> Any:
+        answer = real(client, *args, **kwargs)
+        with app.app_context():
+            services.token_store().delete_owned_by(account.owner)
+        return answer
+
+    monkeypatch.setattr(Client, "call", call)
+    alice.post(path, {**form, "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
+
+    with app.app_context():
+        assert services.token_store().owned_by(account.owner) == []

@@ -15,7 +15,7 @@ import requests
 from flask import Flask
 
 from demo import live
-from misskey import APIError, MisskeyError, PermissionDenied, RateLimited, ServerUnreachable
+from misskey import APIError, Client, MisskeyError, PermissionDenied, RateLimited, ServerUnreachable
 from sandbox import Running
 from tests import hostile
 from tests.cast import Visitor, served
@@ -365,3 +365,26 @@ def test_a_missing_permission_ends_it_whatever_the_status(
     with watching(site, alice) as watched:
         assert state(watched) == "stopped"
         assert list(watched) == []
+
+
+def test_what_a_stream_asks_is_not_kept_for_its_page(
+    alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of a stream lives for hours, and each try may ask the server why it refuses."""
+    clients: list[Client] = []
+
+    class Refused(Exception):
+        pass
+
+    def refuse(client: Client, **_: object) -> None:
+        clients.append(client)
+        raise Refused
+
+    monkeypatch.setattr(live, "Stream", refuse)
+    with app.test_request_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+        assert account
+        with pytest.raises(Refused):
+            next(iter(live._stream(account, None)))
+
+    assert [client.on_exchange for client in clients] == [None]

@@ -152,3 +152,13 @@ def test_names_in_an_address_are_shown_as_they_were_sent(alice: Visitor) -> None
 
     assert quote("read:account,write:notes", safe="") in sent
     assert unquote(sent) != sent
+
+
+def test_a_page_keeps_so_many_calls_and_no_more(alice: Visitor, app: Flask) -> None:
+    with app.test_request_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+        assert account
+        for _ in range(trace.MAX_EXCHANGES + 5):
+            accounts.client(account).call("meta")
+
+        assert len(trace.exchanges()) == trace.MAX_EXCHANGES

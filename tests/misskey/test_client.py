@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -480,3 +482,14 @@ def test_a_client_shows_no_token(transport: Transport) -> None:
     client = Client(Server.parse("misskey.example"), transport, TOKEN)
 
     assert TOKEN not in repr(client) + str(client)
+
+
+def test_nothing_of_an_exchange_holds_the_token(transport: Transport) -> None:
+    exchanges = list[Exchange]()
+    with serve(says({"token": "fresh", "text": TOKEN})) as server:
+        Client(Server.parse_origin(server.origin), transport, TOKEN, exchanges.append).call("i")
+
+    [exchange] = exchanges
+    for looked_at in (repr(exchange), repr(vars(exchange)), repr(pickle.dumps(exchange)), repr(copy.copy(exchange))):
+        assert TOKEN not in looked_at
+    assert pickle.loads(pickle.dumps(exchange)) == exchange  # noqa: S301 - our own

@@ -89,6 +89,7 @@ def test_good_bundles_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     [
         "socks5://app:s3cret@127.0.0.1:1080",
         "socks5h://127.0.0.1:1080",
+        "https://proxy.example:3128",
         "SOCKS4://127.0.0.1",
         "http://app:s3cret@",
         "http://app:s3cret@proxy.example:port",
@@ -116,7 +117,7 @@ def test_a_proxy_that_can_not_be_used_stops_in_words_without_its_password(
 
 @pytest.mark.parametrize(
     "proxy",
-    [PROXY, f"{PROXY}/", "https://proxy", "http://app:s3cret@[::1]:3128", "10.0.0.1:3128", "proxy.example:1", ""],
+    [PROXY, f"{PROXY}/", "http://app:s3cret@[::1]:3128", "10.0.0.1:3128", "proxy.example:1", ""],
 )
 def test_an_http_proxy_is_fine(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)

@@ -934,3 +934,66 @@ def _file_descriptors() -> int:
     if not sys.platform.startswith("linux"):
         pytest.skip("counts file descriptors as Linux shows them")
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - pathlib would open more
+
+
+# What makes a connection unfit to be used again.
+
+
+def refuses_once(head: bytes, server: list[Hostile]) -> Behaviour:
+    """Send this to whoever comes first, then what was meant for nobody; answer the others."""
+
+    def behaviour(caller: Caller) -> None:
+        caller.request()
+        if server[0].connections > 1:
+            caller.send(http(200, b'"mine"'))
+            return
+        caller.send(head)
+        caller.request()
+        caller.send(http(200, b'"stale"'))
+        caller.hold()
+
+    return behaviour
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\na: b\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["a trailer that stalls", "a trailer without end", "two lengths", "switching protocols", "packed twice"],
+)
+def test_after_a_response_that_was_refused_the_next_request_has_its_own_connection(
+    make_transport: MakeTransport, head: bytes
+) -> None:
+    transport, servers = make_transport(step_seconds=0.5), list[Hostile]()
+    with serve(refuses_once(head, servers)) as server:
+        servers.append(server)
+        with pytest.raises(MisskeyError):
+            post(transport, server)
+
+        assert post(transport, server) == b'"mine"'
+
+
+def test_a_kept_connection_to_a_private_server_is_not_for_who_may_not_go_there(make_transport: MakeTransport) -> None:
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(http(200, b"{}"))
+
+    transport = make_transport()
+    with serve(behaviour) as server:
+        post(transport, server)
+
+        with pytest.raises(ServerForbidden):
+            transport.request("POST", Server(server.origin), "/api/meta", body=b"{}")
+
+
+def test_a_proxy_over_tls_is_not_used(make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within its TLS, nothing would bound how long a record takes."""
+    monkeypatch.setenv("HTTPS_PROXY", "https://127.0.0.1:9")
+
+    with pytest.raises(ServerUnreachable, match="proxy over TLS"):
+        make_transport().request("POST", MISSKEY, "/api/meta", body=b"{}")

@@ -10,6 +10,7 @@ from flask import Flask
 
 from sandbox import Running
 from tests.cast import Visitor, query
+from tests.hostile import says, serve
 
 
 @pytest.fixture
@@ -67,3 +68,42 @@ def test_several_servers_are_a_choice(make_app: Callable[..., Flask], sandbox: R
     assert re.findall(r"<option( selected)?>([^<]+)", page) == [("", "misskey.example"), (" selected", host(sandbox))]
     assert visitor.sign_in().location == "/dashboard"
     assert visitor.post("/signin", {"host": "misskey.io"}).status_code == 422
+
+
+def test_a_server_that_calls_itself_another_one_does_not_lead_there(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    told = {"version": "2025.1.0", "uri": sandbox.origin, "features": {"miauth": True}}
+    with serve(says(told)) as server:
+        app = make_app(PRIVATE_SERVERS=f"{server.origin} {sandbox.origin}", ONLY_SERVERS=server.origin)
+        visitor = Visitor(app, sandbox)
+        sandbox.requests.clear()
+
+        for path in ("/signin", "/signin/token"):
+            answer = visitor.post(path, {"host": server.origin, "token": "aliceNativeToken"})
+            assert answer.status_code == 422
+            assert "leads to another server" in answer.text
+
+    assert ("POST", "/api/i") not in sandbox.requests
+
+
+def test_who_signed_in_elsewhere_before_is_not_let_in_any_more(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    before = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin), sandbox)
+    session_id = before.begin()
+    before.allow(session_id)
+    signed_in = Visitor(before.app, sandbox)
+    signed_in.sign_in("alice")
+    app = make_app(PRIVATE_SERVERS=sandbox.origin, ONLY_SERVERS="misskey.example")
+
+    assert before.twin(app).get(f"/callback?session={session_id}").status_code == 400
+    assert signed_in.twin(app).get("/dashboard").location == "/"
+
+
+def test_the_private_server_of_a_name_is_meant_and_not_the_public_one(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    visitor = Visitor(make_app(PRIVATE_SERVERS="http://misskey.example", ONLY_SERVERS="misskey.example"), sandbox)
+
+    assert "Here you can sign in only with" in visitor.post("/signin", {"host": "https://misskey.example"}).text

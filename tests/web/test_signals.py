@@ -78,6 +78,16 @@ def test_signing_out_is_told(alice: Visitor, heard: Heard, path: str) -> None:
     assert told["account"].username == "alice"
 
 
+def test_signing_out_everywhere_is_told_of_each_sign_in(
+    alice: Visitor, app: Flask, sandbox: Running, heard: Heard
+) -> None:
+    Visitor(app, sandbox).sign_in("alice")
+
+    alice.post("/signout/everywhere")
+
+    assert len({told["account"].key for told in named(heard, "signed_out")}) == 2
+
+
 def test_calls_are_told_without_the_token(alice: Visitor, sandbox: Running, heard: Heard) -> None:
     alice.get("/dashboard/profile")
 
