@@ -91,7 +91,7 @@ def change_code(name: str, slug: str, root: Path) -> None:
     change(root / ".dockerignore", {"!demo/\n": ""})
     change(root / "translations/babel.cfg", {r"\[python: demo/.*\]\n": ""})
     change(root / "tests/test_repository.py", {'"demo", ': ""})
-    change(root / "pyproject.toml", {'"demo", ': "", '(?m)^name = ".*"': f'name = "{slug}"'})
+    change(root / "pyproject.toml", {'"demo", |, "demo/make_own.py"': "", '(?m)^name = ".*"': f'name = "{slug}"'})
     change(root / "Makefile", {"(mypy.*) demo (.*) bench": r"\1 \2"})
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from sandbox import Misbehaviour, Running
-from tests import find_browser
 from tests.browsing import (
-    ARGUMENTS,
     Browsers,
     begin,
     decide,
@@ -131,27 +127,17 @@ def test_a_callback_in_another_browser_signs_nobody_in(page: Page, sandbox: Runn
     expect_dashboard(page)
 
 
-@pytest.fixture
-def cookieless(browsers: Browsers, tmp_path: Path) -> Page:
-    """A page in a browser whose settings say: block all cookies."""
-    settings = tmp_path / "browser" / "Default" / "Preferences"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"profile": {"default_content_setting_values": {"cookies": 2}}}))
-    context = browsers.chromium.browser_type.launch_persistent_context(
-        tmp_path / "browser", executable_path=find_browser.find(), args=ARGUMENTS, base_url=browsers.site
-    )
-    return browsers.watch(context).pages[0]
-
-
-def test_without_cookies_the_visitor_reads_what_to_do(cookieless: Page, sandbox: Running, browsers: Browsers) -> None:
+def test_without_cookies_the_visitor_reads_what_to_do(page: Page, sandbox: Running, browsers: Browsers) -> None:
     browsers.statuses = {400}
-    cookieless.goto("/")
-    cookieless.get_by_label("Your Misskey server").fill(sandbox.origin)
-    cookieless.get_by_role("button", name="Continue to my server").click()
+    page.goto("/")
+    page.context.clear_cookies()
+    page.get_by_label("Your Misskey server").fill(sandbox.origin)
+    page.get_by_role("button", name="Continue to my server").click()
 
-    expect_title(cookieless, "Your browser did not send our cookie")
-    cookieless.get_by_role("button", name="Start again").click()
-    expect_title(cookieless, "Sign in with your own Misskey server")
+    expect_title(page, "Your browser did not send our cookie")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Start again").click()
+    expect_title(page, "Sign in with your own Misskey server")
 
 
 def test_a_mistyped_server_is_told_beside_the_field_with_the_text_kept(page: Page, browsers: Browsers) -> None:
