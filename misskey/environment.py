@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -37,8 +38,17 @@ def ca_bundle() -> str | bool:
 
 def tls_context() -> ssl.SSLContext:
     """Return what connections are secured with; raises as :func:`ca_bundle` does."""
-    bundle, context = ca_bundle(), create_urllib3_context()
-    place = DEFAULT_CA_BUNDLE_PATH if bundle is True else str(bundle)
+    bundle = ca_bundle()
+    return _usual_context() if bundle is True else _context(str(bundle))
+
+
+@cache
+def _usual_context() -> ssl.SSLContext:
+    return _context(DEFAULT_CA_BUNDLE_PATH)  # reading it takes longer than all else that a transport needs
+
+
+def _context(place: str) -> ssl.SSLContext:
+    context = create_urllib3_context()
     context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
     return context
 

@@ -18,10 +18,10 @@ START_SECONDS = 60
 STOP_SECONDS = 5
 
 WELCOME = """
-  The app      {0}
-  The sandbox  http://{1}  a Misskey server to try it with; alice and bob live there
+  The app      {app}
+  The sandbox  http://{sandbox}  a Misskey server to try it with; alice and bob live there
 
-  Open the app, sign in with {1} and choose who you are. Ctrl-C stops both.
+  Open the app, sign in with {sandbox} and choose who you are. Ctrl-C stops both.
 """
 
 
