@@ -6,6 +6,7 @@ template in ``templates/demo`` stands in for the one of the same name in ``templ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from flask import Flask
@@ -30,7 +31,13 @@ from . import (
     uploads,
 )
 
-PANELS = (timeline.PANEL, dashboard.PROFILE, notifications.PANEL, drive.PANEL, dashboard.SERVER)
+PANELS = (
+    timeline.PANEL,
+    replace(dashboard.PROFILE, wide=False),
+    notifications.PANEL,
+    drive.PANEL,
+    dashboard.SERVER,
+)
 PERMISSIONS = ("write:notes", "write:drive")  # beside those of the panels
 
 

@@ -79,7 +79,7 @@ class Panel:
         return self.params(account) if callable(self.params) else self.params
 
 
-PROFILE = Panel("profile", _l("Your profile"), "i", "read:account")
+PROFILE = Panel("profile", _l("Your profile"), "i", "read:account", wide=True)
 SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES)
 #: What the dashboard shows, in this order. A panel of your own is an entry here and a template.
 PANELS = (PROFILE, SERVER)
