@@ -1,7 +1,8 @@
 """The demonstration: what this app does with a token beyond signing in. An app of your own takes it out.
 
-It adds itself to the app by the ways that are open to any part: panels, blueprints, signals, template filters. A
-template in ``templates/demo`` stands in for the one of the same name in ``templates``, and extends it as ``web:name``.
+It adds itself to the app by the ways that are open to any part: blueprints, signals, template filters, and panels, of
+which it has a list of its own here. A template in ``templates/demo`` overrides the one of the same name in
+``templates``, and extends it as ``web:name``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from flask import abort, current_app, g, redirect, request, session, url_for
+from flask import abort, g, redirect, request, session, url_for
 from ua_parser import parse_os, parse_user_agent
 
 from misskey import Client, Grant, Server, ServerNameError, clean
@@ -84,7 +84,7 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> s
     is_new = all(other.owner != account.owner for other in in_this_browser())
     session["last_server"] = account.server.host
     try:
-        _send(signals.signed_in, account=account, is_new=is_new, begun=begun)
+        signals.send(signals.signed_in, account=account, is_new=is_new, begun=begun)
     except Exception:
         _forget(account)  # nobody could use it
         raise
@@ -167,7 +167,7 @@ def sign_in(key: str, *, in_use: bool = True) -> None:
     kept = [other.key for other in others if not account or other.owner != account.owner][: MAX_ACCOUNTS - 1]
     stays = not in_use and former is not None and former.key in kept
     if former and former.key != key and not stays:
-        _send(signals.account_switched, account=former)
+        signals.send(signals.account_switched, account=former)
     for dropped in set(_keys()) - {key, *kept}:  # also at servers that are no longer allowed
         if replaced := load(dropped):
             _forget(replaced)
@@ -205,12 +205,7 @@ def just_signed_out() -> list[dict[str, Any]]:
 
 def _forget(account: Account) -> None:
     services.token_store().delete(account.key)
-    _send(signals.signed_out, account=account)
-
-
-def _send(signal: Any, **values: Any) -> None:
-    app: Any = current_app
-    signal.send(app._get_current_object(), **values)
+    signals.send(signals.signed_out, account=account)
 
 
 def _note_use(account: Account) -> None:
@@ -235,7 +230,10 @@ def _remember(keys: list[str]) -> None:
 
 
 def login_required(view: View) -> View:
-    """Hand the account to ``view``; without one, a page leads to the form and a part of one answers 401."""
+    """Hand the account to ``view`` as its first argument; without one, a page leads home and a fragment answers 401.
+
+    It is the one of the page that the request comes from, which its links and forms name: ``account.public_id``.
+    """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:

@@ -52,6 +52,9 @@ class Panel:
     which goes on with “Older”. ``also`` are endpoints asked at the same moment, by what the template calls their
     answers (``None`` for one that failed). ``choices`` are other endpoints to choose from, by what the address calls
     them, with their labels; the first is the panel's own. A ``wide`` one has the wide column, on large screens.
+
+    The template has ``answer``, ``account``, ``panel``, ``until`` (the id that older entries come after) and what is
+    in ``also``. What a server sent goes through a filter of :mod:`web.template_filters`: ``line``, ``text``, ``count``.
     """
 
     name: str
@@ -81,7 +84,8 @@ class Panel:
 
 PROFILE = Panel("profile", _l("Your profile"), "i", "read:account", wide=True)
 SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES)
-#: What the dashboard shows, in this order. A panel of your own is an entry here and a template.
+#: What the dashboard shows, in this order. A panel of your own is an entry here and a template, unless another part of
+#: the app calls :func:`init_app` with a list of its own.
 PANELS = (PROFILE, SERVER)
 
 

@@ -6,7 +6,10 @@ Connect functions of a module: what else is connected is forgotten, unless with 
 
 from __future__ import annotations
 
-from blinker import Namespace
+from typing import Any
+
+from blinker import Namespace, Signal
+from flask import current_app
 
 _signals = Namespace()
 
@@ -23,3 +26,9 @@ account_switched = _signals.signal("account-switched")
 
 #: A call was made to a server: ``exchange`` is the :class:`misskey.Exchange`.
 api_called = _signals.signal("api-called")
+
+
+def send(signal: Signal, **values: Any) -> None:
+    """Send ``signal`` with these values, and this app as its sender."""
+    app: Any = current_app
+    signal.send(app._get_current_object(), **values)
