@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
 from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.routing import Rule
 
 from app import create_app
 from sandbox import Running, serve
@@ -44,6 +46,23 @@ def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_rules() -> Iterator[None]:
+    """URL rules are compiled once, too."""
+    compiled: dict[tuple[object, ...], Any] = {}
+    compile_builder: Any = Rule._compile_builder
+
+    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, rule.subdomain, rule.host, str(rule.defaults), append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compile_once)
         yield
 
 
@@ -117,6 +136,9 @@ def chromium() -> Iterator[Browser]:
             args=[
                 *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium's own sandbox does not start for root
                 "--disable-gpu",
+                "--disable-software-rasterizer",
+                "--disable-site-isolation-trials",  # fewer processes: they take a fifth of the time
+                "--renderer-process-limit=1",
                 "--no-first-run",
                 "--disable-background-networking",
                 "--disable-component-update",

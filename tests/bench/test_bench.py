@@ -75,7 +75,7 @@ def place() -> Iterator[tuple[Hosted, list[int]]]:
 def test_an_attack_reaches_the_app(name: str, place: tuple[Hosted, list[int]]) -> None:
     """It signs in where it needs to, goes on for as long as it should, and tells what was answered."""
     app, ports = place
-    with bystander.attack(name, 1, app.url, ports, crowd=6) as told:
+    with bystander.attack(name, 0.2, app.url, ports, crowd=6) as told:
         assert "×500" not in told.readline()
 
 
