@@ -14,7 +14,7 @@ from werkzeug.http import parse_cookie
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import cached_property
 
-from . import canonical_url, rate_limits
+from . import canonical_url, rate_limits, secret_keys
 from .concurrency import PerVisitor
 from .config import ICON_PATH, Settings
 
@@ -47,6 +47,8 @@ class BoundedRequest(Request):
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
     _configure(app, settings)
+    if settings.secret_key_file:
+        app.session_interface = secret_keys.Sessions(app)
     app.request_class = BoundedRequest
     secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
