@@ -17,12 +17,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
 MARGIN = timedelta(days=1)  # for requests that began before, and for clocks
+CLOCK = timedelta(hours=1)  # how wrong a clock may be for a while
 
 
 def check(key: str, production: bool) -> str:
@@ -69,24 +71,27 @@ def rotate(path: str, days: int) -> datetime:
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Flask's cookies, signed with the key that the file holds at that moment.
+    """Flask's cookies, signed with the key that the file holds at that moment, where there is one.
 
     A cookie signed with a new key is sent after the file has it: whichever worker gets it back knows the key too.
     """
 
     def __init__(self, app: Flask) -> None:
         settings = app.extensions["settings"]
-        of_file = read(settings.secret_key_file, settings.production, settings.session_days)
+        file = settings.secret_key_file
+        of_file = read(file, settings.production, settings.session_days) if file else ()
         self._others = [key for key in settings.secret_key_fallbacks if key not in of_file]
         self._seen: object = ()
 
-    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer:
         """Return what signs cookies and reads them."""
-        state = _state(app.extensions["settings"].secret_key_file)
-        if state != self._seen:
+        file = app.extensions["settings"].secret_key_file
+        if file and (state := _state(file)) != self._seen:
             self._take_over(app)
             self._seen = state
-        return super().get_signing_serializer(app)
+        serializer = cast(URLSafeTimedSerializer, super().get_signing_serializer(app))
+        serializer.signer = _Signer
+        return serializer
 
     def _take_over(self, app: Flask) -> None:
         settings = app.extensions["settings"]
@@ -101,6 +106,21 @@ class Sessions(SecureCookieSessionInterface):
         app.extensions["settings"] = replace(settings, secret_key=keys[0], secret_key_fallbacks=keys[1:])
         app.config["SECRET_KEY_FALLBACKS"] = list(keys)
         app.config["SECRET_KEY"] = keys[0]
+
+
+class _Signer(TimestampSigner):
+    """Takes cookies from before a wrong clock was put right, too: refused, they would be overwritten.
+
+    How long a sign-in lasts is for the token store to tell.
+    """
+
+    def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False) -> Any:
+        """Return what was signed; raises :class:`~itsdangerous.BadSignature`."""
+        value, signed = super().unsign(signed_value, return_timestamp=True)
+        age = datetime.now(UTC) - signed
+        if max_age is not None and not -CLOCK <= age <= timedelta(seconds=max_age) + CLOCK:
+            raise SignatureExpired("too old, or not of this time", value, signed)
+        return (value, signed) if return_timestamp else value
 
 
 def _state(path: str) -> object:

@@ -47,8 +47,7 @@ class BoundedRequest(Request):
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
     _configure(app, settings)
-    if settings.secret_key_file:
-        app.session_interface = secret_keys.Sessions(app)
+    app.session_interface = secret_keys.Sessions(app)
     app.request_class = BoundedRequest
     secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]

@@ -33,7 +33,7 @@ class TokenStore:
         self.use(secret_keys)
 
     def use(self, secret_keys: Sequence[str]) -> None:
-        """From now on use these keys; the first one was known before, unless it is a new one."""
+        """From now on write under the first of these keys, and read what was written under any of them."""
         self._box = MultiFernet([Fernet(base64.urlsafe_b64encode(_derive(key, b"token store"))) for key in secret_keys])
         self._owner_keys = [_derive(key, b"token store owners") for key in secret_keys]
 

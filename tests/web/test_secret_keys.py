@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -274,15 +275,16 @@ def test_a_file_that_can_not_be_replaced_is_told(make_app: Callable[..., Flask])
     assert "Traceback" not in done.stderr
 
 
-def test_a_rotation_that_fails_halfway_leaves_the_file_and_nothing_else(
-    key_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+def test_on_a_full_disk_the_file_stays_as_it_is_and_nothing_is_left_behind(app: Flask, key_file: Path) -> None:
+    before = sorted(path.name for path in key_file.parent.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        done = app.test_cli_runner().invoke(args=["secret-key", "rotate"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        secret_keys.rotate(str(key_file), 30)
-
-    assert [path.name for path in key_file.parent.iterdir()] == ["key"]
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "key was not changed: File too large." in done.stderr
     assert key_file.read_text() == f"{SECRET_KEY}\n"
+    assert sorted(path.name for path in key_file.parent.iterdir()) == before

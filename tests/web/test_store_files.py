@@ -275,6 +275,22 @@ def test_a_clock_that_jumps_by_an_hour_for_a_while_loses_nobody(
     assert store.get("meanwhile") == "token"
 
 
+@pytest.mark.parametrize(
+    ("jump", "stays"), [(-3500, True), (-4000, False), (30 * 86400 + 3000, True), (30 * 86400 + 4000, False)]
+)
+def test_a_cookie_outlives_a_clock_that_is_put_right(
+    alice: Visitor, monkeypatch: pytest.MonkeyPatch, jump: int, stays: bool
+) -> None:
+    right = time.time
+    with monkeypatch.context() as wrong:
+        wrong.setattr("itsdangerous.timed.time.time", lambda: right() - jump)
+        alice.client.get("/signin")  # which puts nothing new into the cookie
+        with alice.client.session_transaction() as session:
+            session.modified = True
+
+    assert (alice.get("/dashboard").status_code == 200) == stays
+
+
 def expired(file: Path, number: int) -> None:
     """Put so many entries that expired yesterday into a store."""
     with closing(sqlite3.connect(file)) as database, database:
