@@ -64,7 +64,7 @@ def rotate() -> None:
     click.echo(
         f"The new secret key is in {file}, which only its owner can read. The app uses it from its next request on, "
         f"and accepts the former one until {until:%Y-%m-%d}; to end that at once, delete its line: whoever still needs "
-        "it is signed out. Pages that are open now have to be reloaded before their forms work."
+        "it is signed out."
     )
 
 

@@ -67,6 +67,11 @@ class Settings:
         return self.public_url.startswith("https://")
 
     @property
+    def signing_keys(self) -> list[str]:
+        """The secret keys as itsdangerous takes them: it signs with the last one."""
+        return [*self.secret_key_fallbacks, self.secret_key]
+
+    @property
     def begin_limit(self) -> str:
         """How often one visitor may begin a sign-in, also in a day: what it leaves is stored for weeks."""
         times, _, unit = self.signin_limit.split()

@@ -103,7 +103,9 @@ class Sessions(SecureCookieSessionInterface):
         keys = (*of_file, *self._others)
         # In this order: whoever reads one of these meanwhile, in another thread, finds the former key in it.
         app.extensions["token_store"].use(keys)
-        app.extensions["settings"] = replace(settings, secret_key=keys[0], secret_key_fallbacks=keys[1:])
+        settings = replace(settings, secret_key=keys[0], secret_key_fallbacks=keys[1:])
+        app.extensions["settings"] = settings
+        app.config["WTF_CSRF_SECRET_KEY"] = settings.signing_keys
         app.config["SECRET_KEY_FALLBACKS"] = list(keys)
         app.config["SECRET_KEY"] = keys[0]
 

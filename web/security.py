@@ -71,6 +71,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.config.from_mapping(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        WTF_CSRF_SECRET_KEY=settings.signing_keys,  # a form that was open when the key changed still works
         # A name with this prefix is accepted from this host over https only, so no neighbour can plant a cookie.
         SESSION_COOKIE_NAME="__Host-session" if settings.production else own_name,
         PENDING_COOKIE_PREFIX="__Host-signin-" if settings.production else "signin-",

@@ -150,6 +150,14 @@ def test_a_sign_in_under_way_survives(app: Flask, visitor: Visitor) -> None:
     assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
 
 
+def test_a_form_that_was_open_still_works(app: Flask, alice: Visitor) -> None:
+    token = alice.csrf_token()
+    rotate(app)
+
+    assert alice.client.post("/signout", data={"csrf_token": token}).location == "/"
+    assert alice.cookie()["signed_out"]
+
+
 def test_a_key_whose_line_is_deleted_counts_no_longer(app: Flask, key_file: Path, alice: Visitor) -> None:
     rotate(app)
     assert is_signed_in(alice)
