@@ -56,10 +56,11 @@ def rotate() -> None:
         )
     try:
         until = secret_keys.rotate(file, days)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
         raise click.ClickException(
-            f"{file} was not changed: {error.strerror}. Where it is read-only or mounted by itself, change it where it "
-            "comes from: a new key as the first line, the lines that are there now below it."
+            f"{file} was not changed: {reason}. Where it is read-only or mounted by itself, change it where it comes "
+            "from: a new key as the first line, the lines that are there now below it."
         ) from error
     click.echo(
         f"The new secret key is in {file}, which only its owner can read. The app uses it from its next request on, "

@@ -164,7 +164,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-        os.fsync(descriptor)
+        with suppress(OSError):  # what was replaced is replaced
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -19,7 +19,7 @@ MAX_EXPIRED = 100  # that one write removes: many at once would keep others wait
 PAUSE_SECONDS = 0.01  # between such writes, in which others come to theirs
 CLOCK_SECONDS = 3600  # how wrong a clock may be for a while: what it lets expire too soon is still there afterwards
 VERSION = 1  # of the tables, in the file's user_version; up to 0.3.0 that was 0
-MAX_CHECKED = 64 * 1024 * 1024  # bytes that are read at the start, in the tenth of a second
+MAX_CHECKED = 64 * 1024 * 1024  # bytes that are read at the start, in a tenth of a second
 
 
 class SqliteBackend:
@@ -148,7 +148,10 @@ def check(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         version, tables, columns, damage = 0, [], set(), str(error)
     if damage:
-        raise ValueError(f"is damaged, so nothing was changed in it; put a backup in its place, {path}: {damage}")
+        raise ValueError(
+            f"is damaged, so nothing was changed in it; put a backup in its place, and remove the files beside it that "
+            f"end in -wal and -shm, {path}: {damage}"
+        )
     if tables and not columns >= {"id", "value", "expires"}:
         raise ValueError(f"is a database of another program: {path}")
     if version > VERSION:
@@ -161,21 +164,24 @@ def backup(path: str, copy: Path) -> None:
     Raises :class:`OSError` where there is a file or can't be one, and :class:`~web.store_backend.StoreUnavailable`.
     """
     os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    damage = "interrupted"
     try:
         with closing(sqlite3.connect(path, WAIT_SECONDS)) as database, closing(sqlite3.connect(copy)) as copied:
             database.backup(copied)  # in one step: what others write meanwhile is not in it
             damage = _damage(copied)
     except sqlite3.Error as error:
         damage = str(error)
+    finally:
+        if damage:
+            copy.unlink()
     if damage:
-        copy.unlink()
         raise StoreUnavailable(damage)
 
 
 def _damage(database: sqlite3.Connection) -> str:
     """Return what is wrong with a file, ``""`` if nothing is."""
     (found,) = database.execute("PRAGMA quick_check (1)").fetchone()
-    return "" if found == "ok" else str(found)
+    return "" if found == "ok" else " ".join(found.split())
 
 
 def _remove_expired(database: sqlite3.Connection, time: float) -> int:

@@ -283,6 +283,15 @@ def test_a_file_that_can_not_be_replaced_is_told(make_app: Callable[..., Flask])
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_is_gone_is_told(app: Flask, key_file: Path) -> None:
+    key_file.unlink()
+
+    done = app.test_cli_runner().invoke(args=["secret-key", "rotate"])
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "key was not changed: can't be read: No such file" in done.stderr
+
+
 def test_on_a_full_disk_the_file_stays_as_it_is_and_nothing_is_left_behind(app: Flask, key_file: Path) -> None:
     before = sorted(path.name for path in key_file.parent.iterdir())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
