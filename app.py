@@ -31,6 +31,7 @@ from misskey import (
 from web import (
     account_page,
     accounts,
+    commands,
     compression,
     config,
     dashboard,
@@ -75,6 +76,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     languages.init_app(app)
     template_filters.init_app(app)
     error_pages.init_app(app)
+    commands.init_app(app)
     dashboard.init_app(app)
     app.register_blueprint(journey)
     for part in (pages, account_page, dashboard, languages):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, abort, current_app, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 from itsdangerous import BadSignature, URLSafeSerializer
 
@@ -76,4 +76,4 @@ def _place(url: Any) -> tuple[Server, str] | None:
 
 def _serializer(account: Account) -> URLSafeSerializer:
     """Return what signs addresses for the pages of one account; for another one's they are worth nothing."""
-    return URLSafeSerializer(str(current_app.secret_key), salt=f"picture {account.public_id}")
+    return URLSafeSerializer(services.settings().signing_keys, salt=f"picture {account.public_id}")

@@ -25,7 +25,7 @@ from .htmx import wants_fragment
 MAX_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
 AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
-_BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
+BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -153,7 +153,7 @@ def of_request() -> Account | None:
 def sign_ins(account: Account) -> list[Account]:
     """Return the sign-ins of this person in every browser: this one first, then the last used."""
     values = services.token_store().owned_by(account.owner)
-    found = [Account(**json.loads(value)) for value in values if value.startswith(_BEGINNING)]
+    found = [Account(**json.loads(value)) for value in values if value.startswith(BEGINNING)]
     return sorted(found, key=lambda other: (other.key != account.key, -other.last_used))
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
+from click import ClickException
 from dotenv import dotenv_values
 
 from misskey import Server, ca_bundle, check_app, check_proxies, parse_permissions
 
-from . import paths
+from . import paths, secret_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
@@ -37,8 +38,8 @@ _TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5, "day": 1}
 Value = TypeVar("Value")
 
 
-class SettingsError(ValueError):
-    """A setting is wrong; the message says which ones and how to mend them."""
+class SettingsError(ClickException, ValueError):
+    """A setting is wrong; the message says which ones and how to mend them. Commands show it, and end with 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Settings:
 
     secret_key: str = field(repr=False)
     secret_key_fallbacks: tuple[str, ...] = field(repr=False)
+    secret_key_file: str  # "": the key is in the environment itself
     public_url: str
     app_name: str
     app_icon: str
@@ -65,6 +67,11 @@ class Settings:
         return self.public_url.startswith("https://")
 
     @property
+    def signing_keys(self) -> list[str]:
+        """The secret keys as itsdangerous takes them: it signs with the last one."""
+        return [*self.secret_key_fallbacks, self.secret_key]
+
+    @property
     def begin_limit(self) -> str:
         """How often one visitor may begin a sign-in, also in a day: what it leaves is stored for weeks."""
         times, _, unit = self.signin_limit.split()
@@ -78,8 +85,18 @@ class Settings:
 
 def environment() -> dict[str, str]:
     """Return the environment, with what ``.env`` adds to it; python-dotenv's own variable keeps that file out."""
-    from_file = {} if os.environ.get("PYTHON_DOTENV_DISABLED") else dotenv_values(ROOT / ".env")
-    return {name: value for name, value in from_file.items() if value is not None} | dict(os.environ)
+    return {name: value for name, value in _env_file().items() if value is not None} | dict(os.environ)
+
+
+def source(name: str) -> str:
+    """Return where a setting comes from, ``""`` where it has its default. Flask's commands read ``.env`` before."""
+    in_file = _env_file().get(PREFIX + name.upper())
+    value = os.environ.get(PREFIX + name.upper(), in_file)
+    return "" if value is None else ".env" if value == in_file else "environment"
+
+
+def _env_file() -> dict[str, str | None]:
+    return {} if os.environ.get("PYTHON_DOTENV_DISABLED") else dotenv_values(ROOT / ".env")
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -91,11 +108,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if reader.wrong:
         raise SettingsError("\n  ".join(("These settings need mending:", *reader.wrong)))
     return settings
-
-
-def development_key() -> str:
-    """Return the key of this working copy."""
-    return paths.development_key(INSTANCE)
 
 
 class _Reader:
@@ -127,10 +139,16 @@ class _Reader:
         url = self.parsed("PUBLIC_URL must be an address such as https://signin.example:", url, _origin)
         production = url.startswith("https://")
         private = self.each("PRIVATE_SERVERS", _origin)
-        fallbacks = self.one("SECRET_KEY_FALLBACKS", lambda text: tuple(_key(key, production) for key in _words(text)))
+        # Browsers keep a cookie for 400 days at most.
+        days = self.one("SESSION_DAYS", lambda text: _number(text, 1, 400), "30")
+        key_file, keys = self.secret_keys(production, 1 if self.wrong else days)  # what is wrong stops the start
+        fallbacks = self.one(
+            "SECRET_KEY_FALLBACKS", lambda text: tuple(secret_keys.check(key, production) for key in _words(text))
+        )
         return Settings(
-            secret_key=self.secret_key(production),
-            secret_key_fallbacks=fallbacks,
+            secret_key=keys[0],
+            secret_key_fallbacks=(*keys[1:], *fallbacks),
+            secret_key_file=key_file,
             public_url=url,
             app_name=self.text("APP_NAME", APP_NAME),
             # On plain http it would be on this machine, where the page of a Misskey server on https can't show it.
@@ -141,8 +159,7 @@ class _Reader:
             suggested_servers=self.each("SUGGESTED_SERVERS", lambda word: Server.parse(word, private).host, SUGGESTED),
             only_servers=self.each("ONLY_SERVERS", lambda word: Server.parse(word, private).host),
             trusted_proxies=self.one("TRUSTED_PROXIES", lambda text: _number(text, 0, 10), "0"),
-            # Browsers keep a cookie for 400 days at most.
-            session_days=self.one("SESSION_DAYS", lambda text: _number(text, 1, 400), "30"),
+            session_days=days,
             signin_limit=self.text("SIGNIN_LIMIT", "20 per minute"),
         )
 
@@ -153,10 +170,19 @@ class _Reader:
         self.wrong.append("PORT must be a number from 1 to 65535.")
         return "8000"
 
-    def secret_key(self, production: bool) -> str:
-        if path := self.text("SECRET_KEY_FILE"):
-            return self.parsed("SECRET_KEY_FILE", path, lambda path: _key(paths.read_key(path), production))
-        return self.one("SECRET_KEY", lambda key: _key(key if key or production else development_key(), production))
+    def secret_keys(self, production: bool, days: int) -> tuple[str, tuple[str, ...]]:
+        """Return the file that holds the keys, ``""`` where the environment itself does, and the keys."""
+        given = self.text("SECRET_KEY_FILE")
+        if not given and (production or self.text("SECRET_KEY")):
+            return "", (self.one("SECRET_KEY", lambda key: secret_keys.check(key, production)),)
+        path = given or str(INSTANCE / "secret_key")
+
+        def read(path: str) -> tuple[str, ...]:
+            if not given:
+                secret_keys.make(Path(path))
+            return secret_keys.read(path, production, days)
+
+        return path, self.parsed("SECRET_KEY_FILE" if given else "SECRET_KEY", path, read)
 
     def permissions(self) -> tuple[str, ...]:
         return self.parsed("PERMISSIONS has", self.text("PERMISSIONS"), lambda text: parse_permissions(_words(text)))
@@ -177,7 +203,7 @@ class _Reader:
                 self.wrong.append(f"{error}.")
 
     def check_names(self) -> None:
-        known = [PREFIX + setting.name.upper() for setting in fields(Settings)] + [f"{PREFIX}SECRET_KEY_FILE"]
+        known = [PREFIX + setting.name.upper() for setting in fields(Settings)]
         for name in sorted(name for name in self.environ if name.startswith(PREFIX) and name not in known):
             meant = get_close_matches(name, known, 1)
             self.wrong.append(f"{name} is no setting." + (f" Is {meant[0]} meant?" if meant else ""))
@@ -195,17 +221,6 @@ def _number(text: str, least: int, most: int) -> int:
 
 def _origin(text: str) -> str:
     return Server.parse_origin(text).origin
-
-
-def _key(key: str, production: bool) -> str:
-    if len(key) < (32 if production else 1):
-        raise ValueError(
-            "must have 32 characters or more. Make one with: "
-            "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        )
-    if re.search(r"[\s,]", key):
-        raise ValueError("must have no spaces or commas: as one of the fallbacks later, they would divide it")
-    return key
 
 
 def main() -> str | None:

@@ -1,39 +1,16 @@
-"""Checks, at the start, of the paths in the settings: secret key, token database, temporary files."""
+"""Checks, at the start, of the paths in the settings: token database, temporary files."""
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from . import sqlite_backend
+
 _FILE = "sqlite:///"
-
-
-def read_key(path: str) -> str:
-    """Return the secret key in a file; raises :class:`ValueError` where none can be read."""
-    try:
-        return Path(path).read_text().strip()
-    except OSError as error:
-        raise ValueError(f"can't be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ValueError("must hold text; bytes of any kind are none") from None
-
-
-def development_key(folder: Path) -> str:
-    """Return the key kept in ``folder``: made once, readable by the owner only; raises :class:`ValueError`."""
-    path = folder / "secret_key"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32))
-        return path.read_text()
-    except OSError as error:
-        raise ValueError(f"is missing, and one can't be kept in {folder}: {error.strerror}") from error
 
 
 def token_store(url: str) -> str:
@@ -80,8 +57,11 @@ def _check_file(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
         if path.exists():
-            with path.open("rb") as file:
-                if file.read(16) not in (b"", b"SQLite format 3\0"):
-                    raise ValueError(f"is a file of another kind: {path}")
+            with path.open("r+b") as file:  # SQLite would open one that can't be written to all the same
+                head = file.read(16)
+            if head not in (b"", b"SQLite format 3\0"):
+                raise ValueError(f"is a file of another kind: {path}")
+            if head:
+                sqlite_backend.check(path)
     except OSError as error:
         raise ValueError(f"can't be used, {path}: {error.strerror}") from error

@@ -160,5 +160,4 @@ def _name(session_id: str) -> str:
 
 def _serializer(session_id: str) -> URLSafeSerializer:
     """Return what signs the cookie of one sign-in; under another one's name it is worth nothing."""
-    settings = services.settings()
-    return URLSafeSerializer([*settings.secret_key_fallbacks, settings.secret_key], salt=f"sign-in {session_id}")
+    return URLSafeSerializer(services.settings().signing_keys, salt=f"sign-in {session_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -142,6 +143,25 @@ class RedisBackend:
     def delete_owned_by(self, *owners: str) -> None:
         with self._told():
             self._delete_owned_by([_index(owner) for owner in owners])
+
+    def entries(self) -> Iterator[tuple[str, bytes, float]]:
+        cursor, begun = 0, False
+        while cursor or not begun:
+            begun = True
+            with self._told():
+                cursor, names = self._redis.scan(cursor, f"{PREFIX}:entry:*", store_backend.BATCH)
+                asked = self._redis.pipeline(transaction=False)
+                for name in names:
+                    asked.hget(name, "value")
+                    asked.pttl(name)
+                found = asked.execute()
+            for name, value, milliseconds in zip(names, found[::2], found[1::2], strict=True):
+                if value:
+                    entry = cast(bytes, name).decode().rpartition(":")[2]
+                    yield entry, value, time.time() + milliseconds / 1000
+
+    def prune(self) -> int:
+        return 0  # a Redis does so by itself
 
     @contextmanager
     def _told(self) -> Iterator[None]:

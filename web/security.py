@@ -14,7 +14,7 @@ from werkzeug.http import parse_cookie
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import cached_property
 
-from . import canonical_url, rate_limits
+from . import canonical_url, rate_limits, secret_keys
 from .concurrency import PerVisitor
 from .config import ICON_PATH, Settings
 
@@ -47,6 +47,7 @@ class BoundedRequest(Request):
 def init_app(app: Flask, settings: Settings) -> None:
     """Make every answer and every change of ``app`` safe by default."""
     _configure(app, settings)
+    app.session_interface = secret_keys.Sessions(app)
     app.request_class = BoundedRequest
     secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
@@ -70,6 +71,7 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.config.from_mapping(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        WTF_CSRF_SECRET_KEY=settings.signing_keys,  # a form that was open when the key changed still works
         # A name with this prefix is accepted from this host over https only, so no neighbour can plant a cookie.
         SESSION_COOKIE_NAME="__Host-session" if settings.production else own_name,
         PENDING_COOKIE_PREFIX="__Host-signin-" if settings.production else "signin-",

@@ -19,6 +19,7 @@ _signals = Namespace()
 signed_in = _signals.signal("signed-in")
 
 #: The token of ``account`` was forgotten in this browser: the person signed out, or signed in again in its place.
+#: Or the host removed it at a shell, where there is no request.
 signed_out = _signals.signal("signed-out")
 
 #: ``account`` is still signed in in this browser, but another one is in use there from now on.

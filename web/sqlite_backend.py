@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from weakref import finalize
@@ -15,6 +16,10 @@ from .store_backend import StoreUnavailable
 
 WAIT_SECONDS = 5  # for other processes that write
 MAX_EXPIRED = 100  # that one write removes: many at once would keep others waiting
+PAUSE_SECONDS = 0.01  # between such writes, in which others come to theirs
+CLOCK_SECONDS = 3600  # how wrong a clock may be for a while: what it lets expire too soon is still there afterwards
+VERSION = 1  # of the tables, in the file's user_version; up to 0.3.0 that was 0
+MAX_CHECKED = 64 * 1024 * 1024  # bytes that are read at the start, in a tenth of a second
 
 
 class SqliteBackend:
@@ -40,14 +45,15 @@ class SqliteBackend:
             database.execute("CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires)")
             database.execute("DROP INDEX IF EXISTS entries_owner")  # 0.3.0
             database.execute("CREATE INDEX IF NOT EXISTS entries_owner_expires ON entries (owner, expires)")
+            if database.execute("PRAGMA user_version").fetchone() != (VERSION,):
+                database.execute(f"PRAGMA user_version = {VERSION}")
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
         replace = "UPDATE SET value = excluded.value, expires = excluded.expires, owner = excluded.owner"
         conflict = "NOTHING" if only_if_new else replace
-        expired = "SELECT id FROM entries WHERE expires <= ? AND id != ? LIMIT ?"
         now = time.time()
         with self._write() as database:
-            database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (now, entry, MAX_EXPIRED))  # noqa: S608
+            _remove_expired(database, now - CLOCK_SECONDS)
             database.execute("DELETE FROM entries WHERE id = ? AND expires <= ?", (entry, now))
             cursor = database.execute(
                 f"INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two
@@ -86,6 +92,24 @@ class SqliteBackend:
         with self._write() as database:
             database.execute(f"DELETE FROM entries WHERE owner IN ({_places(owners)})", owners)  # noqa: S608
 
+    def entries(self) -> Iterator[tuple[str, bytes, float]]:
+        rows = [("", b"", 0.0)]
+        query = "SELECT id, value, expires FROM entries WHERE id > ? AND +expires > ? ORDER BY id LIMIT ?"
+        while rows:
+            with self._reader.use() as database:
+                rows = database.execute(query, (rows[-1][0], time.time(), store_backend.BATCH)).fetchall()
+            yield from rows
+
+    def prune(self) -> int:
+        now, removed = time.time(), 0
+        while True:
+            with self._write() as database:
+                gone = _remove_expired(database, now)
+            removed += gone
+            if not gone:
+                return removed
+            time.sleep(PAUSE_SECONDS)
+
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         """Begin a transaction, as soon as other processes let it."""
@@ -109,6 +133,61 @@ class _Connection:
                 yield self._database
             except sqlite3.Error as error:
                 raise StoreUnavailable(str(error)) from error
+
+
+def check(path: Path) -> None:
+    """Raise :class:`ValueError` unless the file is one of this app's that can be used; nothing is changed in it."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", WAIT_SECONDS, uri=True)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            columns = {row[1] for row in database.execute("PRAGMA table_info (entries)")}
+            damage = _damage(database) if path.stat().st_size <= MAX_CHECKED else ""
+    except sqlite3.OperationalError as error:
+        raise ValueError(f"can't be opened, {path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        version, tables, columns, damage = 0, [], set(), str(error)
+    if damage:
+        raise ValueError(
+            f"is damaged, so nothing was changed in it; put a backup in its place, and remove the files beside it that "
+            f"end in -wal and -shm, {path}: {damage}"
+        )
+    if tables and not columns >= {"id", "value", "expires"}:
+        raise ValueError(f"is a database of another program: {path}")
+    if version > VERSION:
+        raise ValueError(f"was written by a newer version of this app, so nothing was changed in it: {path}")
+
+
+def backup(path: str, copy: Path) -> None:
+    """Copy the file at ``path``, which may be in use, into a new one, its owner's alone.
+
+    Raises :class:`OSError` where there is a file or can't be one, and :class:`~web.store_backend.StoreUnavailable`.
+    """
+    os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    damage = "interrupted"
+    try:
+        with closing(sqlite3.connect(path, WAIT_SECONDS)) as database, closing(sqlite3.connect(copy)) as copied:
+            database.backup(copied)  # in one step: what others write meanwhile is not in it
+            damage = _damage(copied)
+    except sqlite3.Error as error:
+        damage = str(error)
+    finally:
+        if damage:
+            copy.unlink()
+    if damage:
+        raise StoreUnavailable(damage)
+
+
+def _damage(database: sqlite3.Connection) -> str:
+    """Return what is wrong with a file, ``""`` if nothing is."""
+    (found,) = database.execute("PRAGMA quick_check (1)").fetchone()
+    return "" if found == "ok" else " ".join(found.split())
+
+
+def _remove_expired(database: sqlite3.Connection, time: float) -> int:
+    """Remove a few entries that had expired at a time; return how many."""
+    expired = "SELECT id FROM entries WHERE expires <= ? LIMIT ?"
+    return database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (time, MAX_EXPIRED)).rowcount  # noqa: S608
 
 
 def _places(values: Sequence[str]) -> str:

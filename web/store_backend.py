@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
+from click import ClickException
+
 MAX_OWNED = 2000  # several hundred sign-ins of a person, and what they did in the last minutes
+BATCH = 500  # entries that are read at once
 
 
-class StoreUnavailable(Exception):
-    """The store can't be read or written now: a full disk, a lock that nobody gives back, a Redis that is down."""
+class StoreUnavailable(ClickException):
+    """The store can't be read or written now: a full disk, a lock that nobody gives back, a Redis that is down.
+
+    Commands show it, and end with 1.
+    """
+
+    def format_message(self) -> str:
+        """Return what commands show."""
+        return f"The token store is not available: {self.message}."
 
 
 class NotKept(StoreUnavailable):
@@ -39,3 +50,12 @@ class Backend(Protocol):
 
     def delete_owned_by(self, *owners: str) -> None:
         """Forget all values of these owners."""
+
+    def entries(self) -> Iterator[tuple[str, bytes, float]]:
+        """Yield what is there, a few at a time: id, value and when it expires, in seconds since 1970.
+
+        What is put meanwhile may be missing, and some may come twice.
+        """
+
+    def prune(self) -> int:
+        """Remove what has expired, without keeping others waiting; return how many that were."""

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,6 +30,10 @@ class TokenStore:
 
     def __init__(self, backend: Backend, secret_keys: Sequence[str]) -> None:
         self._backend = backend
+        self.use(secret_keys)
+
+    def use(self, secret_keys: Sequence[str]) -> None:
+        """From now on write under the first of these keys, and read what was written under any of them."""
         self._box = MultiFernet([Fernet(base64.urlsafe_b64encode(_derive(key, b"token store"))) for key in secret_keys])
         self._owner_keys = [_derive(key, b"token store owners") for key in secret_keys]
 
@@ -66,6 +70,23 @@ class TokenStore:
     def delete_owned_by(self, owner: str) -> None:
         """Forget all values of ``owner``, in one step."""
         self._backend.delete_owned_by(*self._owners(owner))
+
+    def entries(self) -> Iterator[tuple[str, str, float]]:
+        """Yield each entry that a key opens: its id, its value and when it expires, in seconds since 1970."""
+        seen = set()
+        for entry, sealed, expires in self._backend.entries():
+            written_for, value = self._open(sealed)
+            if written_for == entry and value is not None and entry not in seen:
+                seen.add(entry)
+                yield entry, value, expires
+
+    def delete_entry(self, entry: str) -> None:
+        """Forget what :meth:`entries` gave this id."""
+        self._backend.delete(entry)
+
+    def prune(self) -> int:
+        """Remove what has expired; return how many entries that were, 0 where the backend does so by itself."""
+        return self._backend.prune()
 
     def _seal(self, entry: str, value: str) -> bytes:
         # The entry's id goes inside, so that a value moved under another id is not taken for that one's.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from demo.picture_proxy import MAX_BYTES, picture
 from sandbox import Running
-from tests.cast import Visitor
+from tests.cast import SECRET_KEY, Visitor
 from tests.hostile import Behaviour, answers, moved_to, redirects, says, serve
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 20
@@ -35,6 +36,15 @@ def test_a_page_shows_portraits_through_the_app(alice: Visitor) -> None:
     answer = answers[0]
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_page_that_was_open_when_the_secret_key_changed_keeps_its_pictures(
+    make_app: Callable[..., Flask], sandbox: Running, alice: Visitor
+) -> None:
+    (place, *_) = re.findall(r'<img src="(/media[^"]+)"', alice.get("/dashboard/profile").text)
+    app = make_app(PRIVATE_SERVERS=sandbox.origin, SECRET_KEY="another", SECRET_KEY_FALLBACKS=SECRET_KEY)
+
+    assert alice.twin(app).get(html.unescape(place)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_the_list_of_an_owner_does_not_grow_with_what_has_expired(redis_server: 
         assert client.zrange(f"{PREFIX}:owner:alice", 0, -1) == [f"{PREFIX}:entry:now".encode()]
 
 
+def test_an_entry_that_goes_while_all_are_looked_through_is_left_out(redis_server: RedisServer) -> None:
+    backend = RedisBackend(redis_server.url)
+    backend.put("id", b"value", 60)
+    with redis_server.client() as client:
+        client.hset(f"{PREFIX}:entry:gone", "owner", "")
+
+    assert [entry for entry, _, _ in backend.entries()] == ["id"]
+
+
 def test_more_visitors_than_connections_wait_their_turn(tmp_path: Path) -> None:
     many = 4 * CONNECTIONS
     together = threading.Barrier(many)

@@ -166,6 +166,29 @@ class TestSqliteBackend:
         backend.put("id", b"value", 60)
         assert backend.owned_by("bob") == []
 
+    def test_everything_that_has_not_expired_is_there_to_be_looked_through(
+        self, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store_backend, "BATCH", 3)
+        for number in range(10):
+            backend.put(f"id {number}", b"%d" % number, 60 + number, owner="alice")
+        backend.put("expired", b"value", 0)
+
+        found = {entry: (value, expires) for entry, value, expires in backend.entries()}
+
+        assert {entry: value for entry, (value, _) in found.items()} == {f"id {n}": b"%d" % n for n in range(10)}
+        assert all(abs(found[f"id {number}"][1] - time.time() - 60 - number) < 60 for number in range(10))
+
+    def test_nothing_is_there_to_be_looked_through(self, backend: Backend) -> None:
+        assert list(backend.entries()) == []
+        assert backend.prune() == 0
+
+    def test_pruning_leaves_what_has_not_expired(self, backend: Backend) -> None:
+        backend.put("id", b"value", 60)
+        backend.put("expired", b"value", 0)
+        backend.prune()
+        assert [entry for entry, _, _ in backend.entries()] == ["id"]
+
     def test_what_is_put_while_its_owner_is_deleted_is_there_and_found_or_gone(self, backend: Backend) -> None:
         def put(number: int) -> bool:
             return backend.put(f"id {number}", b"value", 60, owner="alice")
@@ -308,6 +331,20 @@ def test_an_owners_values_that_no_key_opens_are_left_out(open_at: Callable[..., 
     assert open_at().get("key") is None
 
 
+def test_only_what_a_key_opens_is_looked_through(open_at: Callable[..., TokenStore], file: Path) -> None:
+    open_at("another secret key").put("another key's", "value", 60)
+    open_at().put("moved", "value", 60)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE entries SET id = upper (id)")
+    open_at().put("key", "value of today", 60)
+
+    ((entry, value, _),) = open_at().entries()
+
+    assert value == "value of today"
+    open_at().delete_entry(entry)
+    assert open_at().get("key") is None
+
+
 def test_a_file_from_before_there_were_owners_is_upgraded(open_at: Callable[..., TokenStore], file: Path) -> None:
     store = open_at()
     store.put("key", "value", 60)
@@ -323,7 +360,7 @@ def test_a_file_from_before_there_were_owners_is_upgraded(open_at: Callable[...,
     assert open_at().owned_by("alice") == ["value of alice"]
 
 
-@pytest.mark.parametrize("act", ["get", "put", "replace", "delete", "owned_by", "delete_owned_by"])
+@pytest.mark.parametrize("act", ["get", "put", "replace", "delete", "owned_by", "delete_owned_by", "entries", "prune"])
 def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: Path, act: str) -> None:
     store = open_at()
     with closing(sqlite3.connect(file)) as database, database:
@@ -336,6 +373,8 @@ def test_a_broken_file_is_unavailable(open_at: Callable[..., TokenStore], file: 
         "delete": lambda: store.delete("key"),
         "owned_by": lambda: store.owned_by("alice"),
         "delete_owned_by": lambda: store.delete_owned_by("alice"),
+        "entries": lambda: list(store.entries()),
+        "prune": store.prune,
     }
     with pytest.raises(StoreUnavailable):
         acts[act]()

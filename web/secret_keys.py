@@ -1,0 +1,186 @@
+"""The secret keys that rest in a file, and a new one in the place of the present one, without signing anyone out.
+
+The key in use stands on the first line, those before it below, each with the time when it was replaced. Cookies and
+stored sign-ins need a former key for ``MIAUTH_SESSION_DAYS`` after that and no longer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+
+MARGIN = timedelta(days=1)  # for requests that began before, and for clocks
+CLOCK = timedelta(hours=1)  # how wrong a clock may be for a while
+
+
+def check(key: str, production: bool) -> str:
+    """Return ``key``; raises :class:`ValueError` where it is too short, or would be two."""
+    if len(key) < (32 if production else 1):
+        raise ValueError(
+            "must have 32 characters or more. Make one with: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    if re.search(r"[\s,]", key):
+        raise ValueError("must have no spaces or commas: as one of the fallbacks later, they would divide it")
+    return key
+
+
+def read(path: str, production: bool, days: int) -> tuple[str, ...]:
+    """Return the key in use and, after it, those that sign-ins of ``days`` may need; raises :class:`ValueError`."""
+    return tuple(check(key, production) for key, _ in _needed(_lines(path), days))
+
+
+def make(path: Path) -> None:
+    """Make the file with a key, its owner's alone, where it is not there yet; raises :class:`ValueError`."""
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(32))
+    except OSError as error:
+        raise ValueError(f"is missing, and one can't be kept in {path.parent}: {error.strerror}") from error
+
+
+def rotate(path: str, days: int) -> datetime:
+    """Put a new key first, and take out those that no sign-in needs; return until when the former one is needed.
+
+    Raises :class:`OSError` where the file can't be replaced, and :class:`ValueError` where it can't be read.
+    """
+    file = Path(path).resolve()
+    with _alone_in(file.parent):
+        now = datetime.now(UTC).replace(microsecond=0)
+        (present, _), *former = _needed(_lines(path), days)
+        former_lines = [f"{key} {(replaced or now).isoformat()}" for key, replaced in ((present, now), *former)]
+        _write(file, "".join(f"{line}\n" for line in (secrets.token_urlsafe(32), *former_lines)))
+    return now + timedelta(days=days) + MARGIN
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's cookies, signed with the key that the file holds at that moment, where there is one.
+
+    A cookie signed with a new key is sent after the file has it: whichever worker gets it back knows the key too.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        settings = app.extensions["settings"]
+        file = settings.secret_key_file
+        of_file = read(file, settings.production, settings.session_days) if file else ()
+        self._others = [key for key in settings.secret_key_fallbacks if key not in of_file]
+        self._seen: object = ()
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer:
+        """Return what signs cookies and reads them."""
+        file = app.extensions["settings"].secret_key_file
+        if file and (state := _state(file)) != self._seen:
+            self._take_over(app)
+            self._seen = state
+        serializer = cast(URLSafeTimedSerializer, super().get_signing_serializer(app))
+        serializer.signer = _Signer
+        return serializer
+
+    def _take_over(self, app: Flask) -> None:
+        settings = app.extensions["settings"]
+        try:
+            of_file = read(settings.secret_key_file, settings.production, settings.session_days)
+        except ValueError as error:
+            app.logger.error("The file of the secret key %s. The keys from before stay in use.", error)
+            return
+        keys = (*of_file, *self._others)
+        # In this order: whoever reads one of these meanwhile, in another thread, finds the former key in it.
+        app.extensions["token_store"].use(keys)
+        settings = replace(settings, secret_key=keys[0], secret_key_fallbacks=keys[1:])
+        app.extensions["settings"] = settings
+        app.config["WTF_CSRF_SECRET_KEY"] = settings.signing_keys
+        app.config["SECRET_KEY_FALLBACKS"] = list(keys)
+        app.config["SECRET_KEY"] = keys[0]
+
+
+class _Signer(TimestampSigner):
+    """Takes cookies from before a wrong clock was put right, too: refused, they would be overwritten.
+
+    How long a sign-in lasts is for the token store to tell.
+    """
+
+    def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False) -> Any:
+        """Return what was signed; raises :class:`~itsdangerous.BadSignature`."""
+        value, signed = super().unsign(signed_value, return_timestamp=True)
+        age = datetime.now(UTC) - signed
+        if max_age is not None and not -CLOCK <= age <= timedelta(seconds=max_age) + CLOCK:
+            raise SignatureExpired("too old, or not of this time", value, signed)
+        return (value, signed) if return_timestamp else value
+
+
+def _state(path: str) -> object:
+    """Return what changes when the file does, and every day: a former key's time may be over."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, int(time.time() // 86400)
+
+
+def _lines(path: str) -> list[tuple[str, datetime | None]]:
+    """Return the keys in a file, and when each was replaced, as far as it says so."""
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise ValueError(f"can't be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ValueError("must hold text; bytes of any kind are none") from None
+    return [_line(line) for line in text.splitlines() if line.strip()] or [("", None)]
+
+
+def _line(line: str) -> tuple[str, datetime | None]:
+    key, _, replaced = line.strip().partition(" ")
+    with suppress(ValueError, OverflowError):
+        return key, datetime.fromisoformat(replaced).astimezone(UTC)
+    return line.strip(), None
+
+
+def _needed(lines: list[tuple[str, datetime | None]], days: int) -> list[tuple[str, datetime | None]]:
+    earliest = datetime.now(UTC) - timedelta(days=days) - MARGIN
+    return [*lines[:1], *((key, replaced) for key, replaced in lines[1:] if not replaced or replaced > earliest)]
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for others who replace a file in ``folder``, and keep them waiting."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        with suppress(OSError):  # what was replaced is replaced
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(file: Path, text: str) -> None:
+    """Put a file with ``text`` in the place of ``file`` in one step: its owner's, and readable by nobody else."""
+    former = file.stat()
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # which nobody else can read
+    try:
+        with os.fdopen(descriptor, "w") as new:
+            os.chown(name, former.st_uid, -1)  # root may do this for the app
+            new.write(text)
+            new.flush()
+            os.fsync(new.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink()
+        raise
