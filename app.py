@@ -197,16 +197,17 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
         return form_pages.refused(SignInForm(formdata=None, host=begun.server.host), error)
     if key is None:
         return error_pages.answer(failures.not_allowed_yet(begun))
-    if not accounts.load(key):
+    account = accounts.load(key)
+    if not account:
         pending_signins.drop(begun.session_id)
         return error_pages.answer(failures.SIGN_IN_OVER)
     former = accounts.current()
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
-        return account_page.add(key)
-    accounts.sign_in(key)
+        return account_page.add(account)
+    accounts.sign_in(account)
     return redirect(url_for("dashboard.shell"), 303)
 
 
 def _fetch(begun: pending_signins.Pending) -> str | None:
     grant = check(services.client(begun.server), begun.session_id)
-    return accounts.save(grant, begun.permissions, begun) if grant else None
+    return accounts.save(grant, begun.permissions, begun).key if grant else None

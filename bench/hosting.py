@@ -20,6 +20,7 @@ from urllib3 import Retry
 
 PERMISSIONS = ["read:account", "write:notes", "read:notifications", "read:drive", "write:drive"]
 MAX_SECONDS = 60  # that anybody waits for an answer
+APP = ("-c", "web/gunicorn.conf.py", "app:create_app()")
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def hosted(settings: Mapping[str, str], arguments: Sequence[str] = (), **options: Any) -> Iterator[Hosted]:
-    """Yield the app under gunicorn, in processes of its own; ``arguments`` are further ones for gunicorn."""
+def hosted(
+    settings: Mapping[str, str], arguments: Sequence[str] = (), *, app: Sequence[str] = APP, **options: Any
+) -> Iterator[Hosted]:
+    """Yield an app under gunicorn, in processes of its own; ``arguments`` are further ones for gunicorn."""
     url = f"http://localhost:{(port := free_ports(1)[0])}"
     environ = {**settings, "MIAUTH_PUBLIC_URL": url, "PORT": str(port)}
-    command = ("gunicorn", "-c", "web/gunicorn.conf.py", "--log-level", "error", *arguments, "app:create_app()")
-    with _started(command, f"{url}/healthz", env=environ, **options) as pid:
+    with _started(("gunicorn", "--log-level", "error", *arguments, *app), url, env=environ, **options) as pid:
         yield Hosted(url, pid)
 
 

@@ -34,15 +34,15 @@ def switch(public_id: str) -> ResponseReturnValue:
     account = accounts.by_public_id(public_id)
     if not account:
         return _not_here()
-    accounts.sign_in(account.key)
+    accounts.sign_in(account)
     return redirect(url_for("dashboard.shell"), 303)
 
 
-def add(key: str) -> ResponseReturnValue:
+def add(account: Account) -> ResponseReturnValue:
     """Put an account into this browser beside the one in use, and tell so on the dashboard."""
-    accounts.sign_in(key, in_use=False)
-    if (added := accounts.load(key)) and added != accounts.current():
-        session["added"] = added.public_id
+    accounts.sign_in(account, in_use=False)
+    if account != accounts.current():
+        session["added"] = account.public_id
     return redirect(url_for("dashboard.shell"), 303)
 
 

@@ -73,8 +73,8 @@ def client(account: Account) -> Client:
     return services.client(Server.parse(account.origin, services.settings().private_servers), account.token)
 
 
-def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> str:
-    """Put a new account into the token store, send the signal ``signed_in``, and return its fresh key."""
+def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> Account:
+    """Put a new account into the token store, send the signal ``signed_in``, and return it, with its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
     account = Account(
         user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
@@ -88,7 +88,7 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> s
     except Exception:
         _forget(account)  # nobody could use it
         raise
-    return key
+    return account
 
 
 def load(key: str) -> Account | None:
@@ -157,14 +157,13 @@ def sign_ins(account: Account) -> list[Account]:
     return sorted(found, key=lambda other: (other.key != account.key, -other.last_used))
 
 
-def sign_in(key: str, *, in_use: bool = True) -> None:
-    """Put the account under ``key`` into this browser, in place of an older sign-in of the same person.
+def sign_in(account: Account, *, in_use: bool = True) -> None:
+    """Put an account into this browser, in place of an older sign-in of the same person.
 
     It becomes the current one; unless ``in_use``, only where no other person is that already.
     """
-    account, former = load(key), current()
-    others = [other for other in in_this_browser() if other.key != key]
-    kept = [other.key for other in others if not account or other.owner != account.owner][: MAX_ACCOUNTS - 1]
+    key, former = account.key, current()
+    kept = [other.key for other in in_this_browser() if other.owner != account.owner][: MAX_ACCOUNTS - 1]
     stays = not in_use and former is not None and former.key in kept
     if former and former.key != key and not stays:
         signals.send(signals.account_switched, account=former)

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from weakref import finalize
@@ -16,6 +17,7 @@ from .store_backend import StoreUnavailable
 
 WAIT_SECONDS = 5  # for other processes that write
 MAX_EXPIRED = 100  # that one write removes: many at once would keep others waiting
+PUTS = 10  # of which one removes what has expired: more than comes with all of them
 PAUSE_SECONDS = 0.01  # between such writes, in which others come to theirs
 CLOCK_SECONDS = 3600  # how wrong a clock may be for a while: what it lets expire too soon is still there afterwards
 VERSION = 1  # of the tables, in the file's user_version; up to 0.3.0 that was 0
@@ -30,6 +32,7 @@ class SqliteBackend:
         # Two connections for all threads, so that nobody who reads waits for those who write. They stay open: closing
         # the last one makes SQLite tidy up the whole file.
         self._writer, self._reader = _Connection(path), _Connection(path)
+        self._puts = count()
         Path(path).chmod(0o600)
         with self._writer.use() as database:
             database.execute("PRAGMA journal_mode = WAL")
@@ -49,15 +52,15 @@ class SqliteBackend:
                 database.execute(f"PRAGMA user_version = {VERSION}")
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
-        replace = "UPDATE SET value = excluded.value, expires = excluded.expires, owner = excluded.owner"
-        conflict = "NOTHING" if only_if_new else replace
         now = time.time()
         with self._write() as database:
-            _remove_expired(database, now - CLOCK_SECONDS)
-            database.execute("DELETE FROM entries WHERE id = ? AND expires <= ?", (entry, now))
+            if next(self._puts) % PUTS == 0:
+                _remove_expired(database, now - CLOCK_SECONDS)
             cursor = database.execute(
-                f"INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO {conflict}",  # noqa: S608 - one of two
-                (entry, value, now + seconds, owner),
+                "INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET value = excluded.value, expires = excluded.expires, owner = excluded.owner "
+                "WHERE NOT ? OR entries.expires <= ?",
+                (entry, value, now + seconds, owner, only_if_new, now),
             )
             if owner:
                 too_many = "SELECT id FROM entries WHERE owner = ? AND id != ? ORDER BY expires DESC LIMIT -1 OFFSET ?"

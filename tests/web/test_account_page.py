@@ -229,7 +229,7 @@ def test_the_cookie_stays_small_when_many_accounts_are_signed_out(
     for number in range(accounts.MAX_ACCOUNTS):
         user = User(f"id{number}", f"person{number}" * 10, "Person", Server(sandbox.origin))
         with visitor.client.session_transaction() as session, app.test_request_context():
-            session["accounts"] = [*session.get("accounts", []), accounts.save(Grant(user, "token"), None)]
+            session["accounts"] = [*session.get("accounts", []), accounts.save(Grant(user, "token"), None).key]
 
     visitor.post("/signout", {"all": "yes"})
 

@@ -293,7 +293,7 @@ def test_a_page_reads_each_account_that_it_shows_once(
     alice.sign_in("bob")
     with alice.client.session_transaction() as session, app.test_request_context():
         user = User("third", "carol", "Carol", Server(account_of(alice).origin))
-        session["accounts"] = [*session["accounts"], accounts.save(Grant(user, "token"), None)]
+        session["accounts"] = [*session["accounts"], accounts.save(Grant(user, "token"), None).key]
     store, asked = app.extensions["token_store"], list[str]()
     get = store.get
 
