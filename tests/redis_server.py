@@ -92,9 +92,18 @@ class Replicated:
 
     def kill_master(self) -> None:
         """End the master, once the replica has all that was written."""
+        self._wait_for_replica()
+        self.master.kill()
+
+    def change_master(self) -> None:
+        """Have the Sentinel make a replica of the master and a master of the replica, as for maintenance."""
+        self._wait_for_replica()
+        with redis.Redis(port=self.sentinel_port) as client:
+            client.execute_command("SENTINEL", "FAILOVER", SERVICE)
+
+    def _wait_for_replica(self) -> None:
         with self.master.client() as client:
             assert client.wait(1, START_SECONDS * 1000) == 1
-        self.master.kill()
 
     def told(self) -> str:
         """What the Sentinel wrote down."""
