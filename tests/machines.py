@@ -18,7 +18,7 @@ import requests
 
 from sandbox import Running, serve
 from tests.cast import NATIVE_TOKENS, environment
-from tests.redis_server import RedisServer, free_port, running
+from tests.redis_server import LASTING, RedisServer, free_port, running
 
 ROOT = Path(__file__).parents[1]
 PUBLIC_URL = "http://localhost:9"  # where a proxy would be that leads to one machine or the other
@@ -73,7 +73,7 @@ def two_machines(folder: Path) -> Iterator[Machines]:
     for made in folders:
         made.mkdir()
     with ExitStack() as stack:
-        redis = stack.enter_context(running(folders[0], "--appendonly", "yes"))
+        redis = stack.enter_context(running(folders[0], *LASTING))
         sandbox = stack.enter_context(serve())
         settings = {"PUBLIC_URL": PUBLIC_URL, "TOKEN_STORE": redis.url, "PRIVATE_SERVERS": sandbox.origin}
         settings["SIGNIN_LIMIT"] = f"{SIGNIN_LIMIT} per minute"

@@ -17,6 +17,8 @@ import redis
 PASSWORD = "the/password@of:redis"
 IN_URLS = "the%2Fpassword%40of%3Aredis"
 SERVICE = "sign-ins"
+#: Options with which it keeps all that it is given, also when it is killed; "everysec" may lose two seconds.
+LASTING = ("--appendonly", "yes", "--appendfsync", "always")
 START_SECONDS = 60
 HELP = """\
 The tests run a Redis of their own, and no redis-server was found. Any of these helps:
@@ -54,6 +56,11 @@ class RedisServer:
         """Start it, with what it wrote to its folder, and wait until it answers."""
         self.process = subprocess.Popen(self.command)
         _wait(self)
+
+    def send_signal(self, number: int) -> None:
+        """Have it stop or go on."""
+        assert self.process
+        self.process.send_signal(number)
 
     def kill(self) -> None:
         """End it at once."""

@@ -21,7 +21,7 @@ from sandbox import Running
 from tests import hostile
 from tests.cast import Visitor, served
 from tests.hostile import Caller, event, frame, opens, serve
-from tests.redis_server import running
+from tests.redis_server import LASTING, running
 from web import accounts
 from web.store_backend import StoreUnavailable
 
@@ -268,7 +268,7 @@ def test_a_token_without_the_permission_ends_it(visitor: Visitor, site: str) -> 
 def test_a_store_that_is_down_for_a_while_is_waited_for(
     make_app: Callable[..., Flask], sandbox: Running, tmp_path: Path
 ) -> None:
-    with running(tmp_path, "--appendonly", "yes") as redis, ExitStack() as stack:
+    with running(tmp_path, *LASTING) as redis, ExitStack() as stack:
         alice = Visitor(make_app(TOKEN_STORE=redis.url, PRIVATE_SERVERS=sandbox.origin), sandbox)
         alice.sign_in()
         site = stack.enter_context(served(make_app, TOKEN_STORE=redis.url, PRIVATE_SERVERS=sandbox.origin))

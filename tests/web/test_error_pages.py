@@ -127,7 +127,7 @@ def test_a_form_left_open_while_the_store_went_down_says_so(
 def test_a_mistake_in_the_page_of_a_failure_is_noted(
     app: Flask, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.register_error_handler(404, lambda _: 1 // 0)
+    app.register_error_handler(404, lambda _: str(1 // 0))
 
     assert "Something broke on our side" in visitor.get("/nowhere").text
     assert "ZeroDivisionError" in caplog.text

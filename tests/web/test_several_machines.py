@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import Counter
@@ -28,6 +29,16 @@ from web.store_backend import StoreUnavailable
 from web.token_store import open_store
 
 WAIT_SECONDS = 60
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        with suppress(StoreUnavailable):
+            if condition():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -167,10 +178,8 @@ class Stream:
 
     def wait_for(self, status: int, path: str = "/dashboard") -> None:
         """Return when ``path`` was answered so a few times more."""
-        deadline, before = time.monotonic() + WAIT_SECONDS, self.answers[path, status]
-        while self.answers[path, status] < before + 5:
-            assert time.monotonic() < deadline, self.answers
-            time.sleep(0.02)
+        enough = self.answers[path, status] + 5
+        wait_until(lambda: self.answers[path, status] >= enough)
 
     def _ask(self, machine: Machine, method: str, path: str, form: dict[str, str]) -> None:
         tab = self._browser.twin()
@@ -231,6 +240,34 @@ def test_while_the_redis_is_down_no_sign_in_begins(machines: Machines, browser: 
     browser.sign_in(two)
 
 
+def test_an_answer_that_comes_too_late_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.redis_connection.WAIT_SECONDS", 0.1)
+    late: list[str] = []
+    over = threading.Event()
+
+    def ask(mine: str) -> set[bytes | None]:
+        answers: set[bytes | None] = set()
+        while not over.is_set():
+            try:
+                answers.add(backend.get(mine))
+            except StoreUnavailable:
+                late.append(mine)
+        return answers
+
+    with running(tmp_path) as redis, ThreadPoolExecutor(8) as pool:
+        backend = RedisBackend(redis.url)
+        for name in "abcdefgh":
+            backend.put(name, name.encode(), 60)
+        asking = {name: pool.submit(ask, name) for name in "abcdefgh"}
+        redis.send_signal(signal.SIGSTOP)
+        wait_until(lambda: set(late) == set(asking))
+        redis.send_signal(signal.SIGCONT)
+        wait_until(lambda: backend.get("a") == b"a")
+        over.set()
+
+    assert {name: asked.result() for name, asked in asking.items()} == {name: {name.encode()} for name in asking}
+
+
 # Sentinels.
 
 
@@ -244,9 +281,7 @@ def test_when_the_master_is_gone_its_replica_goes_on(
         redis.kill_master()
 
         assert visitor.get("/dashboard").status_code == 503
-        deadline = time.monotonic() + WAIT_SECONDS
-        while visitor.get("/readyz").status_code != 200:
-            assert time.monotonic() < deadline, redis.told()
+        wait_until(lambda: visitor.get("/readyz").status_code == 200)
         assert "Hello, Alice" in visitor.get("/dashboard").text
         visitor.allow(session_id, "bob")
         assert visitor.get(f"/callback?session={session_id}").status_code == 303
@@ -291,12 +326,13 @@ def test_a_connection_to_a_former_master_is_closed(tmp_path: Path) -> None:
         pool = vars(backend.redis)["connection_pool"]
         used = pool.get_connection()
         redis.change_master()
-        deadline = time.monotonic() + WAIT_SECONDS
-        while pool.master_address != ("127.0.0.1", redis.replica.port):
-            assert time.monotonic() < deadline, redis.told()
-            with suppress(StoreUnavailable):
-                backend.get("id")
+
+        def has_changed() -> bool:
             pool.disconnect(inuse_connections=False)
+            backend.get("id")
+            return bool(pool.master_address == ("127.0.0.1", redis.replica.port))
+
+        wait_until(has_changed)
         pool.release(used)
 
         assert not used.is_connected
