@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -56,21 +57,21 @@ class App:
     def round(self) -> list[Visitor]:
         """Have some visitors sign in, each page being asked for by all of them before the next one."""
         visitors = [self.visitor() for _ in range(VISITORS)]
-        pages = self._page("home", [lambda visitor=visitor: ask(visitor, "/") for visitor in visitors])
+        pages = self._page("home", [partial(ask, visitor, "/") for visitor in visitors])
         forms = [{"host": self.server.origin} | csrf_token(page) for page in pages]
         begun = self._page(
             "begin a sign-in",
-            [lambda pair=pair: begin(*pair) for pair in zip(visitors, forms, strict=True)],
+            [partial(begin, *pair) for pair in zip(visitors, forms, strict=True)],
         )
         back = [f"/callback?session={session_id}" for session_id in begun]
-        self._page("callback", [lambda pair=pair: ask(*pair) for pair in zip(visitors, back, strict=True)])
-        self._page("a panel", [lambda visitor=visitor: ask(visitor, PATHS["a panel"]) for visitor in visitors])
+        self._page("callback", [partial(ask, *pair) for pair in zip(visitors, back, strict=True)])
+        self._page("a panel", [partial(ask, visitor, PATHS["a panel"]) for visitor in visitors])
         return visitors
 
     def healthz(self) -> None:
         """Ask for what the other app does not have."""
         visitors = [self.visitor() for _ in range(VISITORS)]
-        self._page("/healthz", [lambda visitor=visitor: ask(visitor, "/healthz") for visitor in visitors])
+        self._page("/healthz", [partial(ask, visitor, "/healthz") for visitor in visitors])
 
     def per_second(self, page: str, visitors: list[Visitor]) -> float:
         """Return how many requests are answered in a second, when some visitors ask all the time."""
@@ -147,10 +148,11 @@ def both() -> Iterator[tuple[App, App]]:
 def measure() -> tuple[App, App, dict[str, tuple[float, float]]]:
     """Return both apps, measured in turns, and how many requests per second each answers, by the page."""
     with both() as (ours, naive):
+        people, others = ours.round(), naive.round()
         for number in range(WARM_UP + ROUNDS):
             if number == WARM_UP:
-                for app in (ours, naive):
-                    app.forget()
+                ours.forget()
+                naive.forget()
             people, others = ours.round(), naive.round()
             ours.healthz()
         load = {"a panel": (ours.per_second("a panel", people), naive.per_second("a panel", others))}

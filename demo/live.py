@@ -38,7 +38,7 @@ MAX_PAUSE_SECONDS = 60.0
 MAX_WAIT_SECONDS = 600  # where the server says how long
 STEADY_SECONDS = 60.0  # a stream that held for so long was no failure
 RETRY_SECONDS = 5  # after which a browser that lost this app asks again
-MAX_AT_ONCE = 4  # of one account in this process; a tab that nobody looks at closes its own
+MAX_AT_ONCE = 4  # of one account in this process, whose threads they take; a tab that nobody looks at closes its own
 RESTS_FOR = 9  # times as long as a note took: a server that sends without a pause gets a tenth of the processor
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
 
@@ -74,15 +74,29 @@ def _events(account: Account, visitor: Visitor | None) -> Iterator[str]:
         return
     started = time.time()
     with _place(account) as is_kept, closing(_news(account, visitor)) as news:
+        for event in news:
+            if not (yield from _asked_if_it_may_go_on(account, started)) or not is_kept():
+                yield _state("stopped", _TOO_MANY if not is_kept() else _NOT_IN_USE)
+                return
+            yield event
+
+
+def _asked_if_it_may_go_on(account: Account, since: float) -> Generator[str, None, bool]:
+    """Return what :func:`may_go_on` does, as soon as the token store answers; yield what the browser gets meanwhile."""
+    waited = False
+    while True:
         try:
-            for event in news:
-                if not may_go_on(account, started) or not is_kept():
-                    yield _state("stopped", _TOO_MANY if not is_kept() else _NOT_IN_USE)
-                    return
-                yield event
+            answer = may_go_on(account, since)
         except StoreUnavailable as error:
-            current_app.logger.error("token store: %s", error)
-            yield _state("stopped", _("Our memory is not available"))
+            if not waited:
+                current_app.logger.error("token store: %s", error)
+                yield _state("waiting", _("Our memory is not available"))
+            waited = True
+            yield from _wait(TICK_SECONDS)
+        else:
+            if answer and waited:
+                yield _live()
+            return answer
 
 
 def may_go_on(account: Account, since: float) -> bool:
@@ -143,7 +157,7 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
 def _stream(account: Account, visitor: Visitor | None) -> Iterator[str]:
     client = replace(accounts.client(account), on_exchange=None)  # hours of tries would be kept for this page
     with Stream(client, tick_seconds=TICK_SECONDS) as stream:
-        yield _state("live", _("Live: new notes appear here by themselves."))
+        yield _live()
         for value in stream:
             began = time.thread_time()
             with turn(visitor):
@@ -174,6 +188,10 @@ def _wait(seconds: float) -> Iterator[str]:
     while (left := ends - time.monotonic()) > 0:
         time.sleep(min(left, TICK_SECONDS))
         yield HEARTBEAT
+
+
+def _live() -> str:
+    return _state("live", _("Live: new notes appear here by themselves."))
 
 
 def _state(state: str, words: Any, seconds: float = 0) -> str:

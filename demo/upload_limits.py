@@ -1,7 +1,8 @@
 """Forms with files: who may send them, how many at once, and as long as the disk has room.
 
 Files rest on the disk while they are passed on. How much room is left is looked at while a file comes, so that it is
-known whichever worker takes the others.
+known whichever worker takes the others. How many come at once is counted in each process: others, on other machines,
+take threads and disks of their own.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from tests import find_browser
 from tests.access import Check
 from tests.browsing import Browsers, watched
 from tests.cast import Visitor, environment, forget_settings, served
+from tests.machines import Machines, two_machines
 from tests.redis_server import RedisServer, running
 from tests.screenshots import write_index
 from tests.words import Say, in_language
@@ -123,6 +124,21 @@ def redis_server(redis_of_all: RedisServer) -> RedisServer:
     with redis_of_all.client() as client:
         client.flushall()
     return redis_of_all
+
+
+@pytest.fixture(scope="session")
+def machines_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Two machines of the app with one Redis."""
+    with two_machines(tmp_path_factory.mktemp("machines")) as machines:
+        yield machines
+
+
+@pytest.fixture
+def machines(machines_of_all: Machines) -> Machines:
+    """Two machines of the app with one Redis, in which nothing is yet."""
+    with machines_of_all.redis.client() as client:
+        client.flushall()
+    return machines_of_all
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ A visitor's requests take turns: one computes while the others wait for a server
 however many requests, gets more of the processor than one thread, and threads are interrupted for others. Since Python
 computes one thing at a time anyway, many people behind one address lose nothing by it.
 
+What is bounded here is a process's own: threads, processor, memory. So each process, on whichever machine, counts for
+itself; how often somebody may do something is for :mod:`web.rate_limits`, which all machines share.
+
 Calls to servers step aside by themselves; a view that waits for something else does it in ``with aside():``.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask, current_app, make_response, render_template, request
@@ -26,6 +28,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, lambda error: answer(failures.too_many(error)))
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(HTTPException, _http_failure)
+    app.log_exception = partial(_log_exception, app.log_exception)  # type: ignore[method-assign]
     if not app.debug:  # while developing, the debugger shows it
         app.register_error_handler(Exception, _broken)
 
@@ -103,6 +106,12 @@ def _signed_out_words() -> Any:
     if request.method == "POST":
         return _l("Nothing was done. Copy what you typed before you sign in again: it does not come along.")
     return _l("Sign in again to see this.")
+
+
+def _log_exception(log: Callable[[Any], None], exc_info: Any) -> None:
+    """Have Flask log what is wrong in the code; that the page of another failure needed the store is told in a line."""
+    if not isinstance(exc_info[1], StoreUnavailable):
+        log(exc_info)
 
 
 def _store_unavailable(error: StoreUnavailable) -> ResponseReturnValue:

@@ -15,8 +15,7 @@ _FILE = "sqlite:///"
 
 def token_store(url: str) -> str:
     """Return ``url`` if tokens can be kept there; raises :class:`ValueError`, which tells no password."""
-    if re.match("(rediss?|unix)://", url):
-        # Whether it answers is for /readyz to tell: unlike a folder, a Redis may start after the app, or restart.
+    if re.match(r"(rediss?|unix)(\+[a-z]+)?://", url):
         _check_redis(url)
     elif url.startswith(_FILE) and url != _FILE:
         _check_file(Path(url.removeprefix(_FILE)))
@@ -41,14 +40,17 @@ def temporary_folder(token_store: str) -> str:
 
 
 def _check_redis(url: str) -> None:
-    from .redis_backend import check_url  # a large library, which few need
+    from .redis_connection import NO_CLUSTER, check  # a large library, which few need
 
     try:
-        check_url(url)
-    except ValueError:  # whose words may hold a part of the password
+        check(url)
+    except ValueError as error:  # whose words may hold a part of the password
+        if str(error) == NO_CLUSTER:
+            raise
         raise ValueError(
-            "must read like redis://:password@host:6379/0, rediss://:password@host:6379/0 or "
-            "unix:///run/redis.sock?db=0, with %-escapes for signs such as / and @ in the password"
+            "must read like redis://:password@host:6379/0, rediss://:password@host:6379/0, "
+            "unix:///run/redis.sock?db=0 or redis+sentinel://:password@host:26379,host2:26379/service/0, "
+            "with %-escapes for signs such as / and @ in the password"
         ) from None
 
 

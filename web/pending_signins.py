@@ -2,6 +2,7 @@
 
 Several may be under way, one in each tab. Each has a cookie of its own, which no answer to another tab undoes. It stays
 for a while when the sign-in is finished: should an answer to another tab undo that, the callback is as good as before.
+Any machine with the same secret key reads it; that a sign-in is finished once is for the token store, which they share.
 """
 
 from __future__ import annotations

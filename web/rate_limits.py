@@ -1,6 +1,7 @@
-"""Rate limits, whom they count requests for, and their counters in this process.
+"""Rate limits, whom they count requests for, and their counters.
 
-The storage in memory of the library limits starts a thread every 10 ms to forget what is over.
+They are in the Redis that machines share, else in this process: a file would make each request wait to write. The
+storage in memory of the library limits starts a thread every 10 ms to forget what is over.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from flask_limiter import Limiter
 from limits.storage import Storage
 
 MAX_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
-STORAGE_URI = "counters://"
+
+
+def storage_uri(token_store: str) -> str:
+    """Return where to count requests, where sign-ins are kept at ``token_store``."""
+    if token_store.startswith("sqlite:"):
+        return f"{Counters.STORAGE_SCHEME[0]}://"
+    from .shared_counters import SharedCounters  # a large library, which few need
+
+    return f"{SharedCounters.STORAGE_SCHEME[0]}://"
 
 
 def visitor_at(address: str | None) -> str:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from . import store_backend
-from .store_backend import StoreUnavailable
-
-WAIT_SECONDS = 5  # for connecting, and for each answer
-CONNECTIONS = 50  # of each worker; an answer takes less than a millisecond
-PREFIX = "sign-in-with-misskey"  # others may use the same Redis
+from .redis_connection import PREFIX, connect, told
 
 # Scripts are carried out as one step. KEYS[1] is an entry, KEYS[2] the set of its owner, if it has one; a score is the
 # second after the one in which the entry expires.
@@ -94,63 +83,52 @@ end
 class RedisBackend:
     """Keeps entries in a Redis, for any number of machines.
 
-    ``url`` is one that :func:`check_url` lets pass. Nothing is connected before it is needed.
+    ``url`` is one that :func:`~web.redis_connection.check_url` lets pass. Nothing is connected before it is needed.
 
     An entry is a hash of its value and its owner. An owner's entries stand in a sorted set, by the time when they
     expire; one that has another owner by now, or none, does not count.
     """
 
     def __init__(self, url: str) -> None:
-        # A worker has a thousand requests at once; whoever finds no connection free waits for one.
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=WAIT_SECONDS,
-            socket_timeout=WAIT_SECONDS,
-            socket_connect_timeout=WAIT_SECONDS,
-            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),  # once, for a connection that lay idle for too long
-            protocol=2,  # all that is needed here, and every server speaks it
-        )
-        self._redis = redis.Redis(connection_pool=pool)
-        self._put = self._redis.register_script(_PUT)
-        self._replace = self._redis.register_script(_REPLACE)
-        self._owned_by = self._redis.register_script(_OWNED_BY)
-        self._delete_owned_by = self._redis.register_script(_DELETE_OWNED_BY)
-        self._password = pool.connection_kwargs.get("password")
+        self.redis = connect(url)
+        self._put = self.redis.register_script(_PUT)
+        self._replace = self.redis.register_script(_REPLACE)
+        self._owned_by = self.redis.register_script(_OWNED_BY)
+        self._delete_owned_by = self.redis.register_script(_DELETE_OWNED_BY)
 
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
-        with self._told():
+        with told(self.redis):
             return bool(
                 self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", store_backend.MAX_OWNED])
             )
 
     def get(self, entry: str) -> bytes | None:
-        with self._told():
-            return cast("bytes | None", self._redis.hget(_keys(entry)[0], "value"))
+        with told(self.redis):
+            return cast("bytes | None", self.redis.hget(_keys(entry)[0], "value"))
 
     def replace(self, entry: str, value: bytes, *, owner: str = "") -> bool:
-        with self._told():
+        with told(self.redis):
             return bool(self._replace(_keys(entry, owner), [value]))
 
     def delete(self, entry: str) -> None:
-        with self._told():
-            self._redis.delete(_keys(entry)[0])
+        with told(self.redis):
+            self.redis.delete(_keys(entry)[0])
 
     def owned_by(self, *owners: str) -> list[bytes]:
-        with self._told():
+        with told(self.redis):
             return cast("list[bytes]", self._owned_by([_index(owner) for owner in owners]))
 
     def delete_owned_by(self, *owners: str) -> None:
-        with self._told():
+        with told(self.redis):
             self._delete_owned_by([_index(owner) for owner in owners])
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         cursor, begun = 0, False
         while cursor or not begun:
             begun = True
-            with self._told():
-                cursor, names = self._redis.scan(cursor, f"{PREFIX}:entry:*", store_backend.BATCH)
-                asked = self._redis.pipeline(transaction=False)
+            with told(self.redis):
+                cursor, names = self.redis.scan(cursor, f"{PREFIX}:entry:*", store_backend.BATCH)
+                asked = self.redis.pipeline(transaction=False)
                 for name in names:
                     asked.hget(name, "value")
                     asked.pttl(name)
@@ -163,14 +141,6 @@ class RedisBackend:
     def prune(self) -> int:
         return 0  # a Redis does so by itself
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (redis.RedisError, OSError) as error:
-            words = str(error)  # some servers repeat what they were sent
-            raise StoreUnavailable(words.replace(self._password, "•••") if self._password else words) from None
-
 
 def _keys(entry: str, owner: str = "") -> list[str]:
     return [f"{PREFIX}:entry:{entry}", *([_index(owner)] if owner else [])]
@@ -178,22 +148,3 @@ def _keys(entry: str, owner: str = "") -> list[str]:
 
 def _index(owner: str) -> str:
     return f"{PREFIX}:owner:{owner}"
-
-
-def check_url(url: str) -> None:
-    """Raise :class:`ValueError` unless ``url`` is ``redis://:password@host:6379/0``, ``rediss://…`` or ``unix:///path``.
-
-    The library would overlook a mistyped part, and has options that would break this.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        good = parts.hostname is None and len(parts.path) > 1
-    else:
-        good = bool(parts.hostname and parts.port != 0 and re.fullmatch("(/[0-9]*)?", parts.path))
-    options = parse_qs(parts.query, keep_blank_values=True)
-    if not good or parts.fragment or any(not re.fullmatch("db|password|ssl_[a-z_]+", name) for name in options):
-        raise ValueError("not the URL of a Redis")
-    try:
-        redis.ConnectionPool.from_url(url).make_connection()  # which does not connect it yet
-    except (TypeError, redis.RedisError) as error:
-        raise ValueError("an option that is none, or has a wrong value") from error

@@ -81,7 +81,8 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # a slow panel would bring back the cookie from before a sign-in
         WTF_CSRF_TIME_LIMIT=None,  # as long as the cookie: a form that was left open still works
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which privacy extensions remove; Origin is checked below
-        RATELIMIT_STORAGE_URI=rate_limits.STORAGE_URI,
+        RATELIMIT_STORAGE_URI=rate_limits.storage_uri(settings.token_store),
+        RATELIMIT_STORAGE_OPTIONS={"store": app.extensions["token_store"]},
         MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
     )

@@ -69,7 +69,10 @@ def may_sign_in_at(server: Server) -> bool:
     lock=Lock(),
 )
 def find_server(server: Server) -> Server:
-    """Return the server at which to sign in, as :func:`misskey.find_misskey` does; asked again after ten minutes."""
+    """Return the server at which to sign in, as :func:`misskey.find_misskey` does; asked again after ten minutes.
+
+    Each process remembers for itself: it spares a request, and nothing depends on it.
+    """
     found = find_misskey(server, transport(), settings().private_servers)
     if not may_sign_in_at(found):
         raise ServerElsewhere(server.host, found)

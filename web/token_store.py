@@ -29,7 +29,7 @@ class TokenStore:
     """
 
     def __init__(self, backend: Backend, secret_keys: Sequence[str]) -> None:
-        self._backend = backend
+        self.backend = backend
         self.use(secret_keys)
 
     def use(self, secret_keys: Sequence[str]) -> None:
@@ -41,12 +41,12 @@ class TokenStore:
         """Keep ``value`` for ``seconds``; with ``only_if_new`` return whether nothing was there, in one step."""
         entry = _entry(key)
         sealed = self._seal(entry, value)
-        return self._backend.put(entry, sealed, seconds, only_if_new=only_if_new, owner=self._owner(owner))
+        return self.backend.put(entry, sealed, seconds, only_if_new=only_if_new, owner=self._owner(owner))
 
     def get(self, key: str) -> str | None:
         """Return the value, ``None`` when there is none, its time is over, or no key opens it."""
         entry = _entry(key)
-        sealed = self._backend.get(entry)
+        sealed = self.backend.get(entry)
         written_for, value = self._open(sealed) if sealed is not None else (None, None)
         return value if written_for == entry else None
 
@@ -56,25 +56,29 @@ class TokenStore:
         What was deleted meanwhile does not come back.
         """
         entry = _entry(key)
-        return self._backend.replace(entry, self._seal(entry, value), owner=self._owner(owner))
+        return self.backend.replace(entry, self._seal(entry, value), owner=self._owner(owner))
 
     def delete(self, key: str) -> None:
         """Forget the value, if there is one."""
-        self._backend.delete(_entry(key))
+        self.backend.delete(_entry(key))
 
     def owned_by(self, owner: str) -> list[str]:
         """Return all values of ``owner`` that a key opens, in no particular order."""
-        found = map(self._open, self._backend.owned_by(*self._owners(owner)))
+        found = map(self._open, self.backend.owned_by(*self._owners(owner)))
         return [value for _, value in found if value is not None]
 
     def delete_owned_by(self, owner: str) -> None:
         """Forget all values of ``owner``, in one step."""
-        self._backend.delete_owned_by(*self._owners(owner))
+        self.backend.delete_owned_by(*self._owners(owner))
+
+    def pseudonym(self, name: str) -> str:
+        """Return what the backend calls ``name``: on all machines the same, and nobody else can tell what it means."""
+        return self._owners(name)[0]
 
     def entries(self) -> Iterator[tuple[str, str, float]]:
         """Yield each entry that a key opens: its id, its value and when it expires, in seconds since 1970."""
         seen = set()
-        for entry, sealed, expires in self._backend.entries():
+        for entry, sealed, expires in self.backend.entries():
             written_for, value = self._open(sealed)
             if written_for == entry and value is not None and entry not in seen:
                 seen.add(entry)
@@ -82,11 +86,11 @@ class TokenStore:
 
     def delete_entry(self, entry: str) -> None:
         """Forget what :meth:`entries` gave this id."""
-        self._backend.delete(entry)
+        self.backend.delete(entry)
 
     def prune(self) -> int:
         """Remove what has expired; return how many entries that were, 0 where the backend does so by itself."""
-        return self._backend.prune()
+        return self.backend.prune()
 
     def _seal(self, entry: str, value: str) -> bytes:
         # The entry's id goes inside, so that a value moved under another id is not taken for that one's.
@@ -104,7 +108,7 @@ class TokenStore:
         return [hmac.digest(key, owner.encode(), "sha256").hex() for key in self._owner_keys]
 
     def _owner(self, owner: str) -> str:
-        return self._owners(owner)[0] if owner else ""
+        return self.pseudonym(owner) if owner else ""
 
 
 def open_store(url: str, secret_keys: Sequence[str]) -> TokenStore:

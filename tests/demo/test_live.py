@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from sandbox import Running
 from tests import hostile
 from tests.cast import Visitor, served
 from tests.hostile import Caller, event, frame, opens, serve
+from tests.redis_server import LASTING, running
 from web import accounts
 from web.store_backend import StoreUnavailable
 
@@ -263,17 +265,41 @@ def test_a_token_without_the_permission_ends_it(visitor: Visitor, site: str) -> 
         assert "The permission for this is missing" in words(watched)
 
 
-def test_a_store_that_is_not_available_ends_it(
+def test_a_store_that_is_down_for_a_while_is_waited_for(
+    make_app: Callable[..., Flask], sandbox: Running, tmp_path: Path
+) -> None:
+    with running(tmp_path, *LASTING) as redis, ExitStack() as stack:
+        alice = Visitor(make_app(TOKEN_STORE=redis.url, PRIVATE_SERVERS=sandbox.origin), sandbox)
+        alice.sign_in()
+        site = stack.enter_context(served(make_app, TOKEN_STORE=redis.url, PRIVATE_SERVERS=sandbox.origin))
+        with watching(site, alice) as watched:
+            connected(watched, sandbox)
+            redis.kill()
+            assert words(watched) == "Our memory is not available"
+            note = post(sandbox, "meanwhile")
+            redis.start()
+
+            assert state(watched) == "live"
+            assert f'id="note-{note["id"]}"' in next(watched)[1]
+            alice.post("/signout")
+            assert state(watched) == "stopped"
+
+
+def test_who_was_signed_out_before_the_store_went_down_gets_nothing_more(
     alice: Visitor, site: str, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> bool:
-        raise StoreUnavailable("database is locked")
+    tries = iter([1, 2])
+
+    def ask(*_: object) -> bool:
+        for _try in tries:
+            raise StoreUnavailable("database is locked")
+        return False
 
     with watching(site, alice) as watched:
         connected(watched, sandbox)
-        monkeypatch.setattr(live, "may_go_on", broken)
+        monkeypatch.setattr(live, "may_go_on", ask)
 
-        assert words(watched) == "Our memory is not available"
+        assert [state(watched), state(watched)] == ["waiting", "stopped"]
         assert list(watched) == []
 
 

@@ -29,6 +29,8 @@ REDIS_URLS = [
     "rediss://app:password@redis.example/0?ssl_ca_certs=/etc/ssl/redis.pem",
     "unix:///run/redis.sock",
     "unix://:password@/run/redis.sock?db=3",
+    "redis+sentinel://localhost/mymaster",
+    "redis+sentinel://app:pass%2Fword@localhost:26379,[::1]:26380/mymaster/2?sentinel_password=s3cret",
 ]
 BAD_REDIS_URLS = [
     "redis://",
@@ -46,6 +48,18 @@ BAD_REDIS_URLS = [
     "redis://localhost/0#fragment",
     "unix://run/redis.sock",
     "unix://",
+    "redis+sentinel://localhost",
+    "redis+sentinel://localhost/",
+    "redis+sentinel:///mymaster",
+    "redis+sentinel://localhost,/mymaster",
+    "redis+sentinel://localhost:port/mymaster",
+    "redis+sentinel://localhost:0/mymaster",
+    "redis+sentinel://localhost/mymaster/first",
+    "redis+sentinel://localhost/mymaster/0/1",
+    "redis+sentinel://localhost/mymaster?ssl_ca_certs=/etc/ssl/redis.pem",
+    "redis+sentinel://:pass/word@localhost/mymaster",
+    "rediss+sentinel://localhost/mymaster",
+    "redis+unix:///run/redis.sock",
 ]
 
 

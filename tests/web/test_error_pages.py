@@ -111,13 +111,26 @@ def test_a_part_of_a_page_gets_a_part(visitor: Visitor) -> None:
     assert "There is no such page" in answer.text
 
 
-def test_a_form_left_open_while_the_store_went_down_says_so(alice: Visitor, tmp_path: Path) -> None:
+def test_a_form_left_open_while_the_store_went_down_says_so(
+    alice: Visitor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     break_store(tmp_path)
 
     answer = alice.client.post("/signout", data={"csrf_token": "from before"})
 
     assert answer.status_code == 503
     assert "Our memory is not available" in answer.text
+    assert caplog.text.count("token store: no such table") == 1
+    assert "Traceback" not in caplog.text
+
+
+def test_a_mistake_in_the_page_of_a_failure_is_noted(
+    app: Flask, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.register_error_handler(404, lambda _: str(1 // 0))
+
+    assert "Something broke on our side" in visitor.get("/nowhere").text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_store_that_fails_on_the_first_page_after_signing_out_is_told(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,9 +18,11 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests import machines
 from tests.cast import environment
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
 from tests.hostile import http as answer
+from tests.redis_server import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,22 +42,11 @@ def takes_files(caller: Caller) -> None:
 @contextmanager
 def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
     """Serve the app with one worker; yield its address and the worker's process id."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://localhost:{port}"
-    settings = environment(folder, PUBLIC_URL=url, PRIVATE_SERVERS=server.origin, SIGNIN_LIMIT="")
-    settings |= {"PORT": str(port), "WEB_CONCURRENCY": "1"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output)
-        try:
-            while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
-                assert process.poll() is None, log.read_text()
-            yield url, int(booted[1])
-        finally:
-            process.terminate()
-            process.wait(60)
+    settings = {"PUBLIC_URL": url, "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""}
+    with machines.gunicorn(folder, port, **settings) as machine:
+        yield url, machine.pid
 
 
 def sign_in(url: str, server: Hostile) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from flask import Flask
 from sandbox import Running
 from tests.cast import Visitor
 from tests.redis_server import PASSWORD, RedisServer, answering, free_port, running
-from web.redis_backend import CONNECTIONS, PREFIX, WAIT_SECONDS, RedisBackend
+from web.redis_backend import RedisBackend
+from web.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS
 from web.store_backend import StoreUnavailable
 from web.token_store import open_store
 
@@ -198,7 +199,7 @@ def test_what_is_no_redis_can_not_make_the_password_known(answer: bytes) -> None
 
 def test_a_redis_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert WAIT_SECONDS <= 5
-    monkeypatch.setattr("web.redis_backend.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("web.redis_connection.WAIT_SECONDS", 0.05)
     with answering(b"") as port, pytest.raises(StoreUnavailable, match="Timeout"):
         RedisBackend(f"redis://127.0.0.1:{port}").get("id")
 
@@ -219,6 +220,4 @@ def test_every_verb_tells_that_a_redis_is_down(act: str, tmp_path: Path) -> None
 
 
 def test_a_backend_shows_no_password(redis_server: RedisServer) -> None:
-    backend = RedisBackend(redis_server.url)
-
-    assert PASSWORD not in repr(vars(backend) | {"_password": ""})
+    assert PASSWORD not in repr(vars(RedisBackend(redis_server.url)))

@@ -385,7 +385,7 @@ def test_another_process_that_writes_is_waited_for_by_those_who_write_only(
 ) -> None:
     store = open_at(SECRET)
     store.put("key", "before", 60)
-    waits = vars(vars(store)["_backend"])["_writer"]._lock.locked
+    waits = vars(store.backend)["_writer"]._lock.locked
     with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as pool:

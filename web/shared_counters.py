@@ -1,0 +1,37 @@
+"""Rate limits' counters in the Redis of the token store, for all machines together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from limits.storage import RedisStorage
+
+from .redis_connection import PREFIX, told
+
+if TYPE_CHECKING:
+    from .redis_backend import RedisBackend
+    from .token_store import TokenStore
+
+
+class SharedCounters(RedisStorage):
+    """Counters in a Redis, which end by themselves and don't tell whom they count for.
+
+    While the Redis is down, what has a limit is refused with :class:`~web.store_backend.StoreUnavailable`: whoever can
+    break it would otherwise have no limits, and what has one can't be done without the store anyway.
+    """
+
+    STORAGE_SCHEME = ["shared"]  # noqa: RUF012 - the library's own way
+
+    def __init__(self, uri: str, store: TokenStore) -> None:
+        self._store = store
+        self._redis = cast("RedisBackend", store.backend).redis
+        super().__init__("redis://", self._redis.connection_pool)
+
+    def prefixed_key(self, key: str) -> str:
+        """Return what a counter is called in the Redis."""
+        return f"{PREFIX}:counter:{self._store.pseudonym(f'counter {key}')}"
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count and return what was counted since the counter began; a new one ends after ``expiry`` seconds."""
+        with told(self._redis):
+            return super().incr(key, expiry, amount)
