@@ -93,13 +93,13 @@ def home() -> ResponseReturnValue:
     """Show what this is and the sign-in form; a visitor who is signed in goes to the dashboard."""
     if accounts.current():
         return redirect(url_for("dashboard.shell"), 303)
-    return form_pages.sign_in_page(SignInForm())
+    return form_pages.first_page()
 
 
 @journey.get("/signin")
 def signin_form() -> ResponseReturnValue:
     """Show the sign-in form, also to a visitor who is signed in: for another account."""
-    return form_pages.sign_in_page(SignInForm())
+    return form_pages.first_page()
 
 
 @journey.post("/signin")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from flask import render_template
+from flask import current_app, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_wtf.csrf import generate_csrf
 
 from misskey import InvalidAnswer, MisskeyError, ServerElsewhere, ServerForbidden, ServerNotFound
 
 from . import error_pages, failures, pending_signins, services
 from .failures import Failure
-from .forms import ServerForm, TokenForm
+from .forms import ServerForm, SignInForm, TokenForm
+from .languages import language
+
+_OF_EVERYBODY = {"csrf_token", "language", "_permanent"}  # what the cookie of somebody unknown may say
 
 
 def refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
@@ -26,6 +30,21 @@ def refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
         offered = error.named if isinstance(error, ServerElsewhere) else None
         page = sign_in_page(form, offered=offered, by_hand=failure.action == "by_hand")
     return page, 422 if mistyped else failure.status
+
+
+def first_page() -> str:
+    """Return the sign-in form as it is shown before anything is sent.
+
+    To a visitor of whom nothing is known yet it says the same in each language, but for the token of its forms.
+    """
+    is_known = set(session) - _OF_EVERYBODY or pending_signins.under_way() or error_pages.in_app_browser()
+    if is_known or request.args or current_app.debug:
+        return sign_in_page(SignInForm())
+    pages: dict[str, list[str]] = current_app.extensions.setdefault("first_pages", {})
+    token, kept = str(generate_csrf()), pages.get(language())
+    if not kept:
+        kept = pages[language()] = sign_in_page(SignInForm()).split(token)
+    return token.join(kept)
 
 
 def sign_in_page(form: ServerForm, failure: Failure | None = None, **values: object) -> str:

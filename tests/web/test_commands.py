@@ -190,7 +190,7 @@ def test_nothing_secret_is_shown(app: Flask, sandbox: Running, tmp_path: Path) -
 def test_what_has_expired_is_pruned_and_nothing_else(make_app: Callable[..., Flask], sandbox: Running) -> None:
     app = make_app(PRIVATE_SERVERS=sandbox.origin)
     alice = signed_in(app, sandbox)
-    backend = vars(app.extensions["token_store"])["_backend"]
+    backend = app.extensions["token_store"].backend
     for number in range(250):
         backend.put(f"expired {number}", b"value", -1)
 
@@ -242,7 +242,7 @@ def test_a_backup_overwrites_nothing(make_app: Callable[..., Flask], tmp_path: P
 
 def test_a_damaged_store_makes_no_backup(make_app: Callable[..., Flask], tmp_path: Path) -> None:
     app = make_app()
-    backend = vars(app.extensions["token_store"])["_backend"]
+    backend = app.extensions["token_store"].backend
     for number in range(500):
         backend.put(f"id {number}", b"value" * 50, 60)
     with closing(sqlite3.connect(tmp_path / "tokens.sqlite3")) as database:
@@ -322,7 +322,7 @@ def test_a_redis_that_is_down_is_told(make_app: Callable[..., Flask], command: t
 @pytest.mark.parametrize("command", [("accounts", "show", "alice@misskey.example"), ("store", "prune")])
 def test_a_host_at_a_shell_is_told_in_words(tmp_path: Path, command: tuple[str, ...]) -> None:
     store = open_store(f"sqlite:///{tmp_path}/tokens.sqlite3", [SECRET_KEY])
-    vars(store)["_backend"].put("expired", b"value", -1)
+    store.backend.put("expired", b"value", -1)
 
     done = shell(tmp_path, *command)
 

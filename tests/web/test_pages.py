@@ -40,6 +40,35 @@ def test_every_page_has_a_title_and_a_description_of_its_own(visitor: Visitor, a
     assert len({described(page) for page in pages}) == len(pages)
 
 
+def test_the_first_page_is_everybodys_but_its_token(
+    app: Flask, sandbox: Running, make_app: Callable[..., Flask]
+) -> None:
+    """It is rendered once in each language of each app, which nobody may notice."""
+    one, another = Visitor(app, sandbox), Visitor(app, sandbox)
+    tokens = [set(re.findall('name="csrf_token" value="([^"]+)"', person.get("/").text)) for person in (one, another)]
+    assert [len(own) for own in tokens] == [1, 1]
+    assert tokens[0] != tokens[1]
+    assert [person.begin() for person in (one, another)]
+
+    fresh = [Visitor(app, sandbox), Visitor(make_app(APP_NAME="Kaede Notes"), sandbox)]
+    for language in ("ja", "en", "ja"):
+        accepted = {"Accept-Language": language}
+        pages = [person.get("/", headers=accepted).text for person in fresh]
+        assert [f'<html lang="{language}">' in page for page in pages] == [True, True]
+        assert ["Kaede Notes" in page for page in pages] == [False, True]
+    one.post("/language", {"language": "ja"})
+    assert '<html lang="ja">' in one.get("/signin").text
+
+
+def test_the_first_page_of_somebody_known_is_their_own(visitor: Visitor, sandbox: Running, app: Flask) -> None:
+    visitor.get("/")
+    visitor.begin()
+    assert "Press “I have allowed it”" in visitor.get("/").text
+    assert 'value="misskey.io"' in visitor.get("/?host=misskey.io").text
+    assert "inside another app" in Visitor(app, sandbox).get("/", headers={"User-Agent": "Instagram 1"}).text
+    assert "Press “I have allowed it”" not in Visitor(app, sandbox).get("/").text
+
+
 @pytest.mark.parametrize("path", ["/how-it-works", "/privacy"])
 def test_a_page_that_only_tells_needs_nobody_signed_in(visitor: Visitor, alice: Visitor, path: str) -> None:
     assert visitor.get(path).status_code == alice.get(path).status_code == 200
