@@ -12,7 +12,7 @@ from misskey import InvalidAnswer, MisskeyError, ServerElsewhere, ServerForbidde
 from . import error_pages, failures, pending_signins, services
 from .failures import Failure
 from .forms import ServerForm, SignInForm, TokenForm
-from .languages import language
+from .languages import language, texts
 
 _OF_EVERYBODY = {"csrf_token", "language", "_permanent"}  # what the cookie of somebody unknown may say
 
@@ -40,11 +40,12 @@ def first_page() -> str:
     is_known = set(session) - _OF_EVERYBODY or pending_signins.under_way() or error_pages.in_app_browser()
     if is_known or request.args or current_app.debug:
         return sign_in_page(SignInForm())
-    pages: dict[str, list[str]] = current_app.extensions.setdefault("first_pages", {})
-    token, kept = str(generate_csrf()), pages.get(language())
-    if not kept:
-        kept = pages[language()] = sign_in_page(SignInForm()).split(token)
-    return token.join(kept)
+    pages: dict[str, tuple[object, list[str]]] = current_app.extensions.setdefault("first_pages", {})
+    token, (translation, parts) = str(generate_csrf()), pages.get(language(), (None, []))
+    if translation is not texts():
+        parts = sign_in_page(SignInForm()).split(token)
+        pages[language()] = texts(), parts
+    return token.join(parts)
 
 
 def sign_in_page(form: ServerForm, failure: Failure | None = None, **values: object) -> str:
