@@ -34,6 +34,9 @@ SUGGESTED = "misskey.io nijimiss.moe misskey.design"
 #: How many times in a day what is allowed in such a time.
 _TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5, "day": 1}
 
+#: Where the secret key comes from.
+_OF_THE_KEY = ("SECRET_KEY_FILE", "MAKE_SECRET_KEY")
+
 Value = TypeVar("Value")
 
 
@@ -154,8 +157,12 @@ class _Reader:
         return "8000"
 
     def secret_key(self, production: bool) -> str:
+        make = self.one("MAKE_SECRET_KEY", lambda text: _number(text, 0, 1), "0")
         if path := self.text("SECRET_KEY_FILE"):
-            return self.parsed("SECRET_KEY_FILE", path, lambda path: _key(paths.read_key(path), production))
+            read = paths.made_key if make == 1 else paths.read_key
+            return self.parsed("SECRET_KEY_FILE", path, lambda path: _key(read(path), production))
+        if make:
+            self.wrong.append(f"{PREFIX}MAKE_SECRET_KEY needs {PREFIX}SECRET_KEY_FILE: it says where.")
         return self.one("SECRET_KEY", lambda key: _key(key if key or production else development_key(), production))
 
     def permissions(self) -> tuple[str, ...]:
@@ -177,7 +184,7 @@ class _Reader:
                 self.wrong.append(f"{error}.")
 
     def check_names(self) -> None:
-        known = [PREFIX + setting.name.upper() for setting in fields(Settings)] + [f"{PREFIX}SECRET_KEY_FILE"]
+        known = [PREFIX + name for name in (*(setting.name.upper() for setting in fields(Settings)), *_OF_THE_KEY)]
         for name in sorted(name for name in self.environ if name.startswith(PREFIX) and name not in known):
             meant = get_close_matches(name, known, 1)
             self.wrong.append(f"{name} is no setting." + (f" Is {meant[0]} meant?" if meant else ""))

@@ -22,6 +22,24 @@ def read_key(path: str) -> str:
         raise ValueError("must hold text; bytes of any kind are none") from None
 
 
+def made_key(path: str) -> str:
+    """Return the secret key in a file, made there if there is none; raises :class:`ValueError`.
+
+    Of several processes that start at once, one makes the key of all.
+    """
+    try:
+        if not Path(path).exists():
+            with tempfile.NamedTemporaryFile("w", dir=Path(path).parent) as file:  # readable by the owner only
+                file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(file.name, path)  # whole or not at all, and never in the place of another
+    except OSError as error:
+        raise ValueError(f"is missing, and can't be made: {error.strerror}") from error
+    return read_key(path)
+
+
 def development_key(folder: Path) -> str:
     """Return the key kept in ``folder``: made once, readable by the owner only; raises :class:`ValueError`."""
     path = folder / "secret_key"
