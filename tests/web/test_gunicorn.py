@@ -20,9 +20,11 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from sandbox import Running
 from tests.cast import environment
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
 from tests.hostile import http as answer
+from tests.redis_server import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,29 +42,30 @@ def takes_files(caller: Caller) -> None:
 
 
 @contextmanager
-def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
-    """Serve the app with one worker; yield its address and the worker's process id."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def gunicorn(
+    folder: Path, server: Hostile | Running, *options: str, workers: int = 1, **settings: str
+) -> Iterator[tuple[str, int]]:
+    """Serve the app; yield its address and the first worker's process id."""
+    port = free_port()
     url = f"http://localhost:{port}"
-    settings = environment(folder, PUBLIC_URL=url, PRIVATE_SERVERS=server.origin, SIGNIN_LIMIT="")
-    settings |= {"PORT": str(port), "WEB_CONCURRENCY": "1"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
+    defaults = {"PUBLIC_URL": url, "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""}
+    variables = environment(folder, **(defaults | settings)) | {"PORT": str(port), "WEB_CONCURRENCY": str(workers)}
+    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", *options, "app:create_app()"]
     log = folder / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=output, stderr=output)
         try:
-            while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
+            while len(booted := re.findall(r"Booting worker with pid: (\d+)", log.read_text())) < workers:
                 assert process.poll() is None, log.read_text()
-            yield url, int(booted[1])
+            yield url, int(booted[0])
         finally:
             process.terminate()
             process.wait(60)
 
 
-def sign_in(url: str, server: Hostile) -> tuple[str, str]:
+def sign_in(url: str, server: Hostile, browser: requests.Session | None = None) -> tuple[str, str]:
     """Sign in as Alice; return the cookie and the token of a form."""
-    browser = requests.Session()
+    browser = browser or requests.Session()
     begun = browser.post(
         f"{url}/signin", {"csrf_token": csrf_token(browser, url), "host": server.origin}, allow_redirects=False
     )
