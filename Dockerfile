@@ -18,7 +18,7 @@ COPY templates/ templates/
 COPY static/ static/
 COPY translations/ translations/
 # Whatever the umask of whoever cloned it, the app may read it. And it starts sooner when nothing is left to compile.
-RUN chmod -R u=rwX,go=rX /app && python -m compileall -q app.py misskey demo web \
+RUN chmod -R u=rwX,go=rX /app && python -m compileall -q . \
     && ln -s /data instance
 
 FROM ${BASE}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox import Running
 from tests.demo.test_large_uploads import upload
-from tests.demo.test_live import events
+from tests.demo.test_live import connected, events
 from tests.hostile import MEBIBYTE, serve
 from tests.web import test_gunicorn
 from tests.web.test_behind_nginx import browser_at, hosted, sign_in
@@ -21,9 +21,7 @@ def test_live_notes_are_not_held_back(tmp_path: Path, sandbox: Running) -> None:
     with hosted(tmp_path, sandbox) as (url, authority):
         browser = sign_in(url, authority, sandbox, "write:notes")
         with browser.get(f"{url}/live", stream=True, timeout=60) as answer:
-            news = events(answer)
-            assert '"live"' in next(data for name, data in news if name == "state")
-
+            news = connected(events(answer), sandbox)
             form = {"csrf_token": csrf_token(browser, url), "text": "Hello from afar", "draft": str(uuid.uuid4())}
             posted = browser.post(f"{url}/notes", form, allow_redirects=False)
 
