@@ -128,6 +128,12 @@ def test_there_may_be_as_many_threads_as_the_workers_want() -> None:
     assert services()["app"]["deploy"]["resources"]["limits"]["pids"] >= 2 * int(threads) * 2
 
 
+@pytest.mark.parametrize("service", APPS)
+def test_the_app_is_built_here_and_comes_from_no_registry(service: str) -> None:
+    assert services()[service]["build"] == "."
+    assert "image" not in services()[service]
+
+
 @pytest.mark.parametrize("service", ["redis", "caddy"])
 def test_images_of_others_have_a_version(service: str) -> None:
     assert re.search(r":\d", services()[service]["image"])
