@@ -1,16 +1,15 @@
-# Another base must have Python 3.11 or later as `python`, with pip.
+# Another base must have Python 3.11 or later as `python`, with venv and pip. A tag can change; to build from exactly one
+# base, name it with its digest, which `docker buildx imagetools inspect python:3.13-slim-trixie` tells:
+# docker build --build-arg BASE=python:3.13-slim-trixie@sha256:... .
 ARG BASE=python:3.13-slim-trixie
-FROM ${BASE}
 
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-
+FROM ${BASE} AS built
+# Wheels only: nothing is compiled, so this needs no compiler. The versions are pinned, with hashes, in the file.
+COPY requirements.txt /
+RUN python -m venv --without-pip /venv \
+    && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
+        --root-user-action=ignore --only-binary=:all: --require-hashes -r /requirements.txt
 WORKDIR /app
-
-COPY requirements.txt ./
-# Wheels only: nothing is compiled, so the image needs no compiler. The versions are pinned, with hashes, in the file.
-RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-    --only-binary=:all: --require-hashes -r requirements.txt
-
 COPY app.py ./
 COPY misskey/ misskey/
 COPY demo/ demo/
@@ -18,18 +17,25 @@ COPY web/ web/
 COPY templates/ templates/
 COPY static/ static/
 COPY translations/ translations/
+# Whatever the umask of whoever cloned it, the app may read it. And it starts sooner when nothing is left to compile.
+RUN chmod -R u=rwX,go=rX /app && python -m compileall -q . \
+    && ln -s /data instance
 
+FROM ${BASE}
 # All that the app keeps is in /data, and it can write nowhere else. Tried out without settings, it makes its own secret
 # key in instance/, which is there too. A new volume takes over the owner of the folder that it covers.
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin miauth \
-    && install --directory --owner=miauth --group=miauth --mode=700 /data \
-    && ln -s /data instance
+    && install --directory --owner=miauth --group=miauth --mode=700 /data
+COPY --from=built /venv /venv
+COPY --from=built /app /app
+WORKDIR /app
 USER 10001
 # hadolint ignore=DL3064 # the name of a file
-ENV MIAUTH_TOKEN_STORE=sqlite:////data/tokens.sqlite3
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MIAUTH_TOKEN_STORE=sqlite:////data/tokens.sqlite3
 VOLUME /data
 
 EXPOSE 8000
+STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 8000}/healthz', timeout=4)"]
 

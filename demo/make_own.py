@@ -21,6 +21,10 @@ VERSION = "0.1.0"
 OF_THE_DEMONSTRATION = (
     *("demo", "templates/demo", "static/demo", "tests/demo", "bench", "tests/bench", "docs/dashboard.png"),
 )
+MARKED_FILES = (
+    *("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in"),
+    *("README.md", "docs/hosting.md", ".env.example"),
+)
 #: What is cut out of a text: from one mark to the other, marks included.
 MARKED = re.compile(r"(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
 CHANGELOG = """\
@@ -46,7 +50,7 @@ def make_own(name: str, root: Path = ROOT) -> None:
     [version] = re.findall('^VERSION = "(.+)"', (root / "app.py").read_text(), re.MULTILINE)
     change_code(name, slug, root)
     drop_requirements(root)
-    for file in ("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in", "README.md", ".env.example"):
+    for file in MARKED_FILES:
         change(root / file, {MARKED.pattern: ""}, re.DOTALL)
     change(root / "README.md", {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
     for file in (".env.example", "translations/ja/LC_MESSAGES/messages.po"):

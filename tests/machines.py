@@ -49,18 +49,18 @@ class Machines:
 
 
 @contextmanager
-def gunicorn(folder: Path, port: int, **settings: str) -> Iterator[Machine]:
-    """Serve the app with one worker; settings are given without their prefix."""
-    env = os.environ | environment(folder, **settings) | {"PORT": str(port), "WEB_CONCURRENCY": "1"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
+def gunicorn(folder: Path, port: int, *options: str, workers: int = 1, **settings: str) -> Iterator[Machine]:
+    """Serve the app until the block ends; settings are given without their prefix."""
+    env = os.environ | environment(folder, **settings) | {"PORT": str(port), "WEB_CONCURRENCY": str(workers)}
+    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", *options, "app:create_app()"]
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
         try:
-            while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
+            while len(booted := re.findall(r"Booting worker with pid: (\d+)", log.read_text())) < workers:
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.02)
-            yield Machine(port, log, int(booted[1]))
+            yield Machine(port, log, int(booted[0]))
         finally:
             process.terminate()
             process.wait(60)
@@ -75,7 +75,11 @@ def two_machines(folder: Path) -> Iterator[Machines]:
     with ExitStack() as stack:
         redis = stack.enter_context(running(folders[0], *LASTING))
         sandbox = stack.enter_context(serve())
-        settings = {"PUBLIC_URL": PUBLIC_URL, "TOKEN_STORE": redis.url, "PRIVATE_SERVERS": sandbox.origin}
+        settings: dict[str, Any] = {
+            "PUBLIC_URL": PUBLIC_URL,
+            "TOKEN_STORE": redis.url,
+            "PRIVATE_SERVERS": sandbox.origin,
+        }
         settings["SIGNIN_LIMIT"] = f"{SIGNIN_LIMIT} per minute"
         each = [stack.enter_context(gunicorn(place, free_port(), **settings)) for place in folders[1:]]
         for machine in each:

@@ -35,6 +35,7 @@ SUGGESTED = "misskey.io nijimiss.moe misskey.design"
 #: How many times in a day what is allowed in such a time.
 _TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5, "day": 1}
 
+
 Value = TypeVar("Value")
 
 
@@ -173,12 +174,15 @@ class _Reader:
     def secret_keys(self, production: bool, days: int) -> tuple[str, tuple[str, ...]]:
         """Return the file that holds the keys, ``""`` where the environment itself does, and the keys."""
         given = self.text("SECRET_KEY_FILE")
+        make = self.one("MAKE_SECRET_KEY", lambda text: _number(text, 0, 1), "0")
+        if make and not given:
+            self.wrong.append(f"{PREFIX}MAKE_SECRET_KEY needs {PREFIX}SECRET_KEY_FILE: it says where.")
         if not given and (production or self.text("SECRET_KEY")):
             return "", (self.one("SECRET_KEY", lambda key: secret_keys.check(key, production)),)
         path = given or str(INSTANCE / "secret_key")
 
         def read(path: str) -> tuple[str, ...]:
-            if not given:
+            if make == 1 or not given:
                 secret_keys.make(Path(path))
             return secret_keys.read(path, production, days)
 
@@ -203,7 +207,7 @@ class _Reader:
                 self.wrong.append(f"{error}.")
 
     def check_names(self) -> None:
-        known = [PREFIX + setting.name.upper() for setting in fields(Settings)]
+        known = [PREFIX + name for name in (*(setting.name.upper() for setting in fields(Settings)), "MAKE_SECRET_KEY")]
         for name in sorted(name for name in self.environ if name.startswith(PREFIX) and name not in known):
             meant = get_close_matches(name, known, 1)
             self.wrong.append(f"{name} is no setting." + (f" Is {meant[0]} meant?" if meant else ""))

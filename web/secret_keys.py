@@ -45,15 +45,21 @@ def read(path: str, production: bool, days: int) -> tuple[str, ...]:
 
 
 def make(path: Path) -> None:
-    """Make the file with a key, its owner's alone, where it is not there yet; raises :class:`ValueError`."""
+    """Make the file with a key, its owner's alone, where it is not there yet; raises :class:`ValueError`.
+
+    Of several processes that start at once, one makes the key of all.
+    """
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w") as file:
+        if not path.exists():
+            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
                 file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(file.name, path)  # whole or not at all, and never in the place of another
     except OSError as error:
-        raise ValueError(f"is missing, and one can't be kept in {path.parent}: {error.strerror}") from error
+        raise ValueError(f"is missing, and can't be made in {path.parent}: {error.strerror}") from error
 
 
 def rotate(path: str, days: int) -> datetime:

@@ -35,7 +35,7 @@ class SqliteBackend:
         self._puts = count()
         Path(path).chmod(0o600)
         with self._writer.use() as database:
-            database.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(database)
             database.execute("PRAGMA synchronous = NORMAL")  # all that WAL needs to survive a killed process
             database.execute("PRAGMA secure_delete = ON")  # overwrite what is deleted
         with self._write() as database:  # workers start side by side
@@ -191,6 +191,19 @@ def _remove_expired(database: sqlite3.Connection, time: float) -> int:
     """Remove a few entries that had expired at a time; return how many."""
     expired = "SELECT id FROM entries WHERE expires <= ? LIMIT ?"
     return database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (time, MAX_EXPIRED)).rowcount  # noqa: S608
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Have the file keep a write-ahead log; with a new file SQLite does not wait for others that do so just now."""
+    ends = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                raise
+        time.sleep(0.01)
 
 
 def _places(values: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,14 +15,17 @@ SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
 MAX_MORE = 16 * MEBIBYTE
 
 
-def upload(url: str, cookie: str, token: str, size: int) -> int:
+def upload(url: str, cookie: str, token: str, size: int, tls: ssl.SSLContext | None = None) -> int:
     """Send a file of zeros as a browser would, and return the status of the answer."""
     head = f'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{token}\r\n'
     head += '--x\r\nContent-Disposition: form-data; name="file"; filename="zeros"\r\n\r\n'
     end = "\r\n--x--\r\n"
     headers = {"Cookie": cookie, "Content-Type": "multipart/form-data; boundary=x"}
     headers["Content-Length"] = str(len(head) + size + len(end))
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+    headers["Origin"] = url
+    place = urlsplit(url).netloc
+    secure = http.client.HTTPSConnection(place, timeout=120, context=tls) if tls else None
+    connection = secure or http.client.HTTPConnection(place, timeout=120)
     pieces = [head.encode(), *([bytes(MEBIBYTE)] * (size // MEBIBYTE)), end.encode()]
     connection.request("POST", "/files", pieces, headers)
     status = connection.getresponse().status

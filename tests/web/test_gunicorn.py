@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from sandbox import Running
 from tests import machines
 from tests.cast import environment
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
@@ -40,18 +41,20 @@ def takes_files(caller: Caller) -> None:
 
 
 @contextmanager
-def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
-    """Serve the app with one worker; yield its address and the worker's process id."""
+def gunicorn(
+    folder: Path, server: Hostile | Running, *options: str, workers: int = 1, **settings: str
+) -> Iterator[tuple[str, int]]:
+    """Serve the app; yield its address and the first worker's process id."""
     port = free_port()
     url = f"http://localhost:{port}"
-    settings = {"PUBLIC_URL": url, "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""}
-    with machines.gunicorn(folder, port, **settings) as machine:
+    settings = {"PUBLIC_URL": url, "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""} | settings
+    with machines.gunicorn(folder, port, *options, workers=workers, **settings) as machine:
         yield url, machine.pid
 
 
-def sign_in(url: str, server: Hostile) -> tuple[str, str]:
+def sign_in(url: str, server: Hostile, browser: requests.Session | None = None) -> tuple[str, str]:
     """Sign in as Alice; return the cookie and the token of a form."""
-    browser = requests.Session()
+    browser = browser or requests.Session()
     begun = browser.post(
         f"{url}/signin", {"csrf_token": csrf_token(browser, url), "host": server.origin}, allow_redirects=False
     )

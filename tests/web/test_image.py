@@ -1,4 +1,4 @@
-"""The commands of the Docker image, run here."""
+"""The commands of the Docker image, run here, and what is in it."""
 
 from __future__ import annotations
 
@@ -64,3 +64,36 @@ def test_without_another_port_it_is_the_one_that_the_image_exposes(port: str) ->
 
     assert "--bind 0.0.0.0:8000 " in said
     assert "EXPOSE 8000" in DOCKERFILE
+
+
+def test_every_part_of_the_app_is_in_the_image_and_nothing_else() -> None:
+    copied = re.findall(r"^COPY ([^-\s]+) ", DOCKERFILE, re.MULTILINE)
+    let_in = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+
+    assert sorted(copied) == sorted(let_in)
+    assert all((ROOT / name).exists() for name in copied)
+    assert not {"sandbox/", "tests/", "bench/", "docs/", ".env", ".git/"} & {*copied}
+    assert re.findall("^[^#!].*$", (ROOT / ".dockerignore").read_text(), re.MULTILINE) == ["*", "**/__pycache__/"]
+
+
+def test_packages_are_what_was_tested_and_pip_stays_behind() -> None:
+    building, running = DOCKERFILE.split("\nFROM ")[1:]
+
+    assert "--require-hashes" in building
+    assert "--no-cache-dir" in building
+    assert "venv --without-pip" in building
+    assert "pip" not in running
+
+
+def test_the_app_is_not_root_and_stops_before_docker_kills_it() -> None:
+    [user] = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
+    [graceful] = re.findall(r"^graceful_timeout = (\d+)$", (ROOT / "web/gunicorn.conf.py").read_text(), re.MULTILINE)
+
+    assert int(user) > 0
+    assert int(graceful) < 10
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
+    assert commands()[1][2].startswith("exec ")
+
+
+def test_no_secret_is_in_the_image() -> None:
+    assert not re.search("^(ENV|ARG).*(KEY|PASSWORD|METRICS)", DOCKERFILE, re.MULTILINE)

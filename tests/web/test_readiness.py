@@ -55,5 +55,5 @@ def test_a_development_key_that_can_not_be_kept_is_told_in_words(
 ) -> None:
     monkeypatch.setattr(config, "INSTANCE", Path("/proc/nowhere"))
 
-    with pytest.raises(config.SettingsError, match="MIAUTH_SECRET_KEY is missing, and one can't be kept in /proc/now"):
+    with pytest.raises(config.SettingsError, match="MIAUTH_SECRET_KEY is missing, and can't be made in /proc/now"):
         config.load(environment(tmp_path, SECRET_KEY=""))
