@@ -1,4 +1,5 @@
-# Works with GNU make 3.81 (macOS) and later. Everything is installed into .venv, nothing elsewhere.
+# Works with GNU make 3.81 (macOS) and later. Everything is installed into .venv, nothing elsewhere: first what running the
+# app needs, the rest with the first command that needs it.
 
 # A Python that is new enough and can make a virtual environment. Another one: make PYTHON=/path/to/python3
 USABLE = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
@@ -11,10 +12,10 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 
-run: .venv/installed ## Start the app and the sandbox, a Misskey server to try it with (PORT=8000 SANDBOX_PORT=3000)
+run: .venv/app ## Start the app and the sandbox, a Misskey server to try it with (PORT=8000 SANDBOX_PORT=3000)
 	@.venv/bin/python -m sandbox.run
 
-dev: .venv/installed ## As run, for developing: the app starts anew when a file changes, and has the debugger
+dev: .venv/app ## As run, for developing: the app starts anew when a file changes, and has the debugger
 	@.venv/bin/python -m sandbox.run --dev
 
 # A worker that has nothing left takes tests from the others: the slowest ones stand side by side in a few files.
@@ -52,7 +53,7 @@ picture: .venv/installed ## Take the picture of the README anew
 	@.venv/bin/python -m tests.demo.pictures
 
 own: export NAME := $(NAME)
-own: .venv/installed ## Turn a fresh clone into an app of your own, without the demonstration (NAME="Kaede Notes")
+own: .venv/app ## Turn a fresh clone into an app of your own, without the demonstration (NAME="Kaede Notes")
 	@.venv/bin/python -m demo.make_own
 # end of the demonstration
 
@@ -65,6 +66,7 @@ LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3
 
 lock: .venv/installed ## Write requirements*.txt anew after a change of requirements*.in (newest of all: UPGRADE=1)
 	@$(LOCK) requirements.in --output-file requirements.txt
+	@$(LOCK) requirements-sandbox.in --output-file requirements-sandbox.txt
 	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## Remove what make and the tests made (your settings and data stay)
@@ -73,10 +75,16 @@ clean: ## Remove what make and the tests made (your settings and data stay)
 
 # An environment whose Python has gone, as after an upgrade of the system, counts as not installed.
 ifneq ($(shell .venv/bin/python -c 'print("works")' 2>/dev/null),works)
-.PHONY: .venv/installed
+.PHONY: .venv/app .venv/installed
 endif
 
-.venv/installed: requirements.txt requirements-dev.txt
+# A package index that fails is asked again by pip itself, and then once more after a pause.
+INSTALL = echo 'Installing into .venv ...'; for pause in 5 0; do \
+	.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes $(patsubst %,-r %,$(filter %.txt,$^)) && exit; \
+	[ $$pause = 0 ] || { echo 'That failed; once more in a moment ...' >&2; sleep $$pause; }; done; \
+	echo 'Not everything could be fetched. Is there a way to the package index? Then: make $(MAKECMDGOALS)' >&2; exit 1
+
+.venv/app: requirements.txt requirements-sandbox.txt
 	@if ! $(or $(PYTHON),false) -c '$(USABLE)' >/dev/null 2>&1; then \
 		found=$$($(or $(PYTHON),python3) -c 'import sys; print(sys.version.split()[0])' 2>/dev/null); \
 		case "$$found" in \
@@ -86,7 +94,10 @@ endif
 		esac >&2; \
 		echo 'If it is somewhere else: make PYTHON=/path/to/python3' >&2; exit 1; \
 	fi
-	@echo 'Installing into .venv ...'
 	@.venv/bin/python -c '$(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear .venv
-	@.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(INSTALL)
+	@touch $@
+
+.venv/installed: requirements-dev.txt .venv/app
+	@$(INSTALL)
 	@touch $@

@@ -33,8 +33,7 @@ ICON_PATH = "/static/icon.png"
 SUGGESTED = "misskey.io nijimiss.moe misskey.design"
 
 #: How many times in a day what is allowed in such a time.
-_TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5, "day": 1}
-
+_TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5}
 
 Value = TypeVar("Value")
 
@@ -76,6 +75,8 @@ class Settings:
     def begin_limit(self) -> str:
         """How often one visitor may begin a sign-in, also in a day: what it leaves is stored for weeks."""
         times, _, unit = self.signin_limit.split()
+        if unit == "day":  # twice the same limit would count twice
+            return self.signin_limit
         return f"{self.signin_limit}; {int(times) * _TIMES_A_DAY[unit]} per day"
 
     @property
