@@ -46,8 +46,8 @@ translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGE
 	@$(BABEL) compile -d translations
 
 # demonstration
-bench: .venv/installed ## Measure the app
-	@.venv/bin/python -m bench
+bench: .venv/installed ## Measure the app, for a quarter of an hour, and write that down in bench/RESULTS.md
+	@.venv/bin/python -u -m bench | tee bench/RESULTS.md
 
 picture: .venv/installed ## Take the picture of the README anew
 	@.venv/bin/python -m tests.demo.pictures

@@ -106,7 +106,7 @@ def streams() -> None:
         for person in people:
             person.sign_in(origin)
         with Workers(app) as before:
-            time.sleep(1)
+            time.sleep(0.5)
         for person in people:
             for _ in range(PER_PERSON):
                 sock: socket.socket = stack.enter_context(person.connect())
@@ -114,7 +114,7 @@ def streams() -> None:
                 while b"live" not in sock.recv(4096):
                     pass
         with Workers(app) as after:
-            time.sleep(1)
+            time.sleep(0.5)
         kilobytes = (after.mebibytes - before.mebibytes) * 1024 / STREAMS
         told = "kept" if kilobytes <= STREAM_KILOBYTES else "EXCEEDED"
         print(f"\n{STREAMS} streams on one worker: {kilobytes:.0f} KiB each. The limit is {STREAM_KILOBYTES}: {told}.")
