@@ -58,6 +58,7 @@ class Settings:
     trusted_proxies: int
     session_days: int
     signin_limit: str
+    log: str
 
     @property
     def production(self) -> bool:
@@ -144,6 +145,7 @@ class _Reader:
             # Browsers keep a cookie for 400 days at most.
             session_days=self.one("SESSION_DAYS", lambda text: _number(text, 1, 400), "30"),
             signin_limit=self.text("SIGNIN_LIMIT", "20 per minute"),
+            log=self.one("LOG", _log, "text"),
         )
 
     def port(self) -> str:
@@ -191,6 +193,12 @@ def _number(text: str, least: int, most: int) -> int:
     if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most:
         return int(text)
     raise ValueError(f"must be a whole number from {least} to {most}")
+
+
+def _log(text: str) -> str:
+    if text not in ("text", "json"):
+        raise ValueError("must be text or json")
+    return text
 
 
 def _origin(text: str) -> str:

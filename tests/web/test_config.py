@@ -254,6 +254,12 @@ def test_the_settings_show_no_secret() -> None:
     assert "f" * 32 not in shown
 
 
+def test_lines_of_the_log_are_text_unless_the_setting_says_json() -> None:
+    assert [settings(LOG=value).log for value in ("", "text", "json")] == ["text", "text", "json"]
+    with pytest.raises(SettingsError, match="MIAUTH_LOG must be text or json"):
+        settings(LOG="JSON lines")
+
+
 def test_a_file_adds_to_the_environment(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env_file.write_text('MIAUTH_APP_NAME="From the file"\nMIAUTH_SESSION_DAYS=3\nEMPTY\n')
     monkeypatch.setenv("MIAUTH_SESSION_DAYS", "4")

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from sandbox import Running
 from tests.cast import environment
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
 from tests.hostile import http as answer
@@ -40,21 +41,23 @@ def takes_files(caller: Caller) -> None:
 
 
 @contextmanager
-def gunicorn(folder: Path, server: Hostile) -> Iterator[tuple[str, int]]:
-    """Serve the app with one worker; yield its address and the worker's process id."""
+def gunicorn(
+    folder: Path, server: Hostile | Running, *options: str, workers: int = 1, **settings: str
+) -> Iterator[tuple[str, int]]:
+    """Serve the app; yield its address and the first worker's process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://localhost:{port}"
-    settings = environment(folder, PUBLIC_URL=url, PRIVATE_SERVERS=server.origin, SIGNIN_LIMIT="")
-    settings |= {"PORT": str(port), "WEB_CONCURRENCY": "1"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", "app:create_app()"]
+    defaults = {"PUBLIC_URL": url, "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""}
+    variables = environment(folder, **(defaults | settings)) | {"PORT": str(port), "WEB_CONCURRENCY": str(workers)}
+    command = [sys.executable, "-m", "gunicorn", "-c", "web/gunicorn.conf.py", *options, "app:create_app()"]
     log = folder / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=output, stderr=output)
         try:
-            while not (booted := re.search(r"Booting worker with pid: (\d+)", log.read_text())):
+            while len(booted := re.findall(r"Booting worker with pid: (\d+)", log.read_text())) < workers:
                 assert process.poll() is None, log.read_text()
-            yield url, int(booted[1])
+            yield url, int(booted[0])
         finally:
             process.terminate()
             process.wait(60)
@@ -88,15 +91,29 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
     assert "ip=" not in log
 
 
-# What visitors can do to a connection.
-
-
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The names in gunicorn's configuration."""
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     return runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
+
+
+def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("os.access", lambda path, _mode: path != "/dev/shm")
+    monkeypatch.setattr("web.paths.tempfile.gettempdir", nowhere)
+
+    conf = request.getfixturevalue("conf")
+
+    assert conf["worker_tmp_dir"] == str(tmp_path)
+
+
+# What visitors can do to a connection.
 
 
 def test_a_request_that_is_not_sent_to_its_end_is_read_no_further(conf: dict[str, Any]) -> None:
