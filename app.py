@@ -37,6 +37,7 @@ from web import (
     failures,
     form_pages,
     languages,
+    metrics,
     pages,
     paths,
     pending_signins,
@@ -73,6 +74,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     compression.init_app(app)
     security.init_app(app, settings)
     request_log.init_app(app, settings)
+    metrics.init_app(app, settings)
     languages.init_app(app)
     template_filters.init_app(app)
     error_pages.init_app(app)

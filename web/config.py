@@ -59,6 +59,7 @@ class Settings:
     session_days: int
     signin_limit: str
     log: str
+    metrics: str = field(repr=False)
 
     @property
     def production(self) -> bool:
@@ -146,6 +147,7 @@ class _Reader:
             session_days=self.one("SESSION_DAYS", lambda text: _number(text, 1, 400), "30"),
             signin_limit=self.text("SIGNIN_LIMIT", "20 per minute"),
             log=self.one("LOG", _log, "text"),
+            metrics=self.one("METRICS", _bearer_token),
         )
 
     def port(self) -> str:
@@ -198,6 +200,15 @@ def _number(text: str, least: int, most: int) -> int:
 def _log(text: str) -> str:
     if text not in ("text", "json"):
         raise ValueError("must be text or json")
+    return text
+
+
+def _bearer_token(text: str) -> str:
+    if text and not re.fullmatch("[!-~]{16,}", text):
+        raise ValueError(
+            "must be the token that Prometheus sends: 16 letters, digits or signs or more, without spaces. Make one "
+            "with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
     return text
 
 

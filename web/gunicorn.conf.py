@@ -222,6 +222,9 @@ forwarder_headers = ""
 # gunicorn makes a name nobody can guess.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else temporary_folder(settings.token_store)  # noqa: S108
 
+if settings.metrics:
+    from web.metrics import child_exit, on_exit, pre_fork  # noqa: F401 - gunicorn calls them
+
 # No remote control: it would put a socket in the home directory, which a container may not have.
 control_socket_disable = True
 

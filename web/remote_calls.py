@@ -34,6 +34,12 @@ class Call:
     seconds: float = 0.0
     failure: str | None = None
 
+    @property
+    def outcome(self) -> str:
+        """``ok``, what it failed of, or the kind of an answer that says no, such as ``http_4xx``."""
+        refused = f"http_{self.status // 100}xx" if self.status and self.status >= 300 else ""
+        return self.failure or refused or "ok"
+
 
 class WatchedTransport(Transport):
     """A transport for the requests of ``app``, which are limited for each visitor and let others go on meanwhile."""

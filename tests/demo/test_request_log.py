@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 from flask import Flask
 
 from sandbox import Misbehaviour, Running
 from tests.cast import NATIVE_TOKENS, Visitor
 from tests.demo.test_leaving import account_of
 from tests.demo.test_live import cut
+from tests.web.test_gunicorn import csrf_token, gunicorn
+from tests.web.test_metrics import TOKEN, scrape_site
 
 NOTE = "Hello from the sea, Kaede"
 
@@ -114,3 +123,25 @@ def test_a_stream_that_a_server_refuses_says_so(
 
     [line] = streams(json_log())
     assert (line["failure"], line["status"]) == ("AuthenticationFailed", 401)
+
+
+def test_streams_of_all_workers_are_counted_until_they_or_their_worker_end(tmp_path: Path, sandbox: Running) -> None:
+    with gunicorn(tmp_path, sandbox, workers=2, METRICS=TOKEN) as (url, _), ExitStack() as stack:
+        browser = requests.Session()
+        form = {"csrf_token": csrf_token(browser, url), "host": sandbox.origin}
+        begun = browser.post(f"{url}/signin", form, allow_redirects=False).headers["Location"]
+        session_id = urlsplit(begun).path.rpartition("/")[2]
+        Visitor(Flask(__name__), sandbox).allow(session_id)
+        browser.get(f"{url}/callback?session={session_id}").raise_for_status()
+        opened = [stack.enter_context(browser.get(f"{url}/live", stream=True, timeout=60)) for _ in range(4)]
+        for answer in opened:
+            next(answer.iter_content(10))
+
+        assert scrape_site(url)["miauth_open_streams",] == 4
+
+        log = tmp_path / "log"
+        for worker in re.findall(r"Booting worker with pid: (\d+)", log.read_text()):
+            os.kill(int(worker), signal.SIGKILL)
+        while log.read_text().count("Booting worker") < 4:
+            pass
+        assert scrape_site(url).get(("miauth_open_streams",), 0) == 0
