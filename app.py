@@ -23,7 +23,6 @@ from misskey import (
     MiAuthMissing,
     MisskeyError,
     PermissionDenied,
-    Transport,
     check,
     new_session_id,
     who_is,
@@ -39,18 +38,20 @@ from web import (
     failures,
     form_pages,
     languages,
+    metrics,
     pages,
     paths,
     pending_signins,
+    request_log,
     security,
     services,
     static_files,
     template_filters,
     token_store,
 )
-from web.concurrency import aside, remote_call
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
 from web.rate_limits import limiter
+from web.remote_calls import WatchedTransport
 
 VERSION = "0.3.0"
 USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name
@@ -69,10 +70,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
     )
     user_agent = f"{USER_AGENT} (+{settings.public_url})"
-    app.extensions["transport"] = Transport(user_agent, limit=remote_call, while_waiting=aside)
+    app.extensions["transport"] = WatchedTransport(app, user_agent)
     static_files.init_app(app)
     compression.init_app(app)
     security.init_app(app, settings)
+    request_log.init_app(app, settings)
+    metrics.init_app(app, settings)
     languages.init_app(app)
     template_filters.init_app(app)
     error_pages.init_app(app)

@@ -60,6 +60,8 @@ class Settings:
     trusted_proxies: int
     session_days: int
     signin_limit: str
+    log: str
+    metrics: str = field(repr=False)
 
     @property
     def production(self) -> bool:
@@ -163,6 +165,8 @@ class _Reader:
             trusted_proxies=self.one("TRUSTED_PROXIES", lambda text: _number(text, 0, 10), "0"),
             session_days=days,
             signin_limit=self.text("SIGNIN_LIMIT", "20 per minute"),
+            log=self.one("LOG", _log, "text"),
+            metrics=self.one("METRICS", _bearer_token),
         )
 
     def port(self) -> str:
@@ -222,6 +226,21 @@ def _number(text: str, least: int, most: int) -> int:
     if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most:
         return int(text)
     raise ValueError(f"must be a whole number from {least} to {most}")
+
+
+def _log(text: str) -> str:
+    if text not in ("text", "json"):
+        raise ValueError("must be text or json")
+    return text
+
+
+def _bearer_token(text: str) -> str:
+    if text and not re.fullmatch("[!-~]{16,}", text):
+        raise ValueError(
+            "must be the token that Prometheus sends: 16 letters, digits or signs or more, without spaces. Make one "
+            "with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return text
 
 
 def _origin(text: str) -> str:

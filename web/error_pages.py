@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from misskey import MisskeyError
 
-from . import accounts, failures
+from . import accounts, failures, request_log
 from .failures import Failure
 from .htmx import is_answer_to_form, wants_fragment
 from .store_backend import NotKept, StoreUnavailable
@@ -23,14 +23,18 @@ from .store_backend import NotKept, StoreUnavailable
 
 def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
-    app.register_error_handler(MisskeyError, lambda error: answer(failures.of_server(error)))
-    app.register_error_handler(CSRFError, _not_our_page)
-    app.register_error_handler(RateLimitExceeded, lambda error: answer(failures.too_many(error)))
-    app.register_error_handler(StoreUnavailable, _store_unavailable)
-    app.register_error_handler(HTTPException, _http_failure)
+    handlers: dict[type[Exception], Callable[[Any], ResponseReturnValue]] = {
+        MisskeyError: lambda error: answer(failures.of_server(error)),
+        CSRFError: _not_our_page,
+        RateLimitExceeded: lambda error: answer(failures.too_many(error)),
+        StoreUnavailable: _store_unavailable,
+        HTTPException: _http_failure,
+    }
     app.log_exception = partial(_log_exception, app.log_exception)  # type: ignore[method-assign]
     if not app.debug:  # while developing, the debugger shows it
-        app.register_error_handler(Exception, _broken)
+        handlers[Exception] = _broken
+    for kind, handler in handlers.items():
+        app.register_error_handler(kind, partial(_noted, handler))
 
 
 def answer(failure: Failure) -> ResponseReturnValue:
@@ -57,6 +61,11 @@ def in_app_browser() -> bool:
     return any(
         mark in agent for mark in ("FBAN/", "FBAV/", "Instagram", " Line/", "Twitter", "; wv)", "MicroMessenger")
     )
+
+
+def _noted(handler: Callable[[Any], ResponseReturnValue], error: Exception) -> ResponseReturnValue:
+    request_log.note(error)
+    return handler(error)
 
 
 def _not_our_page(_error: CSRFError) -> ResponseReturnValue:

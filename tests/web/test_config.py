@@ -274,6 +274,28 @@ def test_the_settings_show_no_secret() -> None:
     assert "f" * 32 not in shown
 
 
+def test_lines_of_the_log_are_text_unless_the_setting_says_json() -> None:
+    assert [settings(LOG=value).log for value in ("", "text", "json")] == ["text", "text", "json"]
+    with pytest.raises(SettingsError, match="MIAUTH_LOG must be text or json"):
+        settings(LOG="JSON lines")
+
+
+@pytest.mark.parametrize("token", ["short", "x" * 15, "sixteen with space", "ein-Schlüssel-mit-Umlaut"])
+def test_a_token_for_metrics_that_none_could_be_sent_as_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(SettingsError, match="MIAUTH_METRICS must be the token that Prometheus sends") as caught:
+        settings(METRICS=token)
+
+    assert token not in str(caught.value)
+
+
+def test_a_good_token_for_metrics_is_not_shown() -> None:
+    chosen = settings(METRICS="x" * 16)
+
+    assert chosen.metrics == "x" * 16
+    assert "x" * 16 not in repr(chosen)
+    assert settings().metrics == ""
+
+
 def test_a_file_adds_to_the_environment(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env_file.write_text('MIAUTH_APP_NAME="From the file"\nMIAUTH_SESSION_DAYS=3\nEMPTY\n')
     monkeypatch.setenv("MIAUTH_SESSION_DAYS", "4")

@@ -167,3 +167,10 @@ def test_being_asked_to_wait_elsewhere_leads_home(make_app: Callable[..., Flask]
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert 'role="button" href="/"' in answer.text
+
+
+@pytest.mark.parametrize("log", ["text", "json"])
+def test_the_privacy_page_says_what_the_log_holds(json_log: object, make_app: Callable[..., Flask], log: str) -> None:
+    page = make_app(LOG=log).test_client().get("/privacy").text
+
+    assert ("It also notes which servers it asks" in page) == (log == "json")
