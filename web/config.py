@@ -1,14 +1,13 @@
 """Every setting: name, default, reason. Wrong ones stop the start, in words.
 
 Settings are environment variables with the prefix ``MIAUTH_``, also from a file ``.env``; ``.env.example`` explains
-each. ``python -m web.config`` checks them.
+each. ``flask --app app settings check`` checks them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -245,18 +244,3 @@ def _bearer_token(text: str) -> str:
 
 def _origin(text: str) -> str:
     return Server.parse_origin(text).origin
-
-
-def main() -> str | None:
-    """Check the settings; return what is wrong."""
-    try:
-        load()
-    except SettingsError as error:
-        return str(error)
-    if sys.stdout.isatty():
-        sys.stdout.write("All settings are fine.\n")
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

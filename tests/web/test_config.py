@@ -345,34 +345,7 @@ def test_in_a_process_of_its_own_the_app_sees_the_settings_of_the_test_alone(tmp
     if not kept_out:
         del environ["PYTHON_DOTENV_DISABLED"]
 
-    done = subprocess.run([sys.executable, "-m", "web.config"], env=environ, cwd=tmp_path, check=False)
+    command = [sys.executable, "-c", "from web.config import load; load()"]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, check=False)
 
     assert done.returncode == (0 if kept_out else 1)
-
-
-@pytest.mark.parametrize(("days", "code"), [("30", 0), ("many", 1)])
-def test_the_settings_can_be_checked_from_a_shell(
-    days: str, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    environ = environment(tmp_path, SESSION_DAYS=days)
-
-    done = subprocess.run([sys.executable, "-m", "web.config"], env=environ, cwd=ROOT, check=False)
-
-    assert done.returncode == code
-    assert ("MIAUTH_SESSION_DAYS must be" in capfd.readouterr().err) == bool(code)
-
-
-def test_checking_by_hand_says_that_all_is_well(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-
-    assert config.main() is None
-    assert "All settings are fine" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("days", ["30", "many"])
-def test_checking_tells_the_words(days: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIAUTH_SESSION_DAYS", days)
-
-    assert ("MIAUTH_SESSION_DAYS must be" in (config.main() or "")) == (days == "many")
