@@ -30,7 +30,6 @@ from misskey import (
 from web import (
     account_page,
     accounts,
-    commands,
     compression,
     config,
     dashboard,
@@ -38,11 +37,9 @@ from web import (
     failures,
     form_pages,
     languages,
-    metrics,
     pages,
     paths,
     pending_signins,
-    request_log,
     security,
     services,
     static_files,
@@ -50,8 +47,9 @@ from web import (
     token_store,
 )
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
+from web.hosting import commands, metrics, request_log
+from web.hosting.remote_calls import WatchedTransport
 from web.rate_limits import limiter
-from web.remote_calls import WatchedTransport
 
 VERSION = "0.3.0"
 USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name

@@ -16,9 +16,9 @@ from bench.bystander import Workers
 from bench.hosting import Visitor, hosted, sandbox
 from tests.cast import SECRET_KEY, environment
 from tests.redis_server import running
-from web.redis_backend import RedisBackend
-from web.sqlite_backend import SqliteBackend
-from web.store_backend import Backend
+from web.storage.redis_backend import RedisBackend
+from web.storage.sqlite_backend import SqliteBackend
+from web.storage.store_backend import Backend
 from web.token_store import TokenStore
 
 SIZES = 1_000, 1_000_000

@@ -26,7 +26,7 @@ from tests.machines import Machines, two_machines
 from tests.redis_server import RedisServer, running
 from tests.screenshots import write_index
 from tests.words import Say, in_language
-from web.request_log import JSONFormatter
+from web.hosting.request_log import JSONFormatter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,7 +82,7 @@ def sandbox() -> Iterator[Running]:
 def json_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
     """Returns the lines that apps with ``MIAUTH_LOG=json`` have written to stdout since the last time."""
     stdout = io.StringIO()
-    monkeypatch.setattr("web.request_log.sys", SimpleNamespace(stdout=stdout))  # pytest's own changes meanwhile
+    monkeypatch.setattr("web.hosting.request_log.sys", SimpleNamespace(stdout=stdout))  # pytest's own changes meanwhile
 
     def lines() -> list[str]:
         told = stdout.getvalue().splitlines()
@@ -93,7 +93,7 @@ def json_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]
     root = logging.getLogger()  # pytest's own handlers come and go by themselves
     root.handlers = [handler for handler in root.handlers if not isinstance(handler.formatter, JSONFormatter)]
     logging.captureWarnings(False)
-    for name in ("web.request_log", "werkzeug"):
+    for name in ("web.hosting.request_log", "werkzeug"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 

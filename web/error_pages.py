@@ -15,10 +15,11 @@ from werkzeug.exceptions import HTTPException
 
 from misskey import MisskeyError
 
-from . import accounts, failures, request_log
+from . import accounts, failures
 from .failures import Failure
+from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
-from .store_backend import NotKept, StoreUnavailable
+from .storage.store_backend import NotKept, StoreUnavailable
 
 
 def init_app(app: Flask) -> None:

@@ -32,7 +32,7 @@ from misskey import (
     TransportError,
 )
 
-from . import request_log
+from .hosting import request_log
 from .pending_signins import Pending
 from .template_filters import line, sentences
 

@@ -22,9 +22,9 @@ from ua_parser import parse_os, parse_user_agent
 
 from web.concurrency import aside
 from web.config import SettingsError, load
+from web.hosting.request_log import JSONFormatter
 from web.paths import temporary_folder
 from web.rate_limits import visitor_at
-from web.request_log import JSONFormatter
 
 
 def loopback(port: str) -> list[str]:
@@ -223,7 +223,7 @@ forwarder_headers = ""
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else temporary_folder(settings.token_store)  # noqa: S108
 
 if settings.metrics:
-    from web.metrics import child_exit, on_exit, pre_fork  # noqa: F401 - gunicorn calls them
+    from web.hosting.metrics import child_exit, on_exit, pre_fork  # noqa: F401 - gunicorn calls them
 
 # No remote control: it would put a socket in the home directory, which a container may not have.
 control_socket_disable = True

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from . import sqlite_backend
+from .storage import sqlite_backend
 
 _FILE = "sqlite:///"
 
@@ -40,7 +40,7 @@ def temporary_folder(token_store: str) -> str:
 
 
 def _check_redis(url: str) -> None:
-    from .redis_connection import NO_CLUSTER, check  # a large library, which few need
+    from .storage.redis_connection import NO_CLUSTER, check  # a large library, which few need
 
     try:
         check(url)

@@ -23,7 +23,7 @@ def storage_uri(token_store: str) -> str:
     """Return where to count requests, where sign-ins are kept at ``token_store``."""
     if token_store.startswith("sqlite:"):
         return f"{Counters.STORAGE_SCHEME[0]}://"
-    from .shared_counters import SharedCounters  # a large library, which few need
+    from .storage.shared_counters import SharedCounters  # a large library, which few need
 
     return f"{SharedCounters.STORAGE_SCHEME[0]}://"
 

@@ -31,10 +31,10 @@ sign_in_begun = _signals.signal("sign-in-begun")
 #: A call was made to a server: ``exchange`` is the :class:`misskey.Exchange`.
 api_called = _signals.signal("api-called")
 
-#: A request to a server, or a stream from it, has ended: ``call`` is the :class:`~web.remote_calls.Call`.
+#: A request to a server, or a stream from it, has ended: ``call`` is the :class:`~web.hosting.remote_calls.Call`.
 server_called = _signals.signal("server-called")
 
-#: The answer to a request was sent, outside of its context: ``served`` is the :class:`~web.request_log.Served`.
+#: The answer to a request was sent, outside of its context: ``served`` is the :class:`~web.hosting.request_log.Served`.
 request_served = _signals.signal("request-served")
 
 

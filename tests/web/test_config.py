@@ -337,9 +337,7 @@ def test_what_the_person_who_runs_the_tests_has_set_reaches_none(
 @pytest.mark.parametrize("kept_out", [True, False])
 def test_in_a_process_of_its_own_the_app_sees_the_settings_of_the_test_alone(tmp_path: Path, kept_out: bool) -> None:
     for package in ("web", "misskey"):
-        (tmp_path / package).mkdir()
-        for module in (ROOT / package).glob("*.py"):
-            shutil.copy(module, tmp_path / package)
+        shutil.copytree(ROOT / package, tmp_path / package)
     (tmp_path / ".env").write_text("MIAUTH_FROM_THE_FILE=1\n")
     environ = environment(tmp_path)
     if not kept_out:

@@ -23,7 +23,8 @@ from prometheus_client import (
     multiprocess,
 )
 
-from . import services, signals
+from web import services, signals
+
 from .metrics import FOLDER
 from .remote_calls import Call
 from .request_log import Served

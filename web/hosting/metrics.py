@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from .config import Settings
+from web.config import Settings
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the name that prometheus_client looks for, when it is imported
 _made: list[str] = []  # by this process

@@ -12,9 +12,9 @@ from typing import Any
 from flask import Flask
 
 from misskey import Answer, Server, Transport
+from web import signals
+from web.concurrency import aside, remote_call
 
-from . import signals
-from .concurrency import aside, remote_call
 from .request_log import kind_of
 
 

@@ -24,8 +24,8 @@ from flask import Flask, has_request_context, request
 from flask.logging import default_handler
 from werkzeug.wsgi import ClosingIterator
 
-from . import signals
-from .config import Settings
+from web import signals
+from web.config import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .remote_calls import Call
 
 HEADER = "X-Request-Id"
-_KEY = "web.request_log"
+_KEY = "web.hosting.request_log"
 _FROM_A_PROXY = re.compile("[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset(HTTPMethod)
 _logger = logging.getLogger(__name__)
