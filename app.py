@@ -37,9 +37,9 @@ from web import (
     failures,
     form_pages,
     languages,
-    pages,
     paths,
     pending_signins,
+    public_pages,
     security,
     services,
     static_files,
@@ -80,7 +80,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     commands.init_app(app)
     dashboard.init_app(app)
     app.register_blueprint(journey)
-    for part in (pages, account_page, dashboard, languages):
+    for part in (public_pages, account_page, dashboard, languages):
         app.register_blueprint(part.pages)
     demo.init_app(app)  # `make own` takes this out; what you add goes here
     return app

@@ -1,4 +1,4 @@
-"""Rate limits, whom they count requests for, and their counters.
+"""Rate limits, whom they count requests for, and their counters. How many sign-ins are allowed is a setting.
 
 They are in the Redis that machines share, else in this process: a file would make each request wait to write. The
 storage in memory of the library limits starts a thread every 10 ms to forget what is over.

@@ -14,7 +14,7 @@ from flask import Flask
 from sandbox import Running
 from tests.cast import Visitor, query
 from tests.misskey.test_example import example
-from web.pages import EXAMPLE_CODE, EXAMPLE_SESSION_ID
+from web.public_pages import EXAMPLE_CODE, EXAMPLE_SESSION_ID
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = ("/", "/signin/token", "/how-it-works", "/privacy")
