@@ -13,7 +13,7 @@
     │   └── AnswerTooLarge      more than this program reads
     ├── ServerUnsuitable        answers, but a sign-in can't be done there
     │   ├── NotMisskey          another software, or no API at all
-    │   ├── ServerElsewhere     names another server; ``named`` says which
+    │   ├── ServerElsewhere     names another server; ``leads_to`` says which
     │   └── NoMiAuth            Misskey, but only for a token made by hand
     │       ├── MiAuthDisabled    MiAuth is switched off
     │       ├── MiAuthMissing     from before MiAuth
@@ -26,6 +26,14 @@
         └── RateLimited           too many calls; ``retry_after`` says how long
 
 Messages are for people and never hold a token, a request's body or text from the server that was not cleaned.
+
+>>> try:
+...     client.call("notes/show", {"noteId": "none"})
+... except APIError as error:
+...     error.status, error.code
+(400, 'NO_SUCH_NOTE')
+
+https://misskey-hub.net/docs/for-developers/api/
 """
 
 from __future__ import annotations
@@ -122,11 +130,11 @@ class NotMisskey(ServerUnsuitable):
 
 
 class ServerElsewhere(ServerUnsuitable):
-    """``host`` is not where its people sign in, but leads to ``named``, where nobody has looked yet."""
+    """``host`` is not where its people sign in, but leads to the server ``leads_to``, where nobody has looked yet."""
 
-    def __init__(self, host: str, named: Server) -> None:
-        super().__init__(host, f"leads to {named}")
-        self.named = named
+    def __init__(self, host: str, leads_to: Server) -> None:
+        super().__init__(host, f"leads to {leads_to}")
+        self.leads_to = leads_to
 
 
 class NoMiAuth(ServerUnsuitable):
@@ -179,7 +187,6 @@ class APIError(MisskeyError):
 
     ``status`` is the HTTP status, ``code`` Misskey's name for the error (``""`` where it gave none), ``text`` its own
     words, cleaned, ``info`` its details, ``retry_after`` the seconds it asks to wait.
-    https://misskey-hub.net/docs/for-developers/api/
     """
 
     status: int

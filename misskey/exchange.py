@@ -39,11 +39,16 @@ class _Text:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call as it went over the wire, for showing, with tokens masked.
+    r"""One call as it went over the wire, for showing, with tokens masked.
 
     ``body`` and ``answer`` are indented JSON, or text where the server sent none, in bounds;
     ``size`` is the whole answer's in bytes, unpacked. ``status``, ``milliseconds``, ``answer`` and ``size`` are
     ``None`` when no answer came.
+
+    >>> exchanges = []
+    >>> user = whoami(Client(server, transport, "aliceNativeToken", exchanges.append))
+    >>> exchanges[0].status, exchanges[0].body
+    (200, '{\n  "i": "•••"\n}')
     """
 
     method: str
