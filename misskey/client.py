@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, BinaryIO
 
 from .endpoints import UPLOAD_ENDPOINT
@@ -134,10 +133,10 @@ class Client:
     def _exchange(
         self, method: str, path: str, sent: bytes | None, answer: Answer | None, most_values: int
     ) -> Exchange:
-        url, body = self.server.url(path), partial(body_text, sent, self.token) if sent else None
+        url, body = self.server.url(path), body_text(sent, self.token) if sent else None
         if answer is None:
             return Exchange(method, url, body)
-        text = partial(answer_text, answer.body, self.token, most_values)
+        text = answer_text(answer.body, self.token, most_values)
         return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(answer.body))
 
     def _content(self, answer: Answer, content: Any) -> Any:

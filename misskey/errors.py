@@ -38,7 +38,7 @@ https://misskey-hub.net/docs/for-developers/api/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from .server import Server
@@ -140,30 +140,29 @@ class ServerElsewhere(ServerUnsuitable):
 class NoMiAuth(ServerUnsuitable):
     """``host`` is a Misskey server where only a token made by hand signs somebody in: at ``server``."""
 
-    def __init__(self, server: Server, message: str, *, status: int | None = None) -> None:
-        super().__init__(server.host, message, status=status)
+    _message: ClassVar[str]
+
+    def __init__(self, server: Server, *, status: int | None = None) -> None:
+        super().__init__(server.host, self._message, status=status)
         self.server = server
 
 
 class MiAuthDisabled(NoMiAuth):
     """``host`` is a Misskey server with MiAuth switched off."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "has MiAuth switched off")
+    _message = "has MiAuth switched off"
 
 
 class MiAuthMissing(NoMiAuth):
     """``host`` is a Misskey server from before MiAuth, which came with version 12.27.0."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "has no MiAuth, which came with Misskey 12.27.0")
+    _message = "has no MiAuth, which came with Misskey 12.27.0"
 
 
 class LoginRequired(NoMiAuth):
     """``host`` does not say what it is to a program without a token."""
 
-    def __init__(self, server: Server, *, status: int | None = None) -> None:
-        super().__init__(server, "tells nothing without a login", status=status)
+    _message = "tells nothing without a login"
 
 
 class InvalidAnswer(MisskeyError):
