@@ -23,9 +23,9 @@ from misskey import (
     MiAuthMissing,
     MisskeyError,
     PermissionDenied,
-    check,
+    check_session,
     new_session_id,
-    who_is,
+    whoami,
 )
 from web import (
     account_page,
@@ -163,7 +163,7 @@ def token() -> ResponseReturnValue:
         return form_pages.token_page(form), 422 if form.is_submitted() else 200
     try:
         server = services.find_server_for_token(form.server)
-        user = who_is(services.client(server, form.token.data))
+        user = whoami(services.client(server, form.token.data))
     except (AuthenticationFailed, PermissionDenied) as error:
         form.token.errors = [TOKEN_WORDS[type(error)]]
         return form_pages.token_page(form), 422
@@ -210,5 +210,5 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
 
 
 def _fetch(begun: pending_signins.Pending) -> str | None:
-    grant = check(services.client(begun.server), begun.session_id)
+    grant = check_session(services.client(begun.server), begun.session_id)
     return accounts.save(grant, begun.permissions, begun).key if grant else None

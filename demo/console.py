@@ -20,7 +20,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
-from misskey import NATIVE_ONLY, PERMISSIONS, UPLOAD, InvalidAnswer, MisskeyError, masked
+from misskey import NATIVE_ONLY_ENDPOINTS, PERMISSIONS, UPLOAD_ENDPOINT, InvalidAnswer, MisskeyError, mask_token
 from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.htmx import answers_form, wants_fragment
@@ -109,7 +109,7 @@ def clear(account: Account) -> ResponseReturnValue:
 def endpoints(account: Account) -> ResponseReturnValue:
     """Show the server's endpoints, as a fragment for completion or as a page of links."""
     template = "console/names.html" if wants_fragment() else "console/endpoints.html"
-    return render_template(template, account=account, names=_endpoints(account), native_only=NATIVE_ONLY)
+    return render_template(template, account=account, names=_endpoints(account), native_only=NATIVE_ONLY_ENDPOINTS)
 
 
 @pages.get("/console/parameters")
@@ -136,13 +136,13 @@ _NOT_KNOWN = failures.Failure(
     _l("The result of this call is not known"),
     _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),
 )
-_FACTS = {"native_only": NATIVE_ONLY, "upload": UPLOAD, "empty": EMPTY}
+_FACTS = {"native_only": NATIVE_ONLY_ENDPOINTS, "upload": UPLOAD_ENDPOINT, "empty": EMPTY}
 
 
 def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
-    if form.endpoint.data == UPLOAD:
-        url = account.server.url(f"/api/{UPLOAD}")
-        values["codes"] = code_snippets.of_upload(url, masked(getattr(form, "values", {}), account.token))
+    if form.endpoint.data == UPLOAD_ENDPOINT:
+        url = account.server.url(f"/api/{UPLOAD_ENDPOINT}")
+        values["codes"] = code_snippets.of_upload(url, mask_token(getattr(form, "values", {}), account.token))
     granted = services.default_permissions() if account.permissions is None else account.permissions
     return render_template(
         "console/part.html" if wants_fragment() else "console/console.html",
@@ -182,17 +182,17 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
     """Make a call; return what its page will show beside what was sent."""
     failure = None
     try:
-        accounts.client(account).call(form.endpoint.data, form.values, body_bytes=MAX_ANSWER_BYTES)
+        accounts.client(account).call(form.endpoint.data, form.values, max_answer_bytes=MAX_ANSWER_BYTES)
     except MisskeyError as error:
         told = failures.of_server(error)
         mistyped = _("The endpoint’s name may be mistyped.") if error.status == 404 else ""
         words = sentences(told.words, mistyped, _("It may have been done all the same.") if told.maybe_done else "")
         failure = {"kind": type(error).__name__, "title": told.title, "words": words, "status": told.status}
     exchange = trace.exchanges()[-1]
-    typed = masked(form.params.data or "{}", account.token)
+    typed = mask_token(form.params.data or "{}", account.token)
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
     console_history.add(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
-    values = masked(form.values, account.token)
+    values = mask_token(form.values, account.token)
     return call | {"values": values, "failure": failure}
 
 

@@ -23,7 +23,7 @@ from wtforms import (
 from wtforms.validators import UUID, Length
 from wtforms.widgets import FileInput, HiddenInput
 
-from misskey import UPLOAD
+from misskey import UPLOAD_ENDPOINT
 from web.forms import Form
 from web.template_filters import read_id
 
@@ -182,7 +182,7 @@ class ConsoleForm(Form):
             raise ValidationError(_("Type an endpoint, such as notes/create."))
         if not is_endpoint(field.data):
             raise ValidationError(_("An endpoint has small letters, digits, hyphens and slashes only: notes/create."))
-        if field.data == UPLOAD:
+        if field.data == UPLOAD_ENDPOINT:
             raise ValidationError(_("This endpoint takes a file, so it is not sent from here. See below."))
 
     def validate_params(self, field: Field) -> None:

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms import ValidationError
 
-from misskey import clean
+from misskey import clean_text
 
 MAX_LEVELS = 50  # far more than any endpoint takes, far less than Python's own limit
 MAX_DIGITS = 300
@@ -70,7 +70,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            shown = clean(name.encode("utf-8", "replace").decode())  # no page can hold half a surrogate pair
+            shown = clean_text(name.encode("utf-8", "replace").decode())  # no page can hold half a surrogate pair
             raise ValidationError(_("“%(name)s” is there twice. Keep one of them.", name=shown))
         values[name] = value
     return values

@@ -50,7 +50,8 @@ def show(account: Account) -> ResponseReturnValue:
     server, path = _place(url) or abort(404)
     if server.private and server.origin != account.origin:  # another server's notes can't make the app look at it
         abort(404)
-    answer = services.transport().request("GET", server, path, headers={"Accept": "image/*"}, body_bytes=MAX_BYTES)
+    headers = {"Accept": "image/*"}
+    answer = services.transport().request("GET", server, path, headers=headers, max_answer_bytes=MAX_BYTES)
     if answer.status != 200:  # gone, or a server without portraits of its own, which leads elsewhere
         abort(404)
     kind = next((kind for start, at, kind in _KINDS if answer.body[at : at + len(start)] == start), None)

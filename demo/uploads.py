@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
-from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean
+from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
 from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
@@ -98,7 +98,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
     ``known`` tells that the server had this content already, and kept what was said of it then.
     """
     stream, name = cast(BinaryIO, file.stream), drive_name(file.filename or "")
-    answer = client.upload(stream, name, kind=file.mimetype, comment=comment, sensitive=sensitive)
+    answer = client.upload(stream, name, mime_type=file.mimetype, comment=comment, sensitive=sensitive)
     if not isinstance(answer, dict) or not read_id(answer.get("id")):
         raise InvalidAnswer(client.server.host, "did not give the file back")
     return {
@@ -112,7 +112,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
 
 def drive_name(name: str) -> str:
     """Return a file's name as Misskey takes it: without a path, without two dots, and not too long."""
-    own = re.split(r"[/\\]", clean(name, len(name)))[-1]
+    own = re.split(r"[/\\]", clean_text(name, len(name)))[-1]
     return re.sub(r"\.{2,}", ".", own)[-MAX_NAME:] or "untitled"
 
 
@@ -138,7 +138,7 @@ def failure_of(error: MisskeyError) -> Failure:
 
 def longest(files: Iterable[FileStorage]) -> float:
     """Return how many seconds it may take to upload ``files``."""
-    return sum(WAIT_SECONDS + services.transport().longest_upload(file_bytes(file)) for file in files)
+    return sum(WAIT_SECONDS + services.transport().max_upload_seconds(file_bytes(file)) for file in files)
 
 
 def _form_page(account: Account, form: UploadForm, failure: Failure | None = None, **values: Any) -> str:

@@ -6,10 +6,9 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, BinaryIO
 
-from .endpoints import UPLOAD
+from .endpoints import UPLOAD_ENDPOINT
 from .errors import (
     APIError,
     AuthenticationFailed,
@@ -23,7 +22,7 @@ from .exchange import Exchange, answer_text, body_text
 from .json_values import NotJSON, parse
 from .multipart import MultipartBody
 from .server import Server
-from .text import clean, named
+from .text import clean_text, named
 from .transport import Answer, Transport
 
 BYTES_FOR_A_VALUE = 10  # of the largest answer: many small values take much more memory and time than their text
@@ -35,7 +34,11 @@ _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 class Client:
     """Calls endpoints at one server, with ``token`` where there is one.
 
-    ``on_exchange`` is called after every call with an :class:`Exchange`, also after one that failed.
+    ``on_exchange`` is called after every call with an :class:`~misskey.Exchange`, also after one that failed.
+
+    >>> Client(server, transport).call("users/show", {"username": "bob"})["username"]
+    'bob'
+
     https://misskey-hub.net/docs/for-developers/api/
     """
 
@@ -50,12 +53,15 @@ class Client:
         params: Mapping[str, Any] | None = None,
         *,
         idempotent: bool = False,
-        body_bytes: int | None = None,
+        max_answer_bytes: int | None = None,
     ) -> Any:
         """POST ``params`` to ``endpoint`` and return the JSON of its answer, ``None`` where it has nothing to say.
 
         ``idempotent``: the request only reads, so it may be sent once more on a fresh connection when a kept one was
-        dropped before a response began. ``body_bytes`` is another limit for the response's body.
+        dropped before a response began. ``max_answer_bytes`` is another limit for the response's body.
+
+        >>> client.call("notes/create", {"text": "Hello", "visibility": "followers"})["createdNote"]["text"]
+        'Hello'
 
         Raises :class:`~misskey.errors.APIError` or one of its kinds when the server says no,
         :class:`~misskey.errors.InvalidAnswer` when the answer is not Misskey's, and a
@@ -63,37 +69,48 @@ class Client:
         """
         body = dict(params or {}) if self.token is None else {"i": self.token, **(params or {})}
         content = json.dumps(body).encode()
-        return self._send(
-            "POST", f"/api/{endpoint}", content, _JSON, content, idempotent=idempotent, body_bytes=body_bytes
-        )
+        options = {"idempotent": idempotent, "max_answer_bytes": max_answer_bytes}
+        return self._send("POST", f"/api/{endpoint}", content, _JSON, content, **options)
 
     def upload(
         self,
         file: BinaryIO,
         name: str,
         *,
-        kind: str = "application/octet-stream",
+        mime_type: str = "application/octet-stream",
         comment: str = "",
         sensitive: bool = False,
     ) -> Any:
         """Put ``file`` into the drive under ``name``; return what the server tells of it. Raises as :meth:`call` does.
 
-        The file is read while it is sent, from its beginning, and stays open. ``kind`` is its MIME type, ``comment``
-        describes it to people who can't see it. https://misskey-hub.net/docs/for-developers/api/
+        The file is read while it is sent, from its beginning, and stays open. ``comment`` describes it to people who
+        can't see it. The token needs ``write:drive``.
+
+        >>> from io import BytesIO
+        >>> file = client.upload(BytesIO(b"Good morning"), "morning.txt", mime_type="text/plain")
+        >>> client.call("notes/create", {"fileIds": [file["id"]]})["createdNote"]["files"][0]["name"]
+        'morning.txt'
+
+        https://misskey-hub.net/docs/for-developers/api/endpoints/
         """
         name = name.encode("utf-8", "replace").decode()
-        kind = kind if _MIME_TYPE.fullmatch(kind) else "application/octet-stream"
+        mime_type = mime_type if _MIME_TYPE.fullmatch(mime_type) else "application/octet-stream"
         fields = {} if self.token is None else {"i": self.token}
         fields |= {"name": name, "isSensitive": "true" if sensitive else "false"}
         fields |= {"comment": comment.encode("utf-8", "replace").decode()} if comment else {}
-        body = MultipartBody(fields, file, name, kind)
-        shown = fields | {"file": f"({name}, {kind}, {body.file_bytes} bytes)"}
+        body = MultipartBody(fields, file, name, mime_type)
+        shown = fields | {"file": f"({name}, {mime_type}, {body.file_bytes} bytes)"}
         headers = _JSON | {"Content-Type": body.content_type}
-        return self._send("POST", f"/api/{UPLOAD}", body, headers, json.dumps(shown).encode())
+        return self._send("POST", f"/api/{UPLOAD_ENDPOINT}", body, headers, json.dumps(shown).encode())
 
-    def get(self, path: str, *, body_bytes: int | None = None) -> Any:
-        """GET ``path``, which needs no token, and return its JSON; ``body_bytes`` and errors are as in :meth:`call`."""
-        return self._send("GET", path, None, {"Accept": "application/json"}, idempotent=True, body_bytes=body_bytes)
+    def get(self, path: str, *, max_answer_bytes: int | None = None) -> Any:
+        """GET ``path``, which needs no token, and return its JSON; errors and ``max_answer_bytes`` as in :meth:`call`.
+
+        >>> client.get("/.well-known/nodeinfo")["links"][0]["href"] == server.url("/nodeinfo/2.1")
+        True
+        """
+        headers = {"Accept": "application/json"}
+        return self._send("GET", path, None, headers, idempotent=True, max_answer_bytes=max_answer_bytes)
 
     def _send(
         self,
@@ -104,7 +121,7 @@ class Client:
         sent: bytes | None = None,
         **options: Any,
     ) -> Any:
-        most_values = (options.get("body_bytes") or self.transport.body_bytes) // BYTES_FOR_A_VALUE
+        most_values = (options.get("max_answer_bytes") or self.transport.max_answer_bytes) // BYTES_FOR_A_VALUE
         answer = None
         try:
             answer = self.transport.request(method, self.server, path, body=content, headers=headers, **options)
@@ -116,10 +133,10 @@ class Client:
     def _exchange(
         self, method: str, path: str, sent: bytes | None, answer: Answer | None, most_values: int
     ) -> Exchange:
-        url, body = self.server.url(path), partial(body_text, sent, self.token) if sent else None
+        url, body = self.server.url(path), body_text(sent, self.token) if sent else None
         if answer is None:
             return Exchange(method, url, body)
-        text = partial(answer_text, answer.body, self.token, most_values)
+        text = answer_text(answer.body, self.token, most_values)
         return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(answer.body))
 
     def _content(self, answer: Answer, content: Any) -> Any:
@@ -141,7 +158,8 @@ def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
     fields: dict[str, Any] = content if isinstance(content, dict) else {}
     if isinstance(fields.get("error"), dict):  # else the layer below: {"statusCode", "code"?, "error", "message"}
         fields = fields["error"]
-    code, words = (clean(value) if isinstance(value := fields.get(key), str) else "" for key in ("code", "message"))
+    said = (fields.get(key) for key in ("code", "message"))
+    code, words = (clean_text(value) if isinstance(value, str) else "" for value in said)
     wait = answer.headers.get("Retry-After", "")
     return _kind_of(answer.status, code)(
         server.host,

@@ -23,6 +23,7 @@ from .server import Server
 from .text import named
 from .transport import Transport
 
+#: How large the answer of ``meta`` may be, for ``max_answer_bytes``.
 META_BYTES = 4 * 1024 * 1024  # before Misskey 13 it holds all emoji of a server, thousands of them
 NODEINFO_BYTES = 64 * 1024
 VERSION_CHARACTERS = 100
@@ -46,7 +47,12 @@ def find_misskey(server: Server, transport: Transport, private: Collection[str] 
 
     A server's ``uri`` is its own claim, so the one it names goes through the same checks; ``private`` are the origins
     that may be http or not public. Raises a :class:`~misskey.errors.ServerUnsuitable`, or what
-    :meth:`~misskey.client.Client.call` raises. https://misskey-hub.net/docs/for-developers/api/token/
+    :meth:`~misskey.client.Client.call` raises.
+
+    >>> find_misskey(server, transport) == server
+    True
+
+    https://misskey-hub.net/docs/for-developers/api/token/
     """
     if server.private:
         private = {*private, server.origin}
@@ -62,7 +68,7 @@ def find_misskey(server: Server, transport: Transport, private: Collection[str] 
 
 def _meta(server: Server, transport: Transport, private: Collection[str]) -> dict[str, Any]:
     try:
-        meta = Client(server, transport).call("meta", {"detail": True}, idempotent=True, body_bytes=META_BYTES)
+        meta = Client(server, transport).call("meta", {"detail": True}, idempotent=True, max_answer_bytes=META_BYTES)
     except (InvalidAnswer, APIError) as error:
         status = error.status or 0
         if status == 429 or status >= 500:
@@ -126,11 +132,11 @@ def _nodeinfo(server: Server, transport: Transport, private: Collection[str] = (
     """
     client = Client(server, transport)
     try:
-        href = named(client.get(_NODEINFO, body_bytes=NODEINFO_BYTES)["links"][0]["href"])
+        href = named(client.get(_NODEINFO, max_answer_bytes=NODEINFO_BYTES)["links"][0]["href"])
         if other := _elsewhere(server, href, private):
             return None, other
         path = _PATH.fullmatch(href.removeprefix(server.origin))
-        name = client.get(path[0], body_bytes=NODEINFO_BYTES)["software"]["name"] if path else None
+        name = client.get(path[0], max_answer_bytes=NODEINFO_BYTES)["software"]["name"] if path else None
     except Redirected as error:
         return None, _elsewhere(server, error.location, private, (_NODEINFO, "/"))
     except (MisskeyError, LookupError, TypeError, AttributeError):

@@ -1,14 +1,17 @@
 """Facts about endpoints that a server does not tell when asked for its ``endpoints``.
 
+>>> "i/change-password" in NATIVE_ONLY_ENDPOINTS, UPLOAD_ENDPOINT
+(True, 'drive/files/create')
+
 https://misskey-hub.net/docs/for-developers/api/endpoints/
 """
 
 from __future__ import annotations
 
 #: Takes a file as a multipart form; all others take JSON.
-UPLOAD = "drive/files/create"
+UPLOAD_ENDPOINT = "drive/files/create"
 #: Answer every app's token with 403 ``ACCESS_DENIED``: they are for the server's own client, as of Misskey 2025.4.1.
-NATIVE_ONLY = frozenset(
+NATIVE_ONLY_ENDPOINTS = frozenset(
     {
         *("admin/abuse-report/notification-recipient/create", "admin/abuse-report/notification-recipient/delete"),
         *("admin/abuse-report/notification-recipient/list", "admin/abuse-report/notification-recipient/show"),

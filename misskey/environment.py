@@ -21,7 +21,11 @@ from .server import ip_address
 def ca_bundle() -> str | bool:
     """Return the file or folder that the environment names for checking certificates, ``True`` for the usual ones.
 
-    Raises :class:`ValueError` when there is none, or it has no certificate.
+    Raises :class:`ValueError` when it is not there or has no certificate, as :class:`~misskey.Transport` does when it
+    is made.
+
+    >>> ca_bundle()
+    True
     """
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if bundle := os.environ.get(name):
@@ -54,7 +58,10 @@ def _context(place: str) -> ssl.SSLContext:
 
 
 def check_proxies() -> None:
-    """Raise :class:`ValueError` for a proxy that can't be used; without its address, which can hold a password."""
+    """Raise :class:`ValueError` for a proxy that can't be used; without its address, which can hold a password.
+
+    >>> check_proxies()
+    """
     proxies = getproxies()
     for name in dict.fromkeys(scheme if proxies.get(scheme) else "all" for scheme in ("https", "http")):
         if (proxy := proxies.get(name)) and not _is_http_proxy(proxy):

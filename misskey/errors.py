@@ -13,7 +13,7 @@
     │   └── AnswerTooLarge      more than this program reads
     ├── ServerUnsuitable        answers, but a sign-in can't be done there
     │   ├── NotMisskey          another software, or no API at all
-    │   ├── ServerElsewhere     names another server; ``named`` says which
+    │   ├── ServerElsewhere     names another server; ``leads_to`` says which
     │   └── NoMiAuth            Misskey, but only for a token made by hand
     │       ├── MiAuthDisabled    MiAuth is switched off
     │       ├── MiAuthMissing     from before MiAuth
@@ -26,11 +26,19 @@
         └── RateLimited           too many calls; ``retry_after`` says how long
 
 Messages are for people and never hold a token, a request's body or text from the server that was not cleaned.
+
+>>> try:
+...     client.call("notes/show", {"noteId": "none"})
+... except APIError as error:
+...     error.status, error.code
+(400, 'NO_SUCH_NOTE')
+
+https://misskey-hub.net/docs/for-developers/api/
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from .server import Server
@@ -122,40 +130,39 @@ class NotMisskey(ServerUnsuitable):
 
 
 class ServerElsewhere(ServerUnsuitable):
-    """``host`` is not where its people sign in, but leads to ``named``, where nobody has looked yet."""
+    """``host`` is not where its people sign in, but leads to the server ``leads_to``, where nobody has looked yet."""
 
-    def __init__(self, host: str, named: Server) -> None:
-        super().__init__(host, f"leads to {named}")
-        self.named = named
+    def __init__(self, host: str, leads_to: Server) -> None:
+        super().__init__(host, f"leads to {leads_to}")
+        self.leads_to = leads_to
 
 
 class NoMiAuth(ServerUnsuitable):
     """``host`` is a Misskey server where only a token made by hand signs somebody in: at ``server``."""
 
-    def __init__(self, server: Server, message: str, *, status: int | None = None) -> None:
-        super().__init__(server.host, message, status=status)
+    _message: ClassVar[str]
+
+    def __init__(self, server: Server, *, status: int | None = None) -> None:
+        super().__init__(server.host, self._message, status=status)
         self.server = server
 
 
 class MiAuthDisabled(NoMiAuth):
     """``host`` is a Misskey server with MiAuth switched off."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "has MiAuth switched off")
+    _message = "has MiAuth switched off"
 
 
 class MiAuthMissing(NoMiAuth):
     """``host`` is a Misskey server from before MiAuth, which came with version 12.27.0."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "has no MiAuth, which came with Misskey 12.27.0")
+    _message = "has no MiAuth, which came with Misskey 12.27.0"
 
 
 class LoginRequired(NoMiAuth):
     """``host`` does not say what it is to a program without a token."""
 
-    def __init__(self, server: Server, *, status: int | None = None) -> None:
-        super().__init__(server, "tells nothing without a login", status=status)
+    _message = "tells nothing without a login"
 
 
 class InvalidAnswer(MisskeyError):
@@ -179,7 +186,6 @@ class APIError(MisskeyError):
 
     ``status`` is the HTTP status, ``code`` Misskey's name for the error (``""`` where it gave none), ``text`` its own
     words, cleaned, ``info`` its details, ``retry_after`` the seconds it asks to wait.
-    https://misskey-hub.net/docs/for-developers/api/
     """
 
     status: int

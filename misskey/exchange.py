@@ -10,17 +10,8 @@ from typing import Any
 from .json_values import MASK, indented, parse
 
 
-class _Later:
-    """A text that is not made yet; what it is made of, a token too, is not for showing."""
-
-    __slots__ = ("make",)
-
-    def __init__(self, make: Callable[[], str]) -> None:
-        self.make = make
-
-
 class _Text:
-    """A field whose text can be a function, called when somebody first reads it."""
+    """A field whose text can be a function, called when somebody first reads it: a closure, which shows no token."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -29,21 +20,26 @@ class _Text:
         if exchange is None:  # dataclass asks for the default
             return None
         value: Any = exchange.__dict__[self._name]
-        if isinstance(value, _Later):
-            value = exchange.__dict__[self._name] = value.make()
+        if callable(value):
+            value = exchange.__dict__[self._name] = value()
         return value  # type: ignore[no-any-return]
 
     def __set__(self, exchange: Exchange, value: str | Callable[[], str] | None) -> None:
-        exchange.__dict__[self._name] = _Later(value) if callable(value) else value
+        exchange.__dict__[self._name] = value
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call as it went over the wire, for showing, with tokens masked.
+    r"""One call as it went over the wire, for showing, with tokens masked.
 
     ``body`` and ``answer`` are indented JSON, or text where the server sent none, in bounds;
     ``size`` is the whole answer's in bytes, unpacked. ``status``, ``milliseconds``, ``answer`` and ``size`` are
     ``None`` when no answer came.
+
+    >>> exchanges = []
+    >>> user = whoami(Client(server, transport, "aliceNativeToken", exchanges.append))
+    >>> exchanges[0].status, exchanges[0].body
+    (200, '{\n  "i": "•••"\n}')
     """
 
     method: str
@@ -59,15 +55,23 @@ class Exchange:
         return asdict(self)
 
 
-def body_text(sent: bytes, token: str | None) -> str:
-    """Return the text of a request's parameters, which are JSON, without any token."""
-    fields = json.loads(sent)
-    return indented(fields | ({"i": MASK} if "i" in fields else {}), token)
+def body_text(sent: bytes, token: str | None) -> Callable[[], str]:
+    """Return what makes the text of a request's parameters, which are JSON, without any token."""
+
+    def text() -> str:
+        fields = json.loads(sent)
+        return indented(fields | ({"i": MASK} if "i" in fields else {}), token)
+
+    return text
 
 
-def answer_text(body: bytes, token: str | None, most_values: int) -> str:
-    """Return the text of an answer, without ``token`` and without a token that it grants."""
-    content, fresh = parse(body, token, most_values), None
-    if isinstance(content, dict) and "token" in content:
-        fresh, content = content["token"], content | {"token": MASK}
-    return indented(content, fresh if isinstance(fresh, str) else None)
+def answer_text(body: bytes, token: str | None, most_values: int) -> Callable[[], str]:
+    """Return what makes the text of an answer, without ``token`` and without a token that it grants."""
+
+    def text() -> str:
+        content, fresh = parse(body, token, most_values), None
+        if isinstance(content, dict) and "token" in content:
+            fresh, content = content["token"], content | {"token": MASK}
+        return indented(content, fresh if isinstance(fresh, str) else None)
+
+    return text

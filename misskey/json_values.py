@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+#: What is shown in the place of a token.
 MASK = "•••"
 SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody reads, less than slows a page down
 MAX_VALUES = 100_000
@@ -18,14 +19,18 @@ class NotJSON(str):
     """The text of an answer that is not JSON; a string in JSON is a ``str``."""
 
 
-def masked(value: Any, token: str | None) -> Any:
-    """Return JSON without ``token``, wherever in it, and without half surrogate pairs, which no page can hold."""
+def mask_token(value: Any, token: str | None) -> Any:
+    """Return JSON without ``token``, wherever in it, and without half surrogate pairs, which no page can hold.
+
+    >>> mask_token({"text": "My token is s3cret", "id": 5}, "s3cret")
+    {'text': 'My token is •••', 'id': 5}
+    """
     if isinstance(value, str):
         text = value if value.isascii() else value.encode("utf-8", "replace").decode()
         return text.replace(token, MASK) if token else text
     if isinstance(value, dict):
-        return {masked(key, token): masked(inner, token) for key, inner in value.items()}
-    return [masked(inner, token) for inner in value] if isinstance(value, list) else value
+        return {mask_token(key, token): mask_token(inner, token) for key, inner in value.items()}
+    return [mask_token(inner, token) for inner in value] if isinstance(value, list) else value
 
 
 def parse(body: bytes, token: str | None, most_values: int = MAX_VALUES) -> Any:
@@ -36,11 +41,11 @@ def parse(body: bytes, token: str | None, most_values: int = MAX_VALUES) -> Any:
     text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
     try:
         if text.count(",") + 5 * (text.count("[") + text.count("{")) > most_values:
-            return NotJSON(masked(text, token))
+            return NotJSON(mask_token(text, token))
         content = _DECODER.decode(text)
-        return masked(content, token) if _may_hide(text, token) else content
+        return mask_token(content, token) if _may_hide(text, token) else content
     except (ValueError, RecursionError):
-        return NotJSON(masked(text, token))
+        return NotJSON(mask_token(text, token))
 
 
 def _may_hide(text: str, token: str | None) -> bool:
@@ -68,7 +73,7 @@ def indented(content: Any, token: str | None) -> str:
     """
     text, is_json = "", not isinstance(content, NotJSON)
     try:
-        content = masked(content, token)
+        content = mask_token(content, token)
         for piece in _INDENTED.iterencode(content) if is_json else (content,):
             text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece[: SHOWN_CHARACTERS + 1])
             if len(text) > SHOWN_CHARACTERS:

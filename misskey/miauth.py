@@ -16,7 +16,7 @@ from .client import Client
 from .errors import APIError, InvalidAnswer, MiAuthMissing
 from .json_values import MASK
 from .server import Server
-from .text import clean
+from .text import clean_text
 
 NAME_CHARACTERS = 128  # the server's columns: longer ones end in its error 500
 ICON_CHARACTERS = 512
@@ -27,7 +27,11 @@ _TOKEN = re.compile("[!-~]{1,512}")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person at ``server``: ``id`` and ``username`` as the server has them, ``name`` for people (never empty)."""
+    """A person at ``server``: ``id`` and ``username`` as the server has them, ``name`` for people (never empty).
+
+    >>> User("9alice", "alice", "Alice", Server.parse("misskey.io")).address
+    'alice@misskey.io'
+    """
 
     id: str
     username: str
@@ -42,14 +46,22 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a successful sign-in gives: the person and a token for calling endpoints in their name."""
+    """What a successful sign-in gives: the person and a token for calling endpoints in their name.
+
+    >>> "s3cret" in repr(Grant(whoami(client), "s3cret"))
+    False
+    """
 
     user: User
     token: str = field(repr=False)
 
 
 def new_session_id() -> str:
-    """Return a fresh session id, a random UUID: a secret until it is used, for whoever knows it can fetch the token."""
+    """Return a fresh session id, a random UUID: a secret until it is used, for whoever knows it can fetch the token.
+
+    >>> new_session_id() != new_session_id()
+    True
+    """
     return str(uuid.uuid4())
 
 
@@ -57,8 +69,12 @@ def check_app(name: str, icon: str, callback: str) -> None:
     """Raise :class:`ValueError` for what the authorize page would change or refuse.
 
     The page decodes its query twice, so ``%41`` in a value would come out as ``A``.
+
+    >>> check_app("MyApp", "https://myapp.example/icon.png", "https://myapp.example/callback?next=/")
+    Traceback (most recent call last):
+    ValueError: the callback must have no query and no fragment
     """
-    if not 0 < len(name) <= NAME_CHARACTERS or clean(name) != name:
+    if not 0 < len(name) <= NAME_CHARACTERS or clean_text(name) != name:
         raise ValueError(f"the app's name must have 1 to {NAME_CHARACTERS} characters on one line")
     if len(icon) > ICON_CHARACTERS:
         raise ValueError(f"the address of the app's icon is longer than {ICON_CHARACTERS} characters")
@@ -81,7 +97,13 @@ def authorize_url(
     """Return the address of the server's own page, where the person allows or denies; send the browser there.
 
     ``permissions`` are names of :data:`~misskey.permissions.PERMISSIONS`; none at all is allowed and only signs in.
-    Without ``callback`` the page tells the person to go back to the app. Raises :class:`TypeError` for a single name.
+    Without ``callback`` the page tells the person to go back to the app; with it, the browser comes back there, with
+    ``session`` in the query. Raises :class:`TypeError` for a single name.
+
+    >>> authorize_url(Server.parse("misskey.io"), "c1f6d42b", name="MyApp", permissions=["read:account"])
+    'https://misskey.io/miauth/c1f6d42b?name=MyApp&permission=read%3Aaccount'
+
+    https://misskey-hub.net/docs/for-developers/api/token/miauth/
     """
     if isinstance(permissions, str):
         raise TypeError("permissions must be a list of names, not one name")
@@ -89,11 +111,16 @@ def authorize_url(
     return f"{server.url(f'/miauth/{session_id}')}?{urlencode({key: value for key, value in query.items() if value})}"
 
 
-def check(client: Client, session_id: str) -> Grant | None:
+def check_session(client: Client, session_id: str) -> Grant | None:
     """Fetch the token of ``session_id``; ``None`` while nobody has allowed it, after a denial, and the second time.
 
     Raises what :meth:`Client.call <misskey.client.Client.call>` raises, :class:`~misskey.errors.MiAuthMissing` where
     there is no such endpoint, and :class:`~misskey.errors.InvalidAnswer` for an answer that is not whole.
+
+    >>> print(check_session(Client(server, transport), new_session_id()))
+    None
+
+    https://misskey-hub.net/docs/for-developers/api/token/miauth/
     """
     try:
         answer = client.call(f"miauth/{session_id}/check", idempotent=True)
@@ -114,8 +141,15 @@ def check(client: Client, session_id: str) -> Grant | None:
     return Grant(replace(user, name=user.name.replace(token, MASK)), token)
 
 
-def who_is(client: Client) -> User:
-    """Return whose token the client has, by the endpoint ``i``; the token needs ``read:account``."""
+def whoami(client: Client) -> User:
+    """Return whose token the client has, by the endpoint ``i``; the token needs ``read:account``.
+
+    Raises what :meth:`Client.call <misskey.client.Client.call>` raises: a wrong token is an
+    :class:`~misskey.errors.AuthenticationFailed`.
+
+    >>> whoami(client).username
+    'alice'
+    """
     return read_user(client.call("i", idempotent=True), client.server)
 
 
@@ -133,5 +167,5 @@ def read_user(value: Any, server: Server) -> User:
         raise InvalidAnswer(server.host, "gave a person without a user name")
     if fields.get("host") is not None:
         raise InvalidAnswer(server.host, "gave a person of another server")
-    shown = clean(name, 100) if isinstance(name, str) else ""
+    shown = clean_text(name, 100) if isinstance(name, str) else ""
     return User(user_id, username, shown or username, server)

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A permission by the ``name`` that servers know, and what it allows in ``english`` and ``japanese``."""
+    """A permission by the ``name`` that servers know, and what it allows in ``english`` and ``japanese``.
+
+    >>> PERMISSIONS["write:notes"].english
+    'Post and delete notes'
+    """
 
     name: str
     english: str
@@ -81,7 +85,10 @@ def parse_permissions(names: Iterable[str]) -> tuple[str, ...]:
     """Return ``names`` without duplicates, in the order of :data:`PERMISSIONS`.
 
     Raises :class:`ValueError` that names the unknown ones: a server would drop them without a word, and refuse
-    duplicates. https://misskey-hub.net/docs/for-developers/api/permission/
+    duplicates.
+
+    >>> parse_permissions(["write:notes", "read:account", "write:notes"])
+    ('read:account', 'write:notes')
     """
     wanted = set(names)
     if unknown := sorted(wanted - PERMISSIONS.keys()):

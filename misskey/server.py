@@ -51,6 +51,9 @@ class Server:
     """A Misskey server, known by its ``origin`` (``https://misskey.io``); ``private`` when a setting lists it.
 
     Make one with :meth:`parse` or :meth:`parse_origin`. Servers are equal when their origins are.
+
+    >>> Server.parse("https://misskey.io/@alice") == Server.parse("@alice@misskey.io")
+    True
     """
 
     origin: str
@@ -63,7 +66,12 @@ class Server:
         ``private`` are canonical origins (:meth:`parse_origin`) that may be http, an IP address or have a port; their
         host and port alone mean them too, the https one first. Everything else is https at a public name.
         Raises :class:`~misskey.errors.ServerNameError` with the reason. Nothing is looked up.
-        https://misskey-hub.net/docs/for-developers/api/token/
+
+        >>> Server.parse("ミスキー.jp").host
+        'xn--nckxa7i0e.jp'
+        >>> Server.parse("192.168.1.1")
+        Traceback (most recent call last):
+        misskey.errors.ServerNameError: Type the name of your server, not an IP address.
         """
         address = _read(typed)
         for scheme in (address.scheme,) if address.scheme else ("https", "http"):
@@ -78,6 +86,9 @@ class Server:
         """Return the private server that a setting names: http or https, any host, any port, and nothing more.
 
         Raises :class:`ValueError` with words for the person who wrote the setting.
+
+        >>> Server.parse_origin("http://127.0.0.1:3000").private
+        True
         """
         problem = f"{text!r} is not an origin such as http://127.0.0.1:3000 or https://misskey.lan"
         try:
@@ -102,7 +113,11 @@ class Server:
         return ".".join(map(_readable, host.split("."))) + colon + port
 
     def url(self, path: str) -> str:
-        """Return the URL of ``path`` at this server; no path leads to another host."""
+        """Return the URL of ``path`` at this server; no path leads to another host.
+
+        >>> Server.parse("misskey.io").url("/@alice")
+        'https://misskey.io/@alice'
+        """
         return f"{self.origin}/{path.removeprefix('/')}"
 
     def __str__(self) -> str:

@@ -47,12 +47,13 @@ _SILENT = logging.Logger("misskey.streaming", logging.CRITICAL)  # noqa: LOG001 
 class Stream:
     """The home timeline of the person whose token ``client`` holds, as it grows; needs ``read:account``.
 
-    ::
-
-        with Stream(client) as stream:
-            for note in stream:
-                if note:
-                    print(note["text"])
+    >>> with Stream(client, tick_seconds=0.2) as stream:
+    ...     for note in stream:
+    ...         if note:
+    ...             break
+    ...         said = client.call("notes/create", {"text": "Hello, all"})
+    >>> note["text"]
+    'Hello, all'
 
     Iterating yields each new note, the ``dict`` that Misskey sends, and ``None`` at least every ``tick_seconds``, so
     that the program can look around. It ends with an error only, also when nothing at all came for

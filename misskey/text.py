@@ -15,10 +15,13 @@ _BLANK = re.compile(
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
-def clean(text: str, length: int = WORDS_CHARACTERS) -> str:
-    """Return ``text`` as one line of at most ``length`` characters without control and direction characters.
+def clean_text(text: str, length: int = WORDS_CHARACTERS) -> str:
+    r"""Return ``text`` as one line of at most ``length`` characters without control and direction characters.
 
     ``""`` when nothing of it can be seen.
+
+    >>> clean_text(" two\tlines ")
+    'two lines'
     """
     line = _CONTROL.sub(" ", text[: length * 2]).strip()[:length]
     return "" if is_blank(line) else line
@@ -30,5 +33,9 @@ def named(value: Any, length: int = 2048) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Return whether nothing of ``text`` can be seen."""
+    r"""Return whether nothing of ``text`` can be seen.
+
+    >>> is_blank("\u200b \u3000")
+    True
+    """
     return _BLANK.fullmatch(text) is not None

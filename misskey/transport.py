@@ -20,7 +20,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
-from .budget import BODY_BYTES, Budget
+from .budget import MAX_ANSWER_BYTES, Budget
 from .connections import Adapter, Connection
 from .environment import tls_context
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
@@ -31,6 +31,7 @@ from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
 STEP_SECONDS = 10.0  # the longest silence in the middle of a response
+#: How long a request may take in all, if a program sets no other limit; an upload may take longer.
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
@@ -42,7 +43,11 @@ _SAFE_IN_A_PATH = "%!$&'()*+,-./:;=?@_~[]"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered: HTTP status, headers, the decompressed body, and how long it took in milliseconds."""
+    """What a server answered: HTTP status, headers, the decompressed body, and how long it took in milliseconds.
+
+    >>> Answer(200, {}, b"{}", 25)
+    Answer(status=200, milliseconds=25)
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)  # these two can hold a token
@@ -56,6 +61,13 @@ class Transport:
     ``user_agent`` names the program and how to reach whoever runs it. The limits are in seconds and bytes; ``resolve``
     is called as :func:`socket.getaddrinfo` is. ``limit`` returns a context manager that is entered for each request,
     ``while_waiting`` one for each wait within it, so that a program can limit and let others go on.
+
+    Raises :class:`ValueError` for a CA bundle that can't be used, as :func:`~misskey.ca_bundle` does.
+
+    >>> quick = Transport("MyApp/1.0 (+https://myapp.example)", total_seconds=5, max_answer_bytes=100_000)
+    >>> Client(server, quick).call("ping", idempotent=True)["pong"] > 0
+    True
+    >>> quick.close()
     """
 
     def __init__(
@@ -67,14 +79,14 @@ class Transport:
         total_seconds: float = TOTAL_SECONDS,
         upload_seconds: float = UPLOAD_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
-        body_bytes: int = BODY_BYTES,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
         resolve: Resolver = socket.getaddrinfo,
         limit: Waiting = contextlib.nullcontext,
         while_waiting: Waiting = contextlib.nullcontext,
     ) -> None:
         self.user_agent = user_agent
         self.total_seconds = total_seconds
-        self.body_bytes = body_bytes
+        self.max_answer_bytes = max_answer_bytes
         self._step_seconds = step_seconds
         self._upload_seconds = upload_seconds
         self._limit = limit
@@ -91,20 +103,23 @@ class Transport:
         *,
         body: bytes | MultipartBody | None = None,
         headers: Mapping[str, str] | None = None,
-        body_bytes: int | None = None,
+        max_answer_bytes: int | None = None,
         idempotent: bool = False,
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
-        ``body_bytes`` is another limit for the response's body. An ``idempotent`` request is sent once more, over a
-        new connection, when the server closed one that was kept before anything came.
+        ``max_answer_bytes`` is another limit for the response's body. An ``idempotent`` request is sent once more, over
+        a new connection, when the server closed one that was kept before anything came.
 
         Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that
         can't be unpacked, or :class:`ValueError` for a path that no server has.
+
+        >>> transport.request("GET", server, "/nowhere").status
+        404
         """
         length = {"Content-Length": str(len(body))} if body else {}
         request = (method, _target(path), body, {**self._headers, **length, **(headers or {})})
-        budget = self._budget(server, body, body_bytes)
+        budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
             try:
                 return self._send(self._pool.take(server), budget, *request)
@@ -114,11 +129,11 @@ class Transport:
                 return self._send(self._adapter.connection(server), budget, *request)
 
     def _budget(
-        self, server: Server, body: bytes | MultipartBody | None = None, body_bytes: int | None = None
+        self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
     ) -> Budget:
-        most = self.body_bytes if body_bytes is None else body_bytes
+        most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
         if isinstance(body, MultipartBody):
-            return Budget(server.host, self.longest_upload(len(body)), self._upload_seconds, most)
+            return Budget(server.host, self.max_upload_seconds(len(body)), self._upload_seconds, most)
         return Budget(server.host, self.total_seconds, self._step_seconds, most)
 
     def _send(self, connection: Connection, budget: Budget, *request: Any) -> Answer:
@@ -135,7 +150,7 @@ class Transport:
         finally:
             self._pool.give_back(connection)
 
-    def longest_upload(self, size: int) -> float:
+    def max_upload_seconds(self, size: int) -> float:
         """Return how many seconds an upload of ``size`` bytes may take in all."""
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from flask import abort, g, redirect, request, session, url_for
 from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Grant, Server, ServerNameError, clean
+from misskey import Client, Grant, Server, ServerNameError, clean_text
 
 from . import services, signals
 from .htmx import wants_fragment
@@ -219,7 +219,7 @@ def _browser() -> tuple[str, str]:
     """Return the browser that asks and the system that it runs on, as people call them."""
     agent = request.user_agent.string[:AGENT_CHARACTERS]
     browser, system = parse_user_agent(agent), parse_os(agent)
-    return clean(browser.family, 40) if browser else "", clean(system.family, 40) if system else ""
+    return clean_text(browser.family, 40) if browser else "", clean_text(system.family, 40) if system else ""
 
 
 def _remember(keys: list[str]) -> None:

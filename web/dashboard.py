@@ -151,7 +151,7 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
 
 def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
     """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
-    answer, call = None, partial(client.call, endpoint, params, idempotent=True, body_bytes=panel.body_bytes)
+    answer, call = None, partial(client.call, endpoint, params, idempotent=True, max_answer_bytes=panel.body_bytes)
     try:
         answer = call() if panel.permission else replace(client, token=None).call(endpoint, params, **call.keywords)
     except APIError as error:

@@ -66,7 +66,7 @@ def of_server(error: MisskeyError) -> Failure:
     elif isinstance(error, NotMisskey) and error.software:
         words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
     elif isinstance(error, ServerElsewhere):
-        words = words % {"named": error.named.name}
+        words = words % {"named": error.leads_to.name}
     elif type(error) is APIError:
         title, words = _of_refusal(error, title, words)
     action = "by_hand" if isinstance(error, NoMiAuth) else "start" if kind in _BEGIN_ANEW else "retry"

@@ -27,7 +27,7 @@ def refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     if isinstance(form, TokenForm):
         page = token_page(form)
     else:
-        offered = error.named if isinstance(error, ServerElsewhere) else None
+        offered = error.leads_to if isinstance(error, ServerElsewhere) else None
         page = sign_in_page(form, offered=offered, by_hand=failure.action == "by_hand")
     return page, 422 if mistyped else failure.status
 

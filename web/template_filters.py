@@ -17,7 +17,7 @@ from flask_babel import format_date, format_datetime, format_decimal, format_tim
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
-from misskey import PERMISSIONS, Permission, clean, is_blank
+from misskey import PERMISSIONS, Permission, clean_text, is_blank
 
 from . import accounts
 from .languages import language, texts
@@ -71,7 +71,7 @@ def read_id(value: Any) -> str:
 
 def line(value: Any, length: int = 100) -> str:
     """Return one line of text, ``""`` for anything that is not text or shows nothing."""
-    return clean(value, length) if isinstance(value, str) else ""
+    return clean_text(value, length) if isinstance(value, str) else ""
 
 
 def text(value: Any, length: int = 3000) -> str:

@@ -14,7 +14,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from demo.forms import is_endpoint
-from misskey import NATIVE_ONLY, UPLOAD
+from misskey import NATIVE_ONLY_ENDPOINTS, UPLOAD_ENDPOINT
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from tests.hostile import Caller, answers, echoes, http, moved_to, says
@@ -576,15 +576,15 @@ def test_the_history_is_neither_in_the_cookie_nor_readable_on_the_disk(alice: Vi
 
 
 def test_the_endpoints_that_are_not_for_apps_are_endpoints() -> None:
-    assert len(NATIVE_ONLY) == 52
-    assert all(map(is_endpoint, NATIVE_ONLY | {UPLOAD}))
+    assert len(NATIVE_ONLY_ENDPOINTS) == 52
+    assert all(map(is_endpoint, NATIVE_ONLY_ENDPOINTS | {UPLOAD_ENDPOINT}))
 
 
 @pytest.mark.parametrize("endpoint", ["i/revoke-token", "miauth/gen-token"])
 def test_the_sandbox_agrees_that_they_are_not_for_apps(alice: Visitor, endpoint: str) -> None:
     params = '{"session": null, "permission": []}'
 
-    assert endpoint in NATIVE_ONLY
+    assert endpoint in NATIVE_ONLY_ENDPOINTS
     assert f"Answer of {endpoint}: 403" in send(alice, endpoint, params).text
 
 

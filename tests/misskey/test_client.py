@@ -27,7 +27,7 @@ from misskey import (
     ServerTimeout,
     Transport,
     TransportError,
-    clean,
+    clean_text,
 )
 from misskey.json_values import MAX_VALUES, SHOWN_CHARACTERS
 from tests import hostile
@@ -185,7 +185,7 @@ def test_a_refusal_means_that_it_was_not_done(transport: Transport, name: str) -
 
 
 def test_too_large_an_answer_may_mean_that_it_was_done() -> None:
-    small = Transport("test/1.0", body_bytes=10)
+    small = Transport("test/1.0", max_answer_bytes=10)
     assert failure(small, answers(200, b"x" * 11)).maybe_done
     small.close()
 
@@ -345,7 +345,7 @@ def test_a_servers_words_become_one_short_line(transport: Transport) -> None:
     ],
 )
 def test_cleaned_text_is_one_line_that_can_not_turn_around(text: str, cleaned: str) -> None:
-    assert clean(text) == cleaned
+    assert clean_text(text) == cleaned
 
 
 # What is shown.

@@ -234,7 +234,7 @@ def test_a_server_that_leads_to_another_one_names_it(transport: Transport, statu
         with pytest.raises(ServerElsewhere) as caught:
             find(transport, typed, other)
 
-        assert caught.value.named == Server(other.origin)
+        assert caught.value.leads_to == Server(other.origin)
         assert other.connections == 0
 
 
@@ -244,7 +244,7 @@ def test_a_nodeinfo_at_another_server_names_it(transport: Transport) -> None:
         for first in (at_other, http(301, b"", f"Location: {other.origin}/.well-known/nodeinfo")):
             with serve(paths(wellknown=first)) as typed, pytest.raises(ServerElsewhere) as caught:
                 find(transport, typed, other)
-            assert caught.value.named == Server(other.origin)
+            assert caught.value.leads_to == Server(other.origin)
 
     assert other.connections == 0
 

@@ -20,10 +20,10 @@ from misskey import (
     Transport,
     User,
     authorize_url,
-    check,
     check_app,
+    check_session,
     new_session_id,
-    who_is,
+    whoami,
 )
 from tests import hostile
 from tests.hostile import ALICE, TOKEN, Behaviour, answers, says, serve
@@ -42,7 +42,7 @@ def transport() -> Iterator[Transport]:
 
 def checked(transport: Transport, behaviour: Behaviour) -> Grant | None:
     with serve(behaviour) as server:
-        return check(Client(Server.parse_origin(server.origin), transport), "a-session-id")
+        return check_session(Client(Server.parse_origin(server.origin), transport), "a-session-id")
 
 
 def granting(**changes: object) -> dict[str, object]:
@@ -123,7 +123,7 @@ def test_what_is_not_given_is_not_in_the_address() -> None:
 def test_a_check_gives_the_person_and_the_token_once_it_is_allowed(transport: Transport) -> None:
     with serve(says(granting())) as server:
         place = Server.parse_origin(server.origin)
-        grant = check(Client(place, transport), "a-session-id")
+        grant = check_session(Client(place, transport), "a-session-id")
 
     assert grant == Grant(User("9alice", "alice", "Alice", place), TOKEN)
     assert grant.user.address == f"alice@127.0.0.1:{server.port}"
@@ -246,14 +246,14 @@ def test_a_hostile_answer_signs_nobody_in(transport: Transport, name: str) -> No
 def test_a_token_tells_whose_it_is(transport: Transport) -> None:
     with serve(says(ALICE)) as server:
         place = Server.parse_origin(server.origin)
-        assert who_is(Client(place, transport, TOKEN)) == User("9alice", "alice", "Alice", place)
+        assert whoami(Client(place, transport, TOKEN)) == User("9alice", "alice", "Alice", place)
 
     assert json.loads(server.requests[0].body) == {"i": TOKEN}
 
 
 def test_a_token_that_may_not_tell_whose_it_is_is_denied(transport: Transport) -> None:
     with serve(says({"error": {"code": "PERMISSION_DENIED"}}, 403)) as server, pytest.raises(PermissionDenied):
-        who_is(Client(Server.parse_origin(server.origin), transport, TOKEN))
+        whoami(Client(Server.parse_origin(server.origin), transport, TOKEN))
 
 
 def test_a_single_name_is_not_taken_for_a_list_of_permissions() -> None:

@@ -308,14 +308,14 @@ def test_a_server_that_never_accepts_ends_in_a_time_out(make_transport: MakeTran
 @pytest.mark.parametrize("name", hostile.TOO_LARGE)
 def test_what_is_read_has_a_limit(make_transport: MakeTransport, name: str) -> None:
     with serve(hostile.TOO_LARGE[name]) as server, pytest.raises(AnswerTooLarge):
-        post(make_transport(body_bytes=hostile.MEBIBYTE, total_seconds=600), server)
+        post(make_transport(max_answer_bytes=hostile.MEBIBYTE, total_seconds=600), server)
 
 
 def test_an_answer_may_be_as_large_as_the_limit(make_transport: MakeTransport) -> None:
     with serve(answers(200, b" " * 100_000)) as server:
-        assert len(post(make_transport(body_bytes=100_000), server)) == 100_000
+        assert len(post(make_transport(max_answer_bytes=100_000), server)) == 100_000
         with pytest.raises(AnswerTooLarge, match="more than 99999 bytes"):
-            post(make_transport(body_bytes=99_999), server)
+            post(make_transport(max_answer_bytes=99_999), server)
 
 
 def test_a_packed_answer_is_unpacked(transport: Transport) -> None:

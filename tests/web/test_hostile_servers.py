@@ -52,7 +52,7 @@ class Scene:
         extensions = self.visitor.app.extensions
         extensions["transport"].close()
         seconds = 0.2 if behaviour in hostile.SLOW.values() else 60
-        extensions["transport"] = Transport("test/1.0", total_seconds=seconds, body_bytes=hostile.MEBIBYTE)
+        extensions["transport"] = Transport("test/1.0", total_seconds=seconds, max_answer_bytes=hostile.MEBIBYTE)
 
     def sign_in(self) -> None:
         session_id = self.visitor.begin()
