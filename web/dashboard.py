@@ -75,7 +75,7 @@ class Panel:
 
     def asked_for(self, account: Account) -> bool:
         """Return whether its permission was asked for, as far as anybody knows; the server has the last word."""
-        return not self.permission or account.permissions is None or self.permission in account.permissions
+        return not self.permission or not account.lacks(self.permission)
 
     def params_for(self, account: Account) -> Mapping[str, Any]:
         """Return the parameters of the call."""
