@@ -84,15 +84,20 @@ class Panel:
 
 PROFILE = Panel("profile", _l("Your profile"), "i", "read:account", wide=True)
 SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES)
-#: What the dashboard shows, in this order. A panel of your own is an entry here and a template, unless another part of
-#: the app calls :func:`init_app` with a list of its own.
+#: What the dashboard shows, in this order. A panel of your own is an entry here and a template.
 PANELS = (PROFILE, SERVER)
+#: What the app needs beside what its panels do: by default, a sign-in asks for all of it.
+PERMISSIONS: tuple[str, ...] = ()
 
 
 def init_app(app: Flask, panels: Iterable[Panel] = PANELS, permissions: Iterable[str] = ()) -> None:
-    """Give ``app`` a dashboard of these panels; ``permissions`` are what else the app needs by default."""
+    """Give ``app`` a dashboard of these panels; ``permissions`` are what else this part of the app needs by default."""
     app.extensions["panels"] = {panel.name: panel for panel in panels}
-    needed = {*permissions, *(panel.permission for panel in app.extensions["panels"].values() if panel.permission)}
+    needed = {
+        *PERMISSIONS,
+        *permissions,
+        *(panel.permission for panel in app.extensions["panels"].values() if panel.permission),
+    }
     app.extensions["permissions"] = parse_permissions(needed)
 
 

@@ -16,6 +16,7 @@ from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from tests.hostile import Behaviour, Caller, http, moved_to, says
 from tests.panels import ENDLESS, FRAGMENT, PAGINGS, REASONS, after, follow
+from web import dashboard
 from web.dashboard import MARK_CHARACTERS, MAX_ENTRIES, MAX_SEEN, Panel
 
 
@@ -175,6 +176,16 @@ def test_a_new_panel_is_one_entry_and_one_template(
     page = alice.get("/dashboard/ping").text
     assert "<h1>Is it awake?</h1>" in page
     assert re.search(r"It answered at [\d,]+\.", page)
+
+
+def test_what_an_app_needs_beside_its_panels_is_asked_for(
+    app: Flask, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(app.extensions["permissions"])
+    monkeypatch.setattr("web.dashboard.PERMISSIONS", ("write:votes",))
+    dashboard.init_app(app, app.extensions["panels"].values(), before)
+
+    assert set(visitor.asked[visitor.begin()]) == before | {"write:votes"}
 
 
 #: A list of people, from an endpoint that needs to know who asks.
