@@ -63,7 +63,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     settings = config.load(environ)
     tempfile.tempdir = paths.temporary_folder(settings.token_store)
-    app = Flask(__name__, instance_path=str(config.INSTANCE))
+    app = Flask(__name__, instance_path=settings.data_folder)
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]

@@ -1,8 +1,8 @@
 """The demonstration: what this app does with a token beyond signing in. An app of your own takes it out.
 
 It adds itself to the app by the ways that are open to any part: blueprints, signals, template filters, and panels,
-listed beside those of ``web``. A template in ``templates/demo`` overrides the one of the same name in ``templates``, and extends
-it as ``web:name``.
+listed beside those of ``web``. A template in ``templates/demo`` overrides the one of the same name in ``templates``,
+and extends it as ``web:name``.
 """
 
 from __future__ import annotations

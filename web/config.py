@@ -67,6 +67,12 @@ class Settings:
         return self.public_url.startswith("https://")
 
     @property
+    def data_folder(self) -> str:
+        """The folder for what the app keeps: that of the tokens, unless they are in a Redis."""
+        _, _, file = self.token_store.partition("sqlite:///")
+        return str(Path(file).absolute().parent if file else INSTANCE)
+
+    @property
     def signing_keys(self) -> list[str]:
         """The secret keys as itsdangerous takes them: it signs with the last one."""
         return [*self.secret_key_fallbacks, self.secret_key]

@@ -125,6 +125,12 @@ def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
         load({"PORT": port})
 
 
+def test_what_the_app_keeps_is_beside_the_tokens_where_they_are_in_a_file(instance: Path, tmp_path: Path) -> None:
+    assert settings().data_folder == str(instance)
+    assert settings(TOKEN_STORE=f"sqlite:///{tmp_path}/data/tokens.sqlite3").data_folder == f"{tmp_path}/data"
+    assert settings(TOKEN_STORE="redis://localhost:6379/0").data_folder == str(instance)
+
+
 def test_the_development_key_is_made_once_and_the_owners_alone(instance: Path) -> None:
     first, second = load({}).secret_key, load({}).secret_key
 

@@ -252,12 +252,14 @@ def test_a_panel_can_ask_for_what_belongs_to_its_account(
         ({"username": "bob", "name": "Bob <b>", "host": None}, ["Bob &lt;b&gt;", "@bob@127.0.0.1"]),
         ({"username": "bob", "name": "", "host": "far.example"}, ["<bdi>bob</bdi>", "@bob@far.example"]),
         ({"username": 5, "name": {}, "host": []}, ["@@127.0.0.1"]),
+        (None, ["@@127.0.0.1"]),
+        (..., ["@@127.0.0.1"]),
+        ("bob", ["@@127.0.0.1"]),
     ],
 )
-def test_people_are_shown_as_text(
-    alice: Visitor, panels: dict[str, Panel], told: dict[str, object], shown: list[str]
-) -> None:
-    with moved_to(says([{"id": "e1", "follower": told}]), alice):
+def test_people_are_shown_as_text(alice: Visitor, panels: dict[str, Panel], told: object, shown: list[str]) -> None:
+    entry = {"id": "e1"} if told is ... else {"id": "e1", "follower": told}
+    with moved_to(says([entry]), alice):
         page = alice.get("/dashboard/followers").text
 
     for words in shown:
