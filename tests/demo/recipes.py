@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from flask import Flask
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
+from web import accounts
 from web.config import ROOT
 
 
@@ -66,9 +68,8 @@ def test_with_one_server_the_form_is_a_button(make_app: Callable[..., Flask], sa
     assert visitor.post("/signin", {"host": "misskey.io"}).status_code == 422
 
 
-def test_the_first_sign_in_makes_the_row(app: Flask, sandbox: Running, tmp_path: Path) -> None:
-    for person in ("alice", "bob"):
-        Visitor(app, sandbox).sign_in(person)
+def test_the_first_sign_in_makes_the_row(app: Flask, alice: Visitor, sandbox: Running, tmp_path: Path) -> None:
+    Visitor(app, sandbox).sign_in("bob")
     before = users(tmp_path)
     sandbox.world.people["alice"].shown["name"] = "Alice Liddell"
     Visitor(app, sandbox).sign_in("alice")
@@ -78,6 +79,9 @@ def test_the_first_sign_in_makes_the_row(app: Flask, sandbox: Running, tmp_path:
     assert sorted(name for name, _ in now.values()) == ["Alice Liddell", "bob"]
     assert {since for _, since in before.values()} == {since for _, since in now.values()}
     assert all(owner.startswith(sandbox.origin) for owner in now)
+    with app.app_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+        assert import_module("web.users").find(account).name == "Alice Liddell"
 
 
 def test_two_machines_share_a_database(
