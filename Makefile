@@ -46,8 +46,8 @@ translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGE
 	@$(BABEL) compile -d translations
 
 # demonstration
-bench: .venv/installed ## Measure the app
-	@.venv/bin/python -m bench
+bench: .venv/installed ## Measure the app, for a quarter of an hour, and write that down in bench/RESULTS.md
+	@.venv/bin/python -u -m bench | tee bench/RESULTS.md
 
 picture: .venv/installed ## Take the picture of the README anew
 	@.venv/bin/python -m tests.demo.pictures
@@ -78,11 +78,13 @@ ifneq ($(shell .venv/bin/python -c 'print("works")' 2>/dev/null),works)
 .PHONY: .venv/app .venv/installed
 endif
 
-# A package index that fails is asked again by pip itself, and then once more after a pause.
-INSTALL = echo 'Installing into .venv ...'; for pause in 5 0; do \
-	.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes $(patsubst %,-r %,$(filter %.txt,$^)) && exit; \
-	[ $$pause = 0 ] || { echo 'That failed; once more in a moment ...' >&2; sleep $$pause; }; done; \
-	echo 'Not everything could be fetched. Is there a way to the package index? Then: make $(MAKECMDGOALS)' >&2; exit 1
+# What a package index refuses is asked for again by pip, and once more after a pause.
+PAUSE = 5
+INSTALL = echo 'Installing into .venv ...'; \
+	install() { .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes "$$@"; }; \
+	set -- $(patsubst %,-r %,$(filter %.txt,$^)); install "$$@" || \
+	{ echo 'That failed; once more in a moment ...' >&2; sleep $(PAUSE); install "$$@"; } || \
+	{ echo 'Not everything could be fetched. Is there a way to the package index? Then: make $(MAKECMDGOALS)' >&2; exit 1; }
 
 .venv/app: requirements.txt requirements-sandbox.txt
 	@if ! $(or $(PYTHON),false) -c '$(USABLE)' >/dev/null 2>&1; then \

@@ -23,7 +23,6 @@ from misskey import (
     MiAuthMissing,
     MisskeyError,
     PermissionDenied,
-    Transport,
     check,
     new_session_id,
     who_is,
@@ -31,7 +30,6 @@ from misskey import (
 from web import (
     account_page,
     accounts,
-    commands,
     compression,
     config,
     dashboard,
@@ -39,17 +37,18 @@ from web import (
     failures,
     form_pages,
     languages,
-    pages,
     paths,
     pending_signins,
+    public_pages,
     security,
     services,
     static_files,
     template_filters,
     token_store,
 )
-from web.concurrency import aside, remote_call
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
+from web.hosting import commands, metrics, request_log
+from web.hosting.remote_calls import WatchedTransport
 from web.rate_limits import limiter
 
 VERSION = "0.3.0"
@@ -63,23 +62,22 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     settings = config.load(environ)
     tempfile.tempdir = paths.temporary_folder(settings.token_store)
-    app = Flask(__name__, instance_path=settings.data_folder)
+    app = Flask(__name__, instance_path=paths.data_folder(settings.token_store, config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
     )
     user_agent = f"{USER_AGENT} (+{settings.public_url})"
-    app.extensions["transport"] = Transport(user_agent, limit=remote_call, while_waiting=aside)
+    app.extensions["transport"] = WatchedTransport(app, user_agent)
     static_files.init_app(app)
     compression.init_app(app)
     security.init_app(app, settings)
-    languages.init_app(app)
-    template_filters.init_app(app)
-    error_pages.init_app(app)
-    commands.init_app(app)
-    dashboard.init_app(app)
+    request_log.init_app(app, settings)
+    metrics.init_app(app, settings)
+    for part in (languages, template_filters, error_pages, commands, dashboard):
+        part.init_app(app)
     app.register_blueprint(journey)
-    for part in (pages, account_page, dashboard, languages):
+    for part in (public_pages, account_page, dashboard, languages):
         app.register_blueprint(part.pages)
     demo.init_app(app)  # `make own` takes this out; what you add goes here
     return app

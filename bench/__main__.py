@@ -6,12 +6,27 @@ All in one run, so that ratios can be compared. ``python -m bench bystander floo
 from __future__ import annotations
 
 import argparse
+import os
+import platform
+import re
 import shlex
 import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
 
 from bench import bystander, comparison, growth, panels
 from bench.attacks import ATTACKS
 from tests.cast import environment
+
+
+def heading() -> None:
+    """Print where and when this was measured."""
+    cpu = (
+        re.search("model name\\s*: (.+)", Path("/proc/cpuinfo").read_text()) if Path("/proc/cpuinfo").exists() else None
+    )
+    where = f"{os.cpu_count()} × {cpu[1] if cpu else platform.processor()}, {platform.system()} {platform.release()}"
+    when = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}"
+    print(f"# What was measured\n\n`make bench`, {when}, {where}\n")
 
 
 def whole() -> None:
@@ -34,10 +49,15 @@ def main() -> None:
     if unknown := set(options.attacks) - set(ATTACKS):
         parser.error(f"no such attack: {', '.join(unknown)}")
     if not options.table:
+        heading()
+        print("```text")
         comparison.table()
         whole()
         growth.table()
+        print()
     bystander.table(options.attacks, shlex.split(options.gunicorn), options.seconds)
+    if not options.table:
+        print("```")
 
 
 if __name__ == "__main__":

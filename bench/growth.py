@@ -16,9 +16,9 @@ from bench.bystander import Workers
 from bench.hosting import Visitor, hosted, sandbox
 from tests.cast import SECRET_KEY, environment
 from tests.redis_server import running
-from web.redis_backend import RedisBackend
-from web.sqlite_backend import SqliteBackend
-from web.store_backend import Backend
+from web.storage.redis_backend import RedisBackend
+from web.storage.sqlite_backend import SqliteBackend
+from web.storage.store_backend import Backend
 from web.token_store import TokenStore
 
 SIZES = 1_000, 1_000_000
@@ -106,7 +106,7 @@ def streams() -> None:
         for person in people:
             person.sign_in(origin)
         with Workers(app) as before:
-            time.sleep(1)
+            time.sleep(0.5)
         for person in people:
             for _ in range(PER_PERSON):
                 sock: socket.socket = stack.enter_context(person.connect())
@@ -114,7 +114,7 @@ def streams() -> None:
                 while b"live" not in sock.recv(4096):
                     pass
         with Workers(app) as after:
-            time.sleep(1)
+            time.sleep(0.5)
         kilobytes = (after.mebibytes - before.mebibytes) * 1024 / STREAMS
         told = "kept" if kilobytes <= STREAM_KILOBYTES else "EXCEEDED"
         print(f"\n{STREAMS} streams on one worker: {kilobytes:.0f} KiB each. The limit is {STREAM_KILOBYTES}: {told}.")

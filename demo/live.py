@@ -26,7 +26,7 @@ from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
 from web.concurrency import Visitor, stay, turn
 from web.rate_limits import calls
-from web.store_backend import StoreUnavailable
+from web.storage.store_backend import StoreUnavailable
 
 from .notes import read_note
 

@@ -6,6 +6,7 @@ import time
 
 from .errors import AnswerTooLarge
 
+BODY_BYTES = 1024 * 1024  # of a response, by default: the largest ``meta`` seen is smaller, lists of notes have a tenth
 HEADER_BYTES = 64 * 1024  # of a response's head, with all informational responses before it
 READ_COST_BYTES = 64  # what a read counts for, however little came: each costs processor time
 

@@ -85,8 +85,8 @@ class Stream:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def __iter__(self) -> Iterator[dict[str, Any] | None]:
         """Yield notes and ``None``.

@@ -20,7 +20,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
-from .budget import Budget
+from .budget import BODY_BYTES, Budget
 from .connections import Adapter, Connection
 from .environment import tls_context
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
@@ -34,7 +34,6 @@ STEP_SECONDS = 10.0  # the longest silence in the middle of a response
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
-BODY_BYTES = 1024 * 1024  # the largest ``meta`` seen is smaller, and lists of notes have a tenth
 CHUNK_BYTES = 16 * 1024
 MAX_PATH = 4096  # with its query; what is longer is no address
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from tests.machines import Machines, two_machines
 from tests.redis_server import RedisServer, running
 from tests.screenshots import write_index
 from tests.words import Say, in_language
+from web.hosting.request_log import JSONFormatter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,6 +76,25 @@ def sandbox() -> Iterator[Running]:
     """A Misskey server of this test's own, on a free port."""
     with serve() as running:
         yield running
+
+
+@pytest.fixture
+def json_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """Returns the lines that apps with ``MIAUTH_LOG=json`` have written to stdout since the last time."""
+    stdout = io.StringIO()
+    monkeypatch.setattr("web.hosting.request_log.sys", SimpleNamespace(stdout=stdout))  # pytest's own changes meanwhile
+
+    def lines() -> list[str]:
+        told = stdout.getvalue().splitlines()
+        stdout.seek(stdout.truncate(0))
+        return told
+
+    yield lines
+    root = logging.getLogger()  # pytest's own handlers come and go by themselves
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler.formatter, JSONFormatter)]
+    logging.captureWarnings(False)
+    for name in ("web.hosting.request_log", "werkzeug"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """Every setting: name, default, reason. Wrong ones stop the start, in words.
 
 Settings are environment variables with the prefix ``MIAUTH_``, also from a file ``.env``; ``.env.example`` explains
-each. ``python -m web.config`` checks them.
+each. ``flask --app app settings check`` checks them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -60,17 +59,13 @@ class Settings:
     trusted_proxies: int
     session_days: int
     signin_limit: str
+    log: str
+    metrics: str = field(repr=False)
 
     @property
     def production(self) -> bool:
         """With a public address on https the app is in production."""
         return self.public_url.startswith("https://")
-
-    @property
-    def data_folder(self) -> str:
-        """The folder for what the app keeps: that of the tokens, unless they are in a Redis."""
-        _, _, file = self.token_store.partition("sqlite:///")
-        return str(Path(file).absolute().parent if file else INSTANCE)
 
     @property
     def signing_keys(self) -> list[str]:
@@ -169,6 +164,8 @@ class _Reader:
             trusted_proxies=self.one("TRUSTED_PROXIES", lambda text: _number(text, 0, 10), "0"),
             session_days=days,
             signin_limit=self.text("SIGNIN_LIMIT", "20 per minute"),
+            log=self.one("LOG", _log, "text"),
+            metrics=self.one("METRICS", _bearer_token),
         )
 
     def port(self) -> str:
@@ -230,20 +227,20 @@ def _number(text: str, least: int, most: int) -> int:
     raise ValueError(f"must be a whole number from {least} to {most}")
 
 
+def _log(text: str) -> str:
+    if text not in ("text", "json"):
+        raise ValueError("must be text or json")
+    return text
+
+
+def _bearer_token(text: str) -> str:
+    if text and not re.fullmatch("[!-~]{16,}", text):
+        raise ValueError(
+            "must be the token that Prometheus sends: 16 letters, digits or signs or more, without spaces. Make one "
+            "with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return text
+
+
 def _origin(text: str) -> str:
     return Server.parse_origin(text).origin
-
-
-def main() -> str | None:
-    """Check the settings; return what is wrong."""
-    try:
-        load()
-    except SettingsError as error:
-        return str(error)
-    if sys.stdout.isatty():
-        sys.stdout.write("All settings are fine.\n")
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

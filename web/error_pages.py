@@ -19,22 +19,27 @@ from misskey import PERMISSIONS, MisskeyError, parse_permissions
 from . import accounts, failures
 from .account import PermissionMissing
 from .failures import Failure
+from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
-from .store_backend import NotKept, StoreUnavailable
+from .storage.store_backend import NotKept, StoreUnavailable
 from .template_filters import permission_label, sentences
 
 
 def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
-    app.register_error_handler(MisskeyError, lambda error: answer(failures.of_server(error)))
-    app.register_error_handler(PermissionMissing, _permission_missing)
-    app.register_error_handler(CSRFError, _not_our_page)
-    app.register_error_handler(RateLimitExceeded, lambda error: answer(failures.too_many(error)))
-    app.register_error_handler(StoreUnavailable, _store_unavailable)
-    app.register_error_handler(HTTPException, _http_failure)
+    handlers: dict[type[Exception], Callable[[Any], ResponseReturnValue]] = {
+        MisskeyError: lambda error: answer(failures.of_server(error)),
+        PermissionMissing: _permission_missing,
+        CSRFError: _not_our_page,
+        RateLimitExceeded: lambda error: answer(failures.too_many(error)),
+        StoreUnavailable: _store_unavailable,
+        HTTPException: _http_failure,
+    }
     app.log_exception = partial(_log_exception, app.log_exception)  # type: ignore[method-assign]
     if not app.debug:  # while developing, the debugger shows it
-        app.register_error_handler(Exception, _broken)
+        handlers[Exception] = _broken
+    for kind, handler in handlers.items():
+        app.register_error_handler(kind, partial(_noted, handler))
 
 
 def answer(failure: Failure) -> ResponseReturnValue:
@@ -72,6 +77,11 @@ def _permission_missing(error: PermissionMissing) -> ResponseReturnValue:
     context = {"account": account, "ask_for": parse_permissions([*(account.permissions or ()), *missing])}
     told = sentences(*words, _("To go on, sign in again and allow it."))
     return answer(Failure(403, _l("The permission for this is missing"), told, context=context))
+
+
+def _noted(handler: Callable[[Any], ResponseReturnValue], error: Exception) -> ResponseReturnValue:
+    request_log.note(error)
+    return handler(error)
 
 
 def _not_our_page(_error: CSRFError) -> ResponseReturnValue:

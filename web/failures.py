@@ -32,6 +32,7 @@ from misskey import (
     TransportError,
 )
 
+from .hosting import request_log
 from .pending_signins import Pending
 from .template_filters import line, sentences
 
@@ -56,7 +57,8 @@ class Failure:
 
 def of_server(error: MisskeyError) -> Failure:
     """Return what a failure at the remote server means for the visitor, and note it in the log."""
-    current_app.logger.warning("%s at %s (%s)", type(error).__name__, error.host, request.endpoint)
+    request_log.note(error)
+    current_app.logger.warning("%s at %s (%s)", request_log.kind_of(error), error.host, request.endpoint)
     kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
     retry_after = None
     if isinstance(error, RateLimited):

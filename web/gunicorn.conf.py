@@ -22,6 +22,8 @@ from ua_parser import parse_os, parse_user_agent
 
 from web.concurrency import aside
 from web.config import SettingsError, load
+from web.hosting.request_log import JSONFormatter
+from web.paths import temporary_folder
 from web.rate_limits import visitor_at
 
 
@@ -39,6 +41,11 @@ def loopback(port: str) -> list[str]:
 
 class Log(Logger):
     """Logs without query strings: the callback's holds a session id, a secret until it is used."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers if settings.log == "json" else ():
+            handler.setFormatter(JSONFormatter())
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> dict[str, Any]:
         # The path as it was sent: decoded, a %0A in it would begin a line of its own.
@@ -212,12 +219,16 @@ secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
 # The workers' sign of life is a file; where it lies on a slow disk, touching it can block a worker.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a name nobody can guess
+# gunicorn makes a name nobody can guess.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else temporary_folder(settings.token_store)  # noqa: S108
+
+if settings.metrics:
+    from web.hosting.metrics import child_exit, on_exit, pre_fork  # noqa: F401 - gunicorn calls them
 
 # No remote control: it would put a socket in the home directory, which a container may not have.
 control_socket_disable = True
 
-# Requests to stdout, gunicorn's own news to stderr.
+# Requests to stdout, gunicorn's own news to stderr. With MIAUTH_LOG=json it is the app that tells of requests.
 logger_class = Log
-accesslog = "-"
-access_log_format = "%(t)s %(m)s %(U)s %(s)s %(M)sms"
+accesslog = "-" if settings.log == "text" else None
+access_log_format = "%(t)s %(m)s %(U)s %(s)s %(M)sms %({x-request-id}o)s"

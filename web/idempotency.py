@@ -8,7 +8,7 @@ from collections.abc import Callable
 from misskey import TOTAL_SECONDS
 
 from .concurrency import WAIT_SECONDS, aside
-from .store_backend import NotKept, StoreUnavailable
+from .storage.store_backend import NotKept, StoreUnavailable
 from .token_store import TokenStore
 
 WORKING_SECONDS = int(WAIT_SECONDS + TOTAL_SECONDS) + 15  # a worker that was killed is waited for no longer than this
@@ -28,7 +28,7 @@ def do_once(
 
     While somebody else is at it, this waits, ``working_seconds`` at most. When ``work`` raises or returns ``None``,
     nothing was done and the next one tries again. The result is forgotten sooner when all of ``owner`` is. Raises
-    :class:`~web.store_backend.NotKept` when it was done and can't be kept.
+    :class:`~web.storage.store_backend.NotKept` when it was done and can't be kept.
     """
     if not store.put(name, "", working_seconds, only_if_new=True):
         return _result_of_other(store, name)

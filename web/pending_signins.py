@@ -20,7 +20,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from misskey import Server
 from misskey import authorize_url as build_authorize_url
 
-from . import accounts, services
+from . import accounts, services, signals
 from .idempotency import do_once
 
 VALID_SECONDS = 600
@@ -75,6 +75,7 @@ def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
     account = accounts.current()
     begun = Pending(session_id, server.origin, permissions, int(time.time()), account.public_id if account else "")
     _change(session_id, begun)
+    signals.send(signals.sign_in_begun, begun=begun)
     return begun
 
 

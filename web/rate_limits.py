@@ -1,4 +1,4 @@
-"""Rate limits, whom they count requests for, and their counters.
+"""Rate limits, whom they count requests for, and their counters. How many sign-ins are allowed is a setting.
 
 They are in the Redis that machines share, else in this process: a file would make each request wait to write. The
 storage in memory of the library limits starts a thread every 10 ms to forget what is over.
@@ -23,7 +23,7 @@ def storage_uri(token_store: str) -> str:
     """Return where to count requests, where sign-ins are kept at ``token_store``."""
     if token_store.startswith("sqlite:"):
         return f"{Counters.STORAGE_SCHEME[0]}://"
-    from .shared_counters import SharedCounters  # a large library, which few need
+    from .storage.shared_counters import SharedCounters  # a large library, which few need
 
     return f"{SharedCounters.STORAGE_SCHEME[0]}://"
 

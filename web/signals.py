@@ -25,8 +25,17 @@ signed_out = _signals.signal("signed-out")
 #: ``account`` is still signed in in this browser, but another one is in use there from now on.
 account_switched = _signals.signal("account-switched")
 
+#: A sign-in has begun in this browser: ``begun`` is the :class:`~web.pending_signins.Pending`.
+sign_in_begun = _signals.signal("sign-in-begun")
+
 #: A call was made to a server: ``exchange`` is the :class:`misskey.Exchange`.
 api_called = _signals.signal("api-called")
+
+#: A request to a server, or a stream from it, has ended: ``call`` is the :class:`~web.hosting.remote_calls.Call`.
+server_called = _signals.signal("server-called")
+
+#: The answer to a request was sent, outside of its context: ``served`` is the :class:`~web.hosting.request_log.Served`.
+request_served = _signals.signal("request-served")
 
 
 def send(signal: Signal, **values: Any) -> None:

@@ -1,8 +1,8 @@
 """Where tokens rest: encrypted, under a key that is not beside them, until they expire.
 
-A :class:`~web.store_backend.Backend` keeps bytes under an id; :class:`TokenStore` turns a random key into that id and
-encrypts the value, so whoever reads or writes the backend's files can neither make a cookie of them nor read a token.
-All that belongs to a person, the *owner*, can be found and forgotten at once; the files don't tell who that is.
+A :class:`~web.storage.store_backend.Backend` keeps bytes under an id; :class:`TokenStore` turns a random key into that
+id and encrypts the value, so whoever reads or writes the backend's files can neither make a cookie of them nor read a
+token. All that belongs to a person, the *owner*, can be found and forgotten at once; the files don't tell who that is.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .sqlite_backend import SqliteBackend
-from .store_backend import Backend
+from .storage.sqlite_backend import SqliteBackend
+from .storage.store_backend import Backend
 
 
 class TokenStore:
@@ -115,7 +115,7 @@ def open_store(url: str, secret_keys: Sequence[str]) -> TokenStore:
     """Return the store at ``url``: ``sqlite:///path``, or that of a Redis."""
     if url.startswith("sqlite:"):
         return TokenStore(SqliteBackend(url.removeprefix("sqlite:///")), secret_keys)
-    from .redis_backend import RedisBackend  # a large library, which few need
+    from .storage.redis_backend import RedisBackend  # a large library, which few need
 
     return TokenStore(RedisBackend(url), secret_keys)
 

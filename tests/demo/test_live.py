@@ -23,7 +23,7 @@ from tests.cast import Visitor, served
 from tests.hostile import Caller, event, frame, opens, serve
 from tests.redis_server import LASTING, running
 from web import accounts
-from web.store_backend import StoreUnavailable
+from web.storage.store_backend import StoreUnavailable
 
 Event = tuple[str, str]
 ALICE = {"id": "9alice", "username": "alice"}

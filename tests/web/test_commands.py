@@ -22,7 +22,7 @@ from sandbox import Running
 from tests.cast import SECRET_KEY, Visitor, environment
 from tests.redis_server import PASSWORD, RedisServer, free_port
 from web import config, signals
-from web.store_backend import StoreUnavailable
+from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
 ROOT = Path(__file__).parents[2]

@@ -50,7 +50,7 @@ def test_a_place_is_given_back_whatever_the_answer(alice: Visitor, app: Flask, m
     statuses = [alice.get(path).status_code for path in ("/dashboard", "/nowhere", "/dashboard/profile", "/healthz")]
 
     assert statuses == [200, 404, 200, 200]
-    assert vars(app.wsgi_app)["_visitors"] == {}
+    assert vars(vars(app.wsgi_app)["_wsgi_app"])["_visitors"] == {}
 
 
 def test_a_visitor_without_an_address_gives_the_place_back_too(
@@ -168,7 +168,7 @@ def test_one_visitor_asks_so_many_servers_at_once(
 
 
 def test_a_stream_keeps_its_place_until_it_ends(app: Flask) -> None:
-    visitors = vars(app.wsgi_app)["_visitors"]
+    visitors = vars(vars(app.wsgi_app)["_wsgi_app"])["_visitors"]
 
     @app.get("/stream")
     def stream() -> Response:

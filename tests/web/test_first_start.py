@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from web import sqlite_backend
-from web.sqlite_backend import SqliteBackend
-from web.store_backend import StoreUnavailable
+from web.storage import sqlite_backend
+from web.storage.sqlite_backend import SqliteBackend
+from web.storage.store_backend import StoreUnavailable
 
 
 def test_a_worker_waits_for_another_that_makes_the_file_just_now(tmp_path: Path) -> None:

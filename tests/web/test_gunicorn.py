@@ -80,15 +80,29 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
     assert "ip=" not in log
 
 
-# What visitors can do to a connection.
-
-
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The names in gunicorn's configuration."""
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     return runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
+
+
+def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("os.access", lambda path, _mode: path != "/dev/shm")
+    monkeypatch.setattr("web.paths.tempfile.gettempdir", nowhere)
+
+    conf = request.getfixturevalue("conf")
+
+    assert conf["worker_tmp_dir"] == str(tmp_path)
+
+
+# What visitors can do to a connection.
 
 
 def test_a_request_that_is_not_sent_to_its_end_is_read_no_further(conf: dict[str, Any]) -> None:

@@ -15,9 +15,9 @@ from flask import Flask
 from sandbox import Running
 from tests.cast import Visitor
 from tests.redis_server import PASSWORD, RedisServer, answering, free_port, running
-from web.redis_backend import RedisBackend
-from web.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS
-from web.store_backend import StoreUnavailable
+from web.storage.redis_backend import RedisBackend
+from web.storage.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS
+from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
 SECRET = "the secret key of today"
@@ -199,7 +199,7 @@ def test_what_is_no_redis_can_not_make_the_password_known(answer: bytes) -> None
 
 def test_a_redis_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert WAIT_SECONDS <= 5
-    monkeypatch.setattr("web.redis_connection.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("web.storage.redis_connection.WAIT_SECONDS", 0.05)
     with answering(b"") as port, pytest.raises(StoreUnavailable, match="Timeout"):
         RedisBackend(f"redis://127.0.0.1:{port}").get("id")
 

@@ -22,10 +22,10 @@ from tests.cast import SECRET_KEY, Visitor, environment
 from tests.machines import SIGNIN_LIMIT, Browser, Machine, Machines, wait_until_ready
 from tests.redis_server import PASSWORD, SERVICE, RedisServer, replicated, running
 from web import config
-from web.redis_backend import RedisBackend
-from web.redis_connection import CONNECTIONS, PREFIX
-from web.shared_counters import SharedCounters
-from web.store_backend import StoreUnavailable
+from web.storage.redis_backend import RedisBackend
+from web.storage.redis_connection import CONNECTIONS, PREFIX
+from web.storage.shared_counters import SharedCounters
+from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
 WAIT_SECONDS = 60
@@ -241,7 +241,7 @@ def test_while_the_redis_is_down_no_sign_in_begins(machines: Machines, browser: 
 
 
 def test_an_answer_that_comes_too_late_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.redis_connection.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("web.storage.redis_connection.WAIT_SECONDS", 0.1)
     late: list[str] = []
     over = threading.Event()
 

@@ -20,8 +20,9 @@ from flask import Flask
 
 from sandbox import Running
 from tests.cast import SECRET_KEY, Visitor, environment
-from web import config, sqlite_backend
-from web.sqlite_backend import MAX_EXPIRED, PUTS, SqliteBackend
+from web import config
+from web.storage import sqlite_backend
+from web.storage.sqlite_backend import MAX_EXPIRED, PUTS, SqliteBackend
 from web.token_store import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -264,7 +265,7 @@ def test_a_clock_that_jumps_by_an_hour_for_a_while_loses_nobody(
     store.put("for a month", "token", 30 * 86400, owner="alice")
     store.put("for half an hour more", "token", 1800, owner="alice")
     right = time.time
-    monkeypatch.setattr("web.sqlite_backend.time.time", lambda: right() + jump)
+    monkeypatch.setattr("web.storage.sqlite_backend.time.time", lambda: right() + jump)
 
     assert store.get("for a month") == "token"
     store.put("meanwhile", "token", 86400, owner="bob")

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.redis_server import RedisServer
-from web import sqlite_backend, store_backend
-from web.redis_backend import RedisBackend
-from web.sqlite_backend import SqliteBackend
-from web.store_backend import Backend, StoreUnavailable
+from web.storage import sqlite_backend, store_backend
+from web.storage.redis_backend import RedisBackend
+from web.storage.sqlite_backend import SqliteBackend
+from web.storage.store_backend import Backend, StoreUnavailable
 from web.token_store import TokenStore, open_store
 
 SECRET = "the secret key of today"

@@ -9,15 +9,16 @@ from limits.storage import RedisStorage
 from .redis_connection import PREFIX, told
 
 if TYPE_CHECKING:
+    from web.token_store import TokenStore
+
     from .redis_backend import RedisBackend
-    from .token_store import TokenStore
 
 
 class SharedCounters(RedisStorage):
     """Counters in a Redis, which end by themselves and don't tell whom they count for.
 
-    While the Redis is down, what has a limit is refused with :class:`~web.store_backend.StoreUnavailable`: whoever can
-    break it would otherwise have no limits, and what has one can't be done without the store anyway.
+    While the Redis is down, what has a limit is refused with :class:`~web.storage.store_backend.StoreUnavailable`:
+    whoever can break it would otherwise have no limits, and what has one can't be done without the store anyway.
     """
 
     STORAGE_SCHEME = ["shared"]  # noqa: RUF012 - the library's own way

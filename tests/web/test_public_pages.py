@@ -14,7 +14,7 @@ from flask import Flask
 from sandbox import Running
 from tests.cast import Visitor, query
 from tests.misskey.test_example import example
-from web.pages import EXAMPLE_CODE, EXAMPLE_SESSION_ID
+from web.public_pages import EXAMPLE_CODE, EXAMPLE_SESSION_ID
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = ("/", "/signin/token", "/how-it-works", "/privacy")
@@ -167,3 +167,10 @@ def test_being_asked_to_wait_elsewhere_leads_home(make_app: Callable[..., Flask]
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert 'role="button" href="/"' in answer.text
+
+
+@pytest.mark.parametrize("log", ["text", "json"])
+def test_the_privacy_page_says_what_the_log_holds(json_log: object, make_app: Callable[..., Flask], log: str) -> None:
+    page = make_app(LOG=log).test_client().get("/privacy").text
+
+    assert ("It also notes which servers it asks" in page) == (log == "json")

@@ -83,7 +83,8 @@ end
 class RedisBackend:
     """Keeps entries in a Redis, for any number of machines.
 
-    ``url`` is one that :func:`~web.redis_connection.check_url` lets pass. Nothing is connected before it is needed.
+    ``url`` is one that :func:`~web.storage.redis_connection.check_url` lets pass. Nothing is connected before it is
+    needed.
 
     An entry is a hash of its value and its owner. An owner's entries stand in a sorted set, by the time when they
     expire; one that has another owner by now, or none, does not count.

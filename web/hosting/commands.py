@@ -18,9 +18,9 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from misskey import Server, ServerNameError
-
-from . import config, secret_keys, services, signals, sqlite_backend
-from .accounts import BEGINNING, Account
+from web import config, secret_keys, services, signals
+from web.accounts import BEGINNING, Account
+from web.storage import sqlite_backend
 
 _SQLITE = "sqlite:///"
 

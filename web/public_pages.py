@@ -12,7 +12,7 @@ import misskey
 from misskey import Server, authorize_url
 
 from . import services
-from .store_backend import StoreUnavailable
+from .storage.store_backend import StoreUnavailable
 
 EXAMPLE_SERVER = Server.parse("misskey.io")
 EXAMPLE_SESSION_ID = "c1f6d42b-468b-4fd2-8274-e58abdedef6f"

@@ -164,7 +164,8 @@ def check(path: Path) -> None:
 def backup(path: str, copy: Path) -> None:
     """Copy the file at ``path``, which may be in use, into a new one, its owner's alone.
 
-    Raises :class:`OSError` where there is a file or can't be one, and :class:`~web.store_backend.StoreUnavailable`.
+    Raises :class:`OSError` where there is a file or can't be one, and
+    :class:`~web.storage.store_backend.StoreUnavailable`.
     """
     os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     damage = "interrupted"

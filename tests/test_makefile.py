@@ -1,0 +1,64 @@
+"""What `make` installs, and when."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A clone whose Python writes down what pip is to install, and fails as often as the file `fails` says."""
+    for name in ("Makefile", "requirements.txt", "requirements-sandbox.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f"""#!/bin/sh
+[ "$2" = pip ] || exec {sys.executable} "$@"
+echo "$@" >> asked
+[ "$(wc -l < asked)" -gt "$(cat fails)" ]
+"""
+    )
+    python.chmod(0o755)
+    return tmp_path
+
+
+def make(folder: Path, target: str, *, fails: int = 0) -> tuple[int, str, list[str]]:
+    """Return the exit code, what was said, and what pip was asked to install, each time."""
+    (folder / "fails").write_text(f"{fails}\n")
+    (folder / "asked").unlink(missing_ok=True)
+    command = ["make", target, "PAUSE=0", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    asked = (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []
+    return done.returncode, done.stderr, [line.partition("--require-hashes ")[2] for line in asked]
+
+
+def test_running_the_app_needs_less_than_testing_it(folder: Path) -> None:
+    app = "-r requirements.txt -r requirements-sandbox.txt"
+
+    assert make(folder, ".venv/app") == (0, "", [app])
+    assert make(folder, ".venv/app") == (0, "", [])
+    assert make(folder, ".venv/installed") == (0, "", ["-r requirements-dev.txt"])
+    assert make(folder, ".venv/installed") == (0, "", [])
+
+
+def test_a_package_index_that_fails_once_is_asked_again(folder: Path) -> None:
+    code, said, asked = make(folder, ".venv/app", fails=1)
+
+    assert (code, len(asked)) == (0, 2)
+    assert "once more" in said
+
+
+def test_a_package_index_that_goes_on_failing_is_told_in_words(folder: Path) -> None:
+    code, said, asked = make(folder, ".venv/app", fails=2)
+
+    assert (code != 0, len(asked)) == (True, 2)
+    assert "Is there a way to the package index? Then: make .venv/app" in said
+    assert make(folder, ".venv/app")[0] == 0

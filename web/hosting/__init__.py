@@ -1,0 +1,1 @@
+"""What whoever hosts the app needs beyond the sign-in: commands, the log, figures."""

@@ -1,0 +1,74 @@
+"""The transport of the app, which tells of each call to a remote server by the signal ``server_called``."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+
+from misskey import Answer, Server, Transport
+from web import signals
+from web.concurrency import aside, remote_call
+
+from .request_log import kind_of
+
+
+@dataclass(slots=True)
+class Call:
+    """A call to a remote server that has ended: a request, or a stream from its opening on.
+
+    ``status`` and ``size``, that of the answer in bytes, are ``None`` where no whole answer came. ``failure`` is the
+    name of the error's class.
+    """
+
+    kind: str  # "request" or "stream"
+    method: str
+    host: str
+    status: int | None = None
+    size: int | None = None
+    seconds: float = 0.0
+    failure: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """``ok``, what it failed of, or the kind of an answer that says no, such as ``http_4xx``."""
+        refused = f"http_{self.status // 100}xx" if self.status and self.status >= 300 else ""
+        return self.failure or refused or "ok"
+
+
+class WatchedTransport(Transport):
+    """A transport for the requests of ``app``, which are limited for each visitor and let others go on meanwhile."""
+
+    def __init__(self, app: Flask, user_agent: str) -> None:
+        super().__init__(user_agent, limit=remote_call, while_waiting=aside)
+        self._app = app
+
+    def request(self, method: str, server: Server, *args: Any, **options: Any) -> Answer:
+        """Send a request, as :meth:`misskey.Transport.request` does."""
+        with self._told(Call("request", method, server.host)) as call:
+            answer = super().request(method, server, *args, **options)
+            call.status, call.size = answer.status, len(answer.body)
+            return answer
+
+    @contextmanager
+    def connect(self, server: Server, greet: Callable[..., None]) -> Iterator[socket.socket]:
+        """Open a connection for a stream, as :meth:`misskey.Transport.connect` does."""
+        with self._told(Call("stream", "GET", server.host)), super().connect(server, greet) as sock:
+            yield sock
+
+    @contextmanager
+    def _told(self, call: Call) -> Iterator[Call]:
+        started = time.monotonic()
+        try:
+            yield call
+        except Exception as error:
+            call.status, call.failure = getattr(error, "status", None), kind_of(error)
+            raise
+        finally:
+            call.seconds = time.monotonic() - started
+            signals.server_called.send(self._app, call=call)

@@ -1,0 +1,1 @@
+"""Where the token store keeps its entries: a file of SQLite, or a Redis."""
