@@ -62,7 +62,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     settings = config.load(environ)
     tempfile.tempdir = paths.temporary_folder(settings.token_store)
-    app = Flask(__name__, instance_path=str(config.INSTANCE))
+    app = Flask(__name__, instance_path=paths.data_folder(settings.token_store, config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]
@@ -74,11 +74,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     security.init_app(app, settings)
     request_log.init_app(app, settings)
     metrics.init_app(app, settings)
-    languages.init_app(app)
-    template_filters.init_app(app)
-    error_pages.init_app(app)
-    commands.init_app(app)
-    dashboard.init_app(app)
+    for part in (languages, template_filters, error_pages, commands, dashboard):
+        part.init_app(app)
     app.register_blueprint(journey)
     for part in (public_pages, account_page, dashboard, languages):
         app.register_blueprint(part.pages)

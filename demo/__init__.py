@@ -1,8 +1,8 @@
 """The demonstration: what this app does with a token beyond signing in. An app of your own takes it out.
 
-It adds itself to the app by the ways that are open to any part: blueprints, signals, template filters, and panels, of
-which it has a list of its own here. A template in ``templates/demo`` overrides the one of the same name in
-``templates``, and extends it as ``web:name``.
+It adds itself to the app by the ways that are open to any part: blueprints, signals, template filters, and panels,
+listed beside those of ``web``. A template in ``templates/demo`` overrides the one of the same name in ``templates``,
+and extends it as ``web:name``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from . import (
     uploads,
 )
 
+_OF_WEB = (dashboard.PROFILE, dashboard.SERVER)
 PANELS = (
     timeline.PANEL,
     replace(dashboard.PROFILE, wide=False),
     notifications.PANEL,
     drive.PANEL,
     dashboard.SERVER,
+    *(panel for panel in dashboard.PANELS if panel not in _OF_WEB),  # yours
 )
 PERMISSIONS = ("write:notes", "write:drive")  # beside those of the panels
 

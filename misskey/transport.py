@@ -109,11 +109,9 @@ class Transport:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
         ``max_answer_bytes`` is another limit for the response's body. An ``idempotent`` request is sent once more, over
-        a new connection, when the server closed one that was kept before anything came.
-
-        Raises a :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that
-        can't be unpacked, or :class:`ValueError` for a path that no server has.
-
+        a new connection, when the server closed one that was kept before anything came. Raises a
+        :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that can't be
+        unpacked, or :class:`ValueError` for a path that no server has.
         >>> transport.request("GET", server, "/nowhere").status
         404
         """

@@ -56,6 +56,12 @@ class Call:
             raise Refusal("INVALID_PARAM", {"param": "#/anyOf/0/required", "reason": reason})
         raise Refusal("NO_SUCH_USER")
 
+    def users_followers(self) -> list[Json]:
+        """Who follows a person: everybody else here."""
+        followed = self.users_show()["id"]
+        others = (person for person in world.people.values() if person.shown["id"] != followed)
+        return self.page(following(person, followed, self.token) for person in others)
+
     def notes_timeline(self, public_only: bool = False) -> list[Json]:
         """The notes that whoever asks may see, on request only those with files."""
         notes = (note for note in world.notes.values() if note["visibility"] == "public" or not public_only)
@@ -178,6 +184,13 @@ def profile(person: Person, caller: Token) -> Json:
         return shown | (SHAPES["relation"] if caller is not NOBODY else {})
     shown |= {"unreadNotificationsCount": unread, "hasUnreadNotification": unread > 0, "policies": SHAPES["policies"]}
     return shown | dict(SHAPES["me"] | (SHAPES["nativeOnly"] if caller.native else {}))
+
+
+def following(person: Person, followed: str, caller: Token) -> Json:
+    """That a person follows another, with the person."""
+    shown = profile(person, caller)
+    ids = {"id": shown["id"], "followeeId": followed, "followerId": shown["id"]}
+    return ids | {"createdAt": shown["createdAt"], "follower": shown}
 
 
 def may_see(person: Person, note: Json) -> bool:

@@ -91,6 +91,8 @@ def test_every_module_and_every_public_function_says_what_it_gives() -> None:
         for node in tree.body:
             if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
                 continue
+            if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
+                continue
             if not ast.get_docstring(node):
                 silent.append(f"{path.name}:{node.name}")
     assert not silent

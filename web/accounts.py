@@ -5,67 +5,28 @@ The cookie holds one random key per account, the current one first; the account 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from functools import wraps
-from typing import Any, TypeVar, cast
+from dataclasses import asdict, replace
+from functools import partial, wraps
+from typing import Any, TypeVar, cast, overload
 
 from flask import abort, g, redirect, request, session, url_for
-from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Grant, Server, ServerNameError, clean_text
+from misskey import Client, Grant, Server, ServerNameError, parse_permissions
 
 from . import services, signals
+from .account import Account as Account
+from .account import PermissionMissing, public_id_of
 from .htmx import wants_fragment
+from .user_agents import browser_and_system
 
 MAX_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
-AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
 BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
 View = TypeVar("View", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A person signed in at a server, with the token and the permissions that were asked for.
-
-    ``permissions`` is ``None`` for a token made by hand: nobody knows what it may do. ``signed_in`` and ``last_used``
-    are in seconds since 1970. ``browser`` and ``system`` are where this was, such as Firefox and Windows, or ``""``.
-    """
-
-    user_id: str
-    username: str
-    name: str
-    origin: str
-    token: str = field(repr=False)
-    permissions: list[str] | None
-    signed_in: int
-    last_used: int = 0  # sign-ins by version 0.1.0 have none of these
-    browser: str = ""
-    system: str = ""
-    key: str = field(default="", repr=False)
-
-    @property
-    def server(self) -> Server:
-        return Server(self.origin)
-
-    @property
-    def address(self) -> str:
-        return f"{self.username}@{self.server.host}"
-
-    @property
-    def owner(self) -> str:
-        """The person, as the token store knows all that belongs to them, in whichever browser."""
-        return f"{self.origin} {self.user_id}"
-
-    @property
-    def public_id(self) -> str:
-        """What pages call this account by: tells nothing of the key."""
-        return _public_id(self.key)
 
 
 def client(account: Account) -> Client:
@@ -77,7 +38,16 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> A
     """Put a new account into the token store, send the signal ``signed_in``, and return it, with its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
     account = Account(
-        user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, *_browser(), key
+        user.id,
+        user.username,
+        user.name,
+        user.server.origin,
+        grant.token,
+        permissions,
+        now,
+        now,
+        *browser_and_system(),
+        key,
     )
     seconds = services.settings().session_days * 86400
     services.token_store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
@@ -117,7 +87,7 @@ def current() -> Account | None:
 
 def by_public_id(public_id: str) -> Account | None:
     """Return the account of this browser that pages call by this name."""
-    return next((account for key in _keys() if _public_id(key) == public_id and (account := _here(key))), None)
+    return next((account for key in _keys() if public_id_of(key) == public_id and (account := _here(key))), None)
 
 
 def _each_here() -> Iterator[Account]:
@@ -135,10 +105,6 @@ def _here(key: str) -> Account | None:
 
 def _keys() -> list[str]:
     return cast(list[str], session.get("accounts", []))
-
-
-def _public_id(key: str) -> str:
-    return hashlib.sha256(f"public {key}".encode()).hexdigest()[:16]
 
 
 def of_request() -> Account | None:
@@ -215,30 +181,36 @@ def _note_use(account: Account) -> None:
         services.token_store().replace(account.key, used, owner=account.owner)
 
 
-def _browser() -> tuple[str, str]:
-    """Return the browser that asks and the system that it runs on, as people call them."""
-    agent = request.user_agent.string[:AGENT_CHARACTERS]
-    browser, system = parse_user_agent(agent), parse_os(agent)
-    return clean_text(browser.family, 40) if browser else "", clean_text(system.family, 40) if system else ""
-
-
 def _remember(keys: list[str]) -> None:
     session["accounts"] = keys
     session.permanent = True
     g.pop("accounts", None)
 
 
-def login_required(view: View) -> View:
-    """Hand the account to ``view`` as its first argument; without one, a page leads home and a fragment answers 401.
+@overload
+def login_required(view: View, /) -> View: ...
+@overload
+def login_required(*permissions: str) -> Callable[[View], View]: ...
+def login_required(*given: Any) -> Any:
+    """Hand the account to a view as its first argument; without one, a page leads home and a fragment answers 401.
 
     It is the one of the page that the request comes from, which its links and forms name: ``account.public_id``.
+    With permissions, as in ``@login_required("write:notes")``, an account that was signed in without them is led to a
+    new sign-in that asks for them. What a token made by hand may do is for the server to say.
     """
+    if given and callable(given[0]):
+        return _guard(given[0], ())
+    return partial(_guard, permissions=parse_permissions(given))
 
+
+def _guard(view: View, permissions: tuple[str, ...]) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         account = of_request()
         if account:
             _note_use(account)
+            if account.lacks(*permissions):
+                raise PermissionMissing(account, permissions)
             return view(account, *args, **kwargs)
         if wants_fragment() or current():
             abort(401)

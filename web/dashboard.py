@@ -66,7 +66,7 @@ class Panel:
     also: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     wide: bool = False
-    body_bytes: int | None = None
+    max_answer_bytes: int | None = None
 
     def url(self, account: Account, **query: str) -> str:
         """Return the address of this panel as a page of its own."""
@@ -75,7 +75,7 @@ class Panel:
 
     def asked_for(self, account: Account) -> bool:
         """Return whether its permission was asked for, as far as anybody knows; the server has the last word."""
-        return not self.permission or account.permissions is None or self.permission in account.permissions
+        return not self.permission or not account.lacks(self.permission)
 
     def params_for(self, account: Account) -> Mapping[str, Any]:
         """Return the parameters of the call."""
@@ -83,16 +83,21 @@ class Panel:
 
 
 PROFILE = Panel("profile", _l("Your profile"), "i", "read:account", wide=True)
-SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, body_bytes=META_BYTES)
-#: What the dashboard shows, in this order. A panel of your own is an entry here and a template, unless another part of
-#: the app calls :func:`init_app` with a list of its own.
+SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, max_answer_bytes=META_BYTES)
+#: What the dashboard shows, in this order. A panel of your own is an entry here and a template.
 PANELS = (PROFILE, SERVER)
+#: What the app needs beside what its panels do: by default, a sign-in asks for all of it.
+PERMISSIONS: tuple[str, ...] = ()
 
 
 def init_app(app: Flask, panels: Iterable[Panel] = PANELS, permissions: Iterable[str] = ()) -> None:
-    """Give ``app`` a dashboard of these panels; ``permissions`` are what else the app needs by default."""
+    """Give ``app`` a dashboard of these panels; ``permissions`` are what else this part of the app needs by default."""
     app.extensions["panels"] = {panel.name: panel for panel in panels}
-    needed = {*permissions, *(panel.permission for panel in app.extensions["panels"].values() if panel.permission)}
+    needed = {
+        *PERMISSIONS,
+        *permissions,
+        *(panel.permission for panel in app.extensions["panels"].values() if panel.permission),
+    }
     app.extensions["permissions"] = parse_permissions(needed)
 
 
@@ -151,7 +156,10 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
 
 def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
     """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
-    answer, call = None, partial(client.call, endpoint, params, idempotent=True, max_answer_bytes=panel.body_bytes)
+    answer, call = (
+        None,
+        partial(client.call, endpoint, params, idempotent=True, max_answer_bytes=panel.max_answer_bytes),
+    )
     try:
         answer = call() if panel.permission else replace(client, token=None).call(endpoint, params, **call.keywords)
     except APIError as error:

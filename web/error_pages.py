@@ -8,24 +8,28 @@ from typing import Any
 
 from flask import Flask, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from misskey import MisskeyError
+from misskey import PERMISSIONS, MisskeyError, parse_permissions
 
 from . import accounts, failures
+from .account import PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
 from .storage.store_backend import NotKept, StoreUnavailable
+from .template_filters import permission_label, sentences
 
 
 def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
     handlers: dict[type[Exception], Callable[[Any], ResponseReturnValue]] = {
         MisskeyError: lambda error: answer(failures.of_server(error)),
+        PermissionMissing: _permission_missing,
         CSRFError: _not_our_page,
         RateLimitExceeded: lambda error: answer(failures.too_many(error)),
         StoreUnavailable: _store_unavailable,
@@ -62,6 +66,17 @@ def in_app_browser() -> bool:
     return any(
         mark in agent for mark in ("FBAN/", "FBAV/", "Instagram", " Line/", "Twitter", "; wv)", "MicroMessenger")
     )
+
+
+def _permission_missing(error: PermissionMissing) -> ResponseReturnValue:
+    account, missing = error.account, error.account.lacks(*error.permissions)
+    words = [
+        _("This sign-in does not include: “%(permission)s”.", permission=permission_label(PERMISSIONS[name]))
+        for name in missing
+    ]
+    context = {"account": account, "ask_for": parse_permissions([*(account.permissions or ()), *missing])}
+    told = sentences(*words, _("To go on, sign in again and allow it."))
+    return answer(Failure(403, _l("The permission for this is missing"), told, context=context))
 
 
 def _noted(handler: Callable[[Any], ResponseReturnValue], error: Exception) -> ResponseReturnValue:

@@ -26,6 +26,12 @@ def token_store(url: str) -> str:
     return url
 
 
+def data_folder(token_store: str, otherwise: Path) -> str:
+    """Return the folder for what the app keeps: that of the tokens, ``otherwise`` where they are in a Redis."""
+    file = token_store.removeprefix(_FILE)
+    return str(otherwise if file == token_store else Path(file).absolute().parent)
+
+
 def temporary_folder(token_store: str) -> str:
     """Return where large forms and files rest until they are passed on: in the usual place, else beside the tokens.
 

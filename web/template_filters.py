@@ -43,6 +43,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
         app_name=app.extensions["settings"].app_name,
         accounts_in_this_browser=accounts.in_this_browser,
+        current_account=accounts.current,
         just_signed_out=accounts.just_signed_out,
         offered_presets=offered,
         permission_groups=groups,

@@ -87,7 +87,7 @@ def test_endpoints_are_a_fragment_and_a_page(alice: Visitor) -> None:
     assert '<option value="notes/create"></option>' in fragment
     assert '<option value="i/revoke-token" label="the server’s own client only">' in fragment
     assert "<html" not in fragment
-    assert "This server has 21 endpoints." in page
+    assert "This server has 22 endpoints." in page
     assert "/console/parameters?endpoint=notes%2Fcreate&amp;account=" in page
 
 

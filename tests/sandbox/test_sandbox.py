@@ -227,6 +227,18 @@ def test_people_are_shown_in_more_detail_the_nearer_one_is(sandbox: Running) -> 
     assert (stranger["name"], own["name"]) == (None, "Alice")
 
 
+def test_everybody_else_follows_a_person(sandbox: Running) -> None:
+    alice = call(sandbox, "i").json()["id"]
+
+    [entry] = call(sandbox, "users/followers", userId=alice, limit=10).json()
+
+    assert set(entry) == {"id", "createdAt", "followeeId", "followerId", "follower"}
+    assert (entry["followeeId"], entry["follower"]["username"]) == (alice, "bob")
+    assert call(sandbox, "users/followers", userId=alice, untilId=entry["id"]).json() == []
+    refused = call(sandbox, "users/followers", username="nobody")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "NO_SUCH_USER")
+
+
 def test_a_token_may_also_come_as_a_bearer(sandbox: Running) -> None:
     headers = {"Authorization": f"Bearer {app_token(sandbox, 'read:account')}"}
     assert requests.post(f"{sandbox.origin}/api/i", json={}, headers=headers, timeout=60).json()["username"] == "alice"

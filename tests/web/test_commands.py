@@ -286,7 +286,7 @@ def test_the_settings_are_told_with_where_they_come_from(tmp_path: Path, monkeyp
     assert "MIAUTH_SECRET_KEY_FALLBACKS: 2 former keys (environment)" in lines
     assert "MIAUTH_ONLY_SERVERS: misskey.io a.example (environment)" in lines
     assert f"MIAUTH_TOKEN_STORE: sqlite:///{tmp_path}/tokens.sqlite3 (environment)" in lines
-    assert "MIAUTH_APP_NAME: Sign in with Misskey (by default)" in lines
+    assert f"MIAUTH_APP_NAME: {config.APP_NAME} (by default)" in lines
     assert "MIAUTH_PERMISSIONS: what the app needs (by default)" in lines
     assert "MIAUTH_APP_ICON: none (by default)" in lines
     assert lines[-1] == "All settings are fine, and the token store can be read."

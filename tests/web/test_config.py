@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cast import environment, forget_settings
-from web import config
+from web import config, paths
 from web.config import SettingsError, load
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,12 @@ def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
         SettingsError, match=r"^These settings need mending:\n  PORT must be a number from 1 to 65535.$"
     ):
         load({"PORT": port})
+
+
+def test_what_the_app_keeps_is_beside_the_tokens_where_they_are_in_a_file(instance: Path, tmp_path: Path) -> None:
+    assert paths.data_folder(settings().token_store, instance) == str(instance)
+    assert paths.data_folder(f"sqlite:///{tmp_path}/data/tokens.sqlite3", instance) == f"{tmp_path}/data"
+    assert paths.data_folder("redis://localhost:6379/0", instance) == str(instance)
 
 
 def test_the_development_key_is_made_once_and_the_owners_alone(instance: Path) -> None:

@@ -16,6 +16,7 @@ from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from tests.hostile import Behaviour, Caller, http, moved_to, says
 from tests.panels import ENDLESS, FRAGMENT, PAGINGS, REASONS, after, follow
+from web import dashboard
 from web.dashboard import MARK_CHARACTERS, MAX_ENTRIES, MAX_SEEN, Panel
 
 
@@ -177,6 +178,16 @@ def test_a_new_panel_is_one_entry_and_one_template(
     assert re.search(r"It answered at [\d,]+\.", page)
 
 
+def test_what_an_app_needs_beside_its_panels_is_asked_for(
+    app: Flask, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(app.extensions["permissions"])
+    monkeypatch.setattr("web.dashboard.PERMISSIONS", ("write:votes",))
+    dashboard.init_app(app, app.extensions["panels"].values(), before)
+
+    assert set(visitor.asked[visitor.begin()]) == before | {"write:votes"}
+
+
 #: A list of people, from an endpoint that needs to know who asks.
 FOLLOWERS = Panel(
     "followers",
@@ -241,12 +252,14 @@ def test_a_panel_can_ask_for_what_belongs_to_its_account(
         ({"username": "bob", "name": "Bob <b>", "host": None}, ["Bob &lt;b&gt;", "@bob@127.0.0.1"]),
         ({"username": "bob", "name": "", "host": "far.example"}, ["<bdi>bob</bdi>", "@bob@far.example"]),
         ({"username": 5, "name": {}, "host": []}, ["@@127.0.0.1"]),
+        (None, ["@@127.0.0.1"]),
+        (..., ["@@127.0.0.1"]),
+        ("bob", ["@@127.0.0.1"]),
     ],
 )
-def test_people_are_shown_as_text(
-    alice: Visitor, panels: dict[str, Panel], told: dict[str, object], shown: list[str]
-) -> None:
-    with moved_to(says([{"id": "e1", "follower": told}]), alice):
+def test_people_are_shown_as_text(alice: Visitor, panels: dict[str, Panel], told: object, shown: list[str]) -> None:
+    entry = {"id": "e1"} if told is ... else {"id": "e1", "follower": told}
+    with moved_to(says([entry]), alice):
         page = alice.get("/dashboard/followers").text
 
     for words in shown:

@@ -50,12 +50,12 @@ def test_the_first_page_is_everybodys_but_its_token(
     assert tokens[0] != tokens[1]
     assert [person.begin() for person in (one, another)]
 
-    fresh = [Visitor(app, sandbox), Visitor(make_app(APP_NAME="Kaede Notes"), sandbox)]
+    fresh = [Visitor(app, sandbox), Visitor(make_app(APP_NAME="Another App"), sandbox)]
     for language in ("ja", "en", "ja"):
         accepted = {"Accept-Language": language}
         pages = [person.get("/", headers=accepted).text for person in fresh]
         assert [f'<html lang="{language}">' in page for page in pages] == [True, True]
-        assert ["Kaede Notes" in page for page in pages] == [False, True]
+        assert ["Another App" in page for page in pages] == [False, True]
     one.post("/language", {"language": "ja"})
     assert '<html lang="ja">' in one.get("/signin").text
 
