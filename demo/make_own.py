@@ -23,10 +23,10 @@ OF_THE_DEMONSTRATION = (
 )
 MARKED_FILES = (
     *("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in"),
-    *("README.md", "docs/hosting.md", ".env.example"),
+    *("README.md", "README.ja.md", "docs/hosting.md", "docs/ja/hosting.md", ".env.example"),
 )
 #: What is cut out of a text: from one mark to the other, marks included.
-MARKED = re.compile(r"(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
+MARKED = re.compile(r" *(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
 CHANGELOG = """\
 # Changelog
 
@@ -52,7 +52,8 @@ def make_own(name: str, root: Path = ROOT) -> None:
     drop_requirements(root)
     for file in MARKED_FILES:
         change(root / file, {MARKED.pattern: ""}, re.DOTALL)
-    change(root / "README.md", {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
+    for file in ("README.md", "README.ja.md"):
+        change(root / file, {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
     for file in (".env.example", "translations/ja/LC_MESSAGES/messages.po"):
         change(root / file, {"Sign in with Misskey": lambda _: name})
     (root / "CHANGELOG.md").write_text(CHANGELOG.format(own=VERSION, version=version))
