@@ -24,6 +24,7 @@ OF_THE_DEMONSTRATION = (
 MARKED_FILES = (
     *("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in"),
     *("README.md", "README.ja.md", "docs/hosting.md", "docs/ja/hosting.md", ".env.example"),
+    *("CONTRIBUTING.md", "SECURITY.md"),
 )
 #: What is cut out of a text: from one mark to the other, marks included.
 MARKED = re.compile(r" *(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
