@@ -10,10 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 #: Each English page and its Japanese one.
 PAGES = {
-    ROOT / "README.md": ROOT / "README.ja.md",
+    **{page: page.with_name("README.ja.md") for page in (ROOT / "README.md", *ROOT.glob("misskey/README.md"))},
     **{page: page.parent / "ja" / page.name for page in sorted((ROOT / "docs").glob("*.md"))},
 }
-every_page = pytest.mark.parametrize(("english", "japanese"), PAGES.items(), ids=[page.name for page in PAGES])
+every_page = pytest.mark.parametrize(
+    ("english", "japanese"), PAGES.items(), ids=[page.relative_to(ROOT).as_posix() for page in PAGES]
+)
 LANGUAGE = re.compile(r"^\[(?:English|日本語)\]\((.+)\)\n\n", re.MULTILINE)
 BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 COMMENT = re.compile(r"(?<=\S) +# .*")
@@ -42,11 +44,20 @@ def skeleton(page: Path) -> list[str]:
 
 
 def targets(page: Path) -> list[str]:
-    """Return where the links of a page lead: an address, or a path; for a translation that of its original."""
+    """Return where the links of a page lead: addresses, paths, and numbers of headings; in both languages alike."""
     originals = {japanese: english for english, japanese in PAGES.items()}
-    links = ["".join(found) for found in re.findall(r"\]\(([^)]+)\)|<(https?:[^>]+)>", prose(page))]
-    files = {link: (page.parent / link).resolve() for link in links if not link.startswith("http")}
-    return sorted(str(originals.get(files[link], files[link])) if link in files else link for link in links)
+    headings = re.findall("^#+ (.*)", prose(page), re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    found = []
+    for link in ("".join(found) for found in re.findall(r"\]\(([^)]+)\)|<(https?:[^>]+)>", prose(page))):
+        if link.startswith("#"):
+            found.append(f"#{anchors.index(link[1:])}")
+        elif link.startswith("http"):
+            found.append(link)
+        else:
+            path = (page.parent / link).resolve()
+            found.append(str(originals.get(path, path)))
+    return sorted(found)
 
 
 def names(page: Path) -> set[str]:
@@ -88,7 +99,7 @@ def test_it_leads_back_to_the_english_page(english: Path, japanese: Path) -> Non
     assert (japanese.parent / link).resolve() == english
 
 
-@pytest.mark.parametrize("english", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.name)
+@pytest.mark.parametrize("english", [page for page in PAGES if page.parent != ROOT], ids=lambda page: page.name)
 def test_the_english_page_leads_to_it(english: Path) -> None:
     [link] = LANGUAGE.findall(english.read_text())
 
