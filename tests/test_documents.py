@@ -27,7 +27,7 @@ LINE_BREAK = re.compile(rf"(?<=[^\n])\n(?!\n|\Z|{'|'.join(BEGINNINGS)})")
 
 def body(page: Path) -> str:
     """Return the page without the link to the other language."""
-    return LANGUAGE.sub("", page.read_text())
+    return LANGUAGE.sub("\n", page.read_text())
 
 
 def prose(page: Path) -> str:
