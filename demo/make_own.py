@@ -23,10 +23,10 @@ OF_THE_DEMONSTRATION = (
 )
 MARKED_FILES = (
     *("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in"),
-    *("README.md", "docs/hosting.md", "docs/make-it-yours.md", ".env.example"),
+    *("README.md", "README.ja.md", "CONTRIBUTING.md", "SECURITY.md", ".env.example"),
 )
 #: What is cut out of a text: from one mark to the other, marks included.
-MARKED = re.compile(r"(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
+MARKED = re.compile(r" *(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
 CHANGELOG = """\
 # Changelog
 
@@ -50,9 +50,10 @@ def make_own(name: str, root: Path = ROOT) -> None:
     [version] = re.findall('^VERSION = "(.+)"', (root / "app.py").read_text(), re.MULTILINE)
     change_code(name, slug, root)
     drop_requirements(root)
-    for file in MARKED_FILES:
-        change(root / file, {MARKED.pattern: ""}, re.DOTALL)
-    change(root / "README.md", {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
+    for path in (*map(root.joinpath, MARKED_FILES), *(root / "docs").rglob("*.md")):
+        change(path, {MARKED.pattern: ""}, re.DOTALL)
+    for file in ("README.md", "README.ja.md"):
+        change(root / file, {r"\A# .*": f"# {name}", r"(?m)^\| `demo/`.*\n": ""})
     for file in (".env.example", "translations/ja/LC_MESSAGES/messages.po"):
         change(root / file, {"Sign in with Misskey": lambda _: name})
     (root / "CHANGELOG.md").write_text(CHANGELOG.format(own=VERSION, version=version))

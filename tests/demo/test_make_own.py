@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NAME = "Kaede Notes"
-LEFT_BEHIND = re.compile(r"\bdemo\b|demonstration|Sign in with Misskey|timeline\b|/notes\b|/files\b|/console\b|/live\b")
+LEFT_BEHIND = re.compile(
+    r"\bdemo\b|demonstration|Sign in with Misskey|timeline\b|/notes\b|/files\b|/console\b|/live\b|デモ"
+)
 #: What may name these: the protocol, the pretend server, and the licence.
 ALLOWED = ("misskey/", "sandbox/", "tests/", "LICENSE", "static/vendor/", "requirements", ".gitignore", "CHANGELOG.md")
 
@@ -66,7 +68,8 @@ def test_nothing_of_the_demonstration_is_left(own: Path) -> None:
 
 
 def test_it_has_its_own_name(own: Path) -> None:
-    assert (own / "README.md").read_text().startswith(f"# {NAME}\n")
+    for readme in ("README.md", "README.ja.md"):
+        assert (own / readme).read_text().startswith(f"# {NAME}\n")
     assert f'APP_NAME = "{NAME}"' in (own / "web/config.py").read_text()
     assert 'USER_AGENT = f"kaede-notes/{VERSION}"' in (own / "app.py").read_text()
 
@@ -81,7 +84,10 @@ def test_it_passes_its_own_checks(own: Path) -> None:
 
 def test_it_passes_its_own_tests(own: Path) -> None:
     """Through to a sign-in; what the others test is the same here, but for what these say."""
-    names = ("test_repository", "web/test_signin", "web/test_dashboard", "web/test_translations", "web/test_image")
+    names = (
+        *("test_repository", "test_project_files", "test_documents"),
+        *("web/test_signin", "web/test_dashboard", "web/test_translations", "web/test_image"),
+    )
     tests = [f"tests/{name}.py" for name in names]
     done = run(own, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 

@@ -100,7 +100,7 @@ def test_a_page_of_a_failure_names_the_id_of_header_and_log(
 def test_a_page_of_a_failure_names_the_id_in_japanese(visitor: Visitor) -> None:
     answer = visitor.get("/nowhere", headers={"Accept-Language": "ja"})
 
-    assert f"リクエスト番号をお伝えください：{answer.headers['X-Request-Id']}" in answer.text
+    assert f"リクエスト ID をお伝えください：{answer.headers['X-Request-Id']}" in answer.text
 
 
 def test_what_all_panels_tell_once_is_the_same_each_time(alice: Visitor, sandbox: Running) -> None:
