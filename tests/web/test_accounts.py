@@ -260,6 +260,18 @@ def test_accounts_at_a_server_that_is_no_longer_allowed_are_forgotten_with_the_n
     assert store.get(former) is None
 
 
+def test_an_account_that_was_forgotten_meanwhile_is_in_nobodys_way(alice: Visitor, app: Flask) -> None:
+    alice.sign_in("bob")
+    bobs, alices = keys(alice)
+    app.extensions["token_store"].delete(alices)
+
+    assert alice.twin().sign_in("bob").location == "/dashboard"
+    assert alice.sign_in("alice").location == "/dashboard"
+    app.extensions["token_store"].delete(keys(alice)[0])
+    assert alice.post("/signout", {"all": "yes"}).location == "/"
+    assert app.extensions["token_store"].get(bobs) is None
+
+
 @pytest.mark.parametrize("path", ["/accounts/0123456789abcdef/switch", "/signout/everywhere"])
 def test_without_any_account_there_is_none_to_switch_or_sign_out(visitor: Visitor, path: str) -> None:
     answer = visitor.post(path)
