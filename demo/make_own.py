@@ -23,7 +23,7 @@ OF_THE_DEMONSTRATION = (
 )
 MARKED_FILES = (
     *("Makefile", "pyproject.toml", "requirements.in", "requirements-dev.in"),
-    *("README.md", "docs/hosting.md", ".env.example"),
+    *("README.md", "docs/hosting.md", "docs/security.md", ".env.example"),
 )
 #: What is cut out of a text: from one mark to the other, marks included.
 MARKED = re.compile(r"(?:<!--|#) demonstration( -->)?\n.*?(?:<!--|#) end of the demonstration( -->)?\n", re.DOTALL)
