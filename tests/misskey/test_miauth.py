@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from misskey import (
     Client,
@@ -25,6 +29,7 @@ from misskey import (
     new_session_id,
     who_is,
 )
+from misskey.miauth import read_user
 from tests import hostile
 from tests.hostile import ALICE, TOKEN, Behaviour, Caller, answers, http, says, serve
 
@@ -238,6 +243,30 @@ def test_a_hostile_answer_signs_nobody_in(transport: Transport, name: str) -> No
         gallery[name] = hostile.answers(204, json.dumps(granting()).encode())
     with pytest.raises(MisskeyError):
         checked(transport, gallery[name])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(["alice", BIDI]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+people = st.fixed_dictionaries(
+    {"id": st.just("9alice") | json_values, "username": st.text("al_.-é", min_size=1) | json_values},
+    optional={"name": st.text() | json_values, "host": st.none() | json_values},
+)
+
+
+@settings(deadline=None)
+@given(people | json_values)
+def test_whatever_is_in_the_place_of_a_person_is_nobody_or_one_in_plain_letters(value: object) -> None:
+    with contextlib.suppress(InvalidAnswer):
+        user = read_user(value, MISSKEY)
+
+        assert re.fullmatch(r"[\w.-]+@misskey\.example", user.address, re.ASCII)
+        assert 0 < len(user.name) <= 128
+        assert not re.search(f"[\x00-\x1f\x7f-\x9f{BIDI}]", user.name)
 
 
 @pytest.mark.parametrize(

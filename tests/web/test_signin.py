@@ -242,6 +242,16 @@ def test_a_reload_of_the_callback_ends_in_the_same_account(alice: Visitor, sandb
     assert len(alice.cookie()["accounts"]) == 1
 
 
+def test_a_reload_finds_the_account_also_without_the_cookie_of_its_sign_in(visitor: Visitor) -> None:
+    """As when sign-ins in other tabs took its place."""
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    visitor.get(f"/callback?session={session_id}")
+    visitor.client.delete_cookie(f"signin-{session_id}")
+
+    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+
+
 def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
     session_id = visitor.begin()
     visitor.allow(session_id)
