@@ -81,7 +81,15 @@ def test_it_passes_its_own_checks(own: Path) -> None:
 
 def test_it_passes_its_own_tests(own: Path) -> None:
     """Through to a sign-in; what the others test is the same here, but for what these say."""
-    names = ("test_repository", "web/test_signin", "web/test_dashboard", "web/test_translations", "web/test_image")
+    names = (
+        "test_promises",
+        "test_proof",
+        "test_repository",
+        "web/test_signin",
+        "web/test_dashboard",
+        "web/test_translations",
+        "web/test_image",
+    )
     tests = [f"tests/{name}.py" for name in names]
     done = run(own, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
