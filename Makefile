@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-quick check format translations screenshots lock clean bench picture own
+.PHONY: help run dev test test-quick proof check format translations screenshots lock clean bench picture own
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ test: .venv/installed ## Run every test, those in a browser included (or some: A
 
 test-quick: .venv/installed ## Run the tests that need no browser
 	@.venv/bin/python -m pytest -m 'not browser' $(PARALLEL)
+
+proof: .venv/proof ## Change the sign-in's code in every way, and count what the tests notice; takes hours (or ARGS="web.accounts*")
+	@.venv/bin/python -m tests.proof $(ARGS)
 
 check: .venv/installed ## Check the code: lint, formatting, types
 	@.venv/bin/python -m ruff check --quiet .
@@ -68,9 +71,10 @@ lock: .venv/installed ## Write requirements*.txt anew after a change of requirem
 	@$(LOCK) requirements.in --output-file requirements.txt
 	@$(LOCK) requirements-sandbox.in --output-file requirements-sandbox.txt
 	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+	@$(LOCK) requirements-proof.in --output-file requirements-proof.txt
 
 clean: ## Remove what make and the tests made (your settings and data stay)
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results screenshots
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results screenshots mutants
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose Python has gone, as after an upgrade of the system, counts as not installed.
@@ -101,5 +105,9 @@ INSTALL = echo 'Installing into .venv ...'; \
 	@touch $@
 
 .venv/installed: requirements-dev.txt .venv/app
+	@$(INSTALL)
+	@touch $@
+
+.venv/proof: requirements-proof.txt .venv/installed
 	@$(INSTALL)
 	@touch $@

@@ -218,7 +218,7 @@ def wait_words(seconds: int | None) -> Any:
 OTHER_BROWSER = Failure(
     400,
     _l("This browser did not begin this sign-in"),
-    _l("Only the browser that began a sign-in can finish it, so nothing happened. If cookies are off, "
+    _l("Only the browser that began a sign-in can finish it, so you are not signed in here. If cookies are off, "
        "turn them on. If you began in another browser or app, go back there, or start again here."),
     "browser",
 )  # fmt: skip

@@ -85,7 +85,7 @@ def test_it_passes_its_own_checks(own: Path) -> None:
 def test_it_passes_its_own_tests(own: Path) -> None:
     """Through to a sign-in; what the others test is the same here, but for what these say."""
     names = (
-        *("test_repository", "test_project_files", "test_documents"),
+        *("test_promises", "test_proof", "test_repository", "test_project_files", "test_documents"),
         *("web/test_signin", "web/test_dashboard", "web/test_translations", "web/test_image"),
     )
     tests = [f"tests/{name}.py" for name in names]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from misskey import (
     Client,
@@ -25,8 +29,9 @@ from misskey import (
     new_session_id,
     whoami,
 )
+from misskey.miauth import read_user
 from tests import hostile
-from tests.hostile import ALICE, TOKEN, Behaviour, answers, says, serve
+from tests.hostile import ALICE, TOKEN, Behaviour, Caller, answers, http, says, serve
 
 MISSKEY = Server.parse("misskey.example")
 CALLBACK = "https://app.example/callback"
@@ -64,9 +69,9 @@ def test_a_session_id_is_a_fresh_random_uuid() -> None:
 # What the app says of itself.
 
 
-@pytest.mark.parametrize("name", ["MyApp", "ミスキーで入る", "C++ & more = fun?", "x" * 128, "50 % off"])
+@pytest.mark.parametrize("name", ["M", "MyApp", "ミスキーで入る", "C++ & more = fun?", "x" * 128, "50 % off"])
 def test_a_name_that_the_page_shows_as_it_is_may_be_used(name: str) -> None:
-    check_app(name, "https://app.example/icon.png", CALLBACK)
+    check_app(name, "https://app.example/icon.png".ljust(512, "x"), CALLBACK)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +82,9 @@ def test_a_name_that_the_page_shows_as_it_is_may_be_used(name: str) -> None:
         ("two\nlines", "", CALLBACK, "on one line"),
         (f"turned{BIDI}", "", CALLBACK, "on one line"),
         ("%41pp", "", CALLBACK, "app's name has a %"),
-        ("MyApp", "https://app.example/" + "x" * 512, CALLBACK, "longer than 512"),
+        ("MyApp", "https://app.example/".ljust(513, "x"), CALLBACK, "longer than 512"),
         ("MyApp", "https://app.example/%2F.png", CALLBACK, "app's icon has a %"),
-        ("MyApp", "", f"{CALLBACK}?a=b", "no query and no fragment"),
+        ("MyApp", "", f"{CALLBACK}?a=b", "^the callback must have no query and no fragment$"),
         ("MyApp", "", f"{CALLBACK}#a", "no query and no fragment"),
         ("MyApp", "", f"{CALLBACK}/%41", "app's callback has a %"),
     ],
@@ -112,9 +117,9 @@ def test_the_page_reads_back_what_was_meant_though_it_decodes_twice(name: str) -
 
 
 def test_what_is_not_given_is_not_in_the_address() -> None:
-    url = authorize_url(MISSKEY, "the-id", name="MyApp", callback=CALLBACK)
+    url = authorize_url(MISSKEY, "the-id", name="MyApp")
 
-    assert set(parse_qs(urlsplit(url).query)) == {"name", "callback"}
+    assert url == "https://misskey.example/miauth/the-id?name=MyApp"
 
 
 # The check.
@@ -240,6 +245,50 @@ def test_a_hostile_answer_signs_nobody_in(transport: Transport, name: str) -> No
         checked(transport, gallery[name])
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(["alice", BIDI]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+people = st.fixed_dictionaries(
+    {"id": st.just("9alice") | json_values, "username": st.text("al_.-é", min_size=1) | json_values},
+    optional={"name": st.text() | json_values, "host": st.none() | json_values},
+)
+
+
+@settings(deadline=None)
+@given(people | json_values)
+def test_whatever_is_in_the_place_of_a_person_is_nobody_or_one_in_plain_letters(value: object) -> None:
+    with contextlib.suppress(InvalidAnswer):
+        user = read_user(value, MISSKEY)
+
+        assert re.fullmatch(r"[\w.-]+@misskey\.example", user.address, re.ASCII)
+        assert 0 < len(user.name) <= 128
+        assert not re.search(f"[\x00-\x1f\x7f-\x9f{BIDI}]", user.name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({}, "an answer to the sign-in that is not Misskey's"),
+        (granting() | {"token": ""}, "a token of the wrong kind"),
+        (granting(id=None), "a person without an id"),
+        (granting(username=None), "a person without a user name"),
+        (granting(host="misskey.io"), "a person of another server"),
+        (granting(username=TOKEN), "a person that is named after the token"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_told_of_its_server(
+    transport: Transport, answer: dict[str, object], words: str
+) -> None:
+    with serve(says(answer)) as server, pytest.raises(InvalidAnswer) as caught:
+        check_session(Client(Server.parse_origin(server.origin), transport), "a-session-id")
+
+    assert str(caught.value) == f"127.0.0.1:{server.port}: gave {words}"
+
+
 # By a token that the person made.
 
 
@@ -248,7 +297,26 @@ def test_a_token_tells_whose_it_is(transport: Transport) -> None:
         place = Server.parse_origin(server.origin)
         assert whoami(Client(place, transport, TOKEN)) == User("9alice", "alice", "Alice", place)
 
+    assert server.requests[0].path == "/api/i"
     assert json.loads(server.requests[0].body) == {"i": TOKEN}
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda client: check_session(client, "a-session-id"), whoami], ids=["check_session", "whoami"]
+)
+def test_who_somebody_is_is_asked_again_when_a_kept_connection_was_dropped(
+    transport: Transport, ask: Callable[[Client], object]
+) -> None:
+    def hangs_up_when_asked_again(caller: Caller) -> None:
+        caller.request()
+        caller.send(http(200, json.dumps(granting() | ALICE).encode()))
+        caller.request()
+
+    with serve(hangs_up_when_asked_again) as server:
+        client = Client(Server.parse_origin(server.origin), transport, "another-token")
+
+        assert ask(client) == ask(client)
+    assert server.connections == 2
 
 
 def test_a_token_that_may_not_tell_whose_it_is_is_denied(transport: Transport) -> None:
@@ -257,7 +325,7 @@ def test_a_token_that_may_not_tell_whose_it_is_is_denied(transport: Transport) -
 
 
 def test_a_single_name_is_not_taken_for_a_list_of_permissions() -> None:
-    with pytest.raises(TypeError, match="list of names"):
+    with pytest.raises(TypeError, match=r"^permissions must be a list of names, not one name$"):
         authorize_url(Server.parse("misskey.io"), "id", name="App", permissions="write:notes")
 
 

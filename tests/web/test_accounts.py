@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,10 +157,24 @@ def test_using_an_account_is_noted_every_ten_minutes(alice: Visitor, monkeypatch
     assert signed_in.last_used == signed_in.signed_in
     moment = time.time()
     monkeypatch.setattr("web.accounts.time.time", lambda: moment)
-    for minutes, noted in ((9, 0), (11, 11), (20, 11), (22, 22)):
+    for minutes, noted in ((9, 0), (10, 10), (19, 10), (22, 22)):
         moment = signed_in.signed_in + minutes * 60
         alice.get("/dashboard")
         assert account_of(alice).last_used == signed_in.signed_in + noted * 60
+
+
+def test_sign_ins_are_told_by_their_last_use_after_this_one(alice: Visitor, app: Flask, sandbox: Running) -> None:
+    for last_used in (10, 30, 20):
+        other = Visitor(app, sandbox)
+        other.sign_in("alice")
+        entry = asdict(replace(account_of(other), last_used=last_used))
+        app.extensions["token_store"].replace(entry["key"], json.dumps(entry))
+
+    with app.app_context():
+        this_one, *others = accounts.sign_ins(account_of(alice))
+
+    assert this_one == account_of(alice)
+    assert [other.last_used for other in others] == [30, 20, 10]
 
 
 def test_noting_a_use_does_not_bring_back_who_was_signed_out_meanwhile(
@@ -258,6 +273,18 @@ def test_accounts_at_a_server_that_is_no_longer_allowed_are_forgotten_with_the_n
     alice.get(f"/callback?session={session_id}")
 
     assert store.get(former) is None
+
+
+def test_an_account_that_was_forgotten_meanwhile_is_in_nobodys_way(alice: Visitor, app: Flask) -> None:
+    alice.sign_in("bob")
+    bobs, alices = keys(alice)
+    app.extensions["token_store"].delete(alices)
+
+    assert alice.twin().sign_in("bob").location == "/dashboard"
+    assert alice.sign_in("alice").location == "/dashboard"
+    app.extensions["token_store"].delete(keys(alice)[0])
+    assert alice.post("/signout", {"all": "yes"}).location == "/"
+    assert app.extensions["token_store"].get(bobs) is None
 
 
 @pytest.mark.parametrize("path", ["/accounts/0123456789abcdef/switch", "/signout/everywhere"])

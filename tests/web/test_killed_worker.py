@@ -64,8 +64,11 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 
 def test_only_requests_under_way_are_lost(tmp_path: Path, sandbox: Running) -> None:
-    log, browser = tmp_path / "log", requests.Session()
+    log, browser, signed_in = tmp_path / "log", requests.Session(), requests.Session()
     with gunicorn(tmp_path, sandbox, workers=2) as (url, worker):
+        finished = begin(signed_in, url, sandbox)
+        allow(sandbox, finished)
+        signed_in.get(f"{url}/callback?session={finished}", timeout=SECONDS)
         session_id = begin(browser, url, sandbox)
         with Load(url) as load:
             load.goes_on()
@@ -74,9 +77,14 @@ def test_only_requests_under_way_are_lost(tmp_path: Path, sandbox: Running) -> N
 
             wait_until(lambda: log.read_text().count("Booting worker") == 3)
             load.goes_on()
+            pages = [
+                requests.get(f"{url}/dashboard", cookies=signed_in.cookies, timeout=SECONDS)  # at whichever worker
+                for _ in range(20)
+            ]
         allow(sandbox, session_id)
         callback = browser.get(f"{url}/callback?session={session_id}", timeout=SECONDS)
 
     assert max(load.lost) <= 1
     assert not load.wrong
     assert urlsplit(callback.url).path == "/dashboard"
+    assert {urlsplit(page.url).path for page in pages} == {"/dashboard"}

@@ -164,6 +164,20 @@ def test_another_browser_can_not_finish_a_sign_in(visitor: Visitor, app: Flask, 
     assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
 
 
+def test_who_allowed_what_a_stranger_began_is_told_to_remove_the_token(
+    visitor: Visitor, app: Flask, sandbox: Running
+) -> None:
+    """MiAuth lets the stranger finish it, here or without this app, so the words must not comfort."""
+    session_id = visitor.begin()
+    led_astray = Visitor(app, sandbox)
+    led_astray.allow(session_id)
+
+    page = led_astray.get(f"/callback?session={session_id}").text
+
+    assert "they may be using your account: remove this app’s token" in page
+    assert "never a link that somebody sent you" in led_astray.get("/how-it-works").text
+
+
 @pytest.mark.parametrize("session_id", ["", "nonsense", "00000000-0000-4000-8000-000000000000", "%00", "a" * 5000])
 def test_a_made_up_callback_does_nothing(alice: Visitor, session_id: str) -> None:
     assert alice.get(f"/callback?session={session_id}").status_code == 400
@@ -226,6 +240,16 @@ def test_a_reload_of_the_callback_ends_in_the_same_account(alice: Visitor, sandb
     assert alice.get(f"/callback?session={session_id}").location == "/dashboard"
     assert [path for _, path in sandbox.requests if path.endswith("/check")] == checks
     assert len(alice.cookie()["accounts"]) == 1
+
+
+def test_a_reload_finds_the_account_also_without_the_cookie_of_its_sign_in(visitor: Visitor) -> None:
+    """As when sign-ins in other tabs took its place."""
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    visitor.get(f"/callback?session={session_id}")
+    visitor.client.delete_cookie(f"signin-{session_id}")
+
+    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
 
 
 def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +23,11 @@ from web.storage.store_backend import Backend, StoreUnavailable
 from web.token_store import TokenStore, open_store
 
 SECRET = "the secret key of today"
+#: "token" under "key", sealed with this secret key.
+WRITTEN_BEFORE = (
+    b"gAAAAABrDI7JHBdfNxzAF6BmKZkFbgK0dvXjwHTcKQRAp6gpX8V7OgQLqOKZU0QqvzhUNVAUbp5evVbs52-qbXMt5v0RcB7U"
+    b"KIzuHwW5F7Our_D1d7EMgSacu2Sz7I5Y828itpSB2z6TL7ku5_WXf1D-RzmlddmKB9HW428nunpD2hpMtZMWN2c="
+)
 
 
 class TestSqliteBackend:
@@ -303,6 +308,49 @@ def test_the_file_does_not_tell_whose_a_value_is(open_at: Callable[..., TokenSto
         assert database.execute("SELECT owner FROM entries").fetchone() != (owner,)
 
 
+def test_what_was_written_before_is_read_and_its_owner_found(open_at: Callable[..., TokenStore]) -> None:
+    """How keys are derived and ids made can't change without signing everybody out."""
+    entry = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
+    owner = "44cb5965ac6f3daaa86e2a70b64194e4d0c4b1042e4c34c0a7550ea1aaefa590"
+    store = open_at()
+    store.backend.put(entry, WRITTEN_BEFORE, 60, owner=owner)
+
+    assert store.get("key") == "token"
+    assert store.owned_by("alice") == ["token"]
+
+
+def test_what_has_no_owner_is_nobodys(open_at: Callable[..., TokenStore], file: Path) -> None:
+    store = open_at()
+    store.put("key", "value", 60)
+    store.put("alice's", "value", 60, owner="alice")
+    store.replace("alice's", "another value")
+
+    with closing(sqlite3.connect(file)) as database:
+        owners = database.execute("SELECT owner FROM entries ORDER BY owner").fetchall()
+    assert owners == [("",), (store.pseudonym("alice"),)]
+
+
+def test_any_text_can_be_kept(open_at: Callable[..., TokenStore]) -> None:
+    for text in ("", "ミスキー", "\x00\n", "half a surrogate pair: \ud800"):
+        open_at().put("key", text, 60)
+
+        assert open_at().get("key") == text
+
+
+def test_an_entry_that_a_backend_names_twice_is_looked_at_once(file: Path) -> None:
+    """As a Redis may, whose table grows meanwhile."""
+
+    class Growing(SqliteBackend):
+        def entries(self) -> Iterator[tuple[str, bytes, float]]:
+            yield from super().entries()
+            yield from super().entries()
+
+    store = TokenStore(Growing(str(file)), [SECRET])
+    store.put("key", "value", 60)
+
+    assert [value for _, value, _ in store.entries()] == ["value"]
+
+
 def test_an_owner_is_found_by_earlier_secret_keys_too(open_at: Callable[..., TokenStore]) -> None:
     open_at().put("before", "1", 60, owner="alice")
     rotated = open_at("the secret key of tomorrow", SECRET)
@@ -320,6 +368,7 @@ def test_replacing_takes_an_entry_over_to_the_key_of_today(open_at: Callable[...
     open_at("the secret key of tomorrow", SECRET).replace("key", "new", owner="alice")
 
     assert open_at("the secret key of tomorrow").owned_by("alice") == ["new"]
+    assert open_at("the secret key of tomorrow").get("key") == "new"
 
 
 def test_an_owners_values_that_no_key_opens_are_left_out(open_at: Callable[..., TokenStore], file: Path) -> None:
