@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 LEAST = 90  # of a hundred changes, so many are to be noticed
-NOTICED = ("killed", "timeout")
+NOTICED = ("killed",)  # on a busy machine, "timeout" need not mean that a change made a test hang
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
 

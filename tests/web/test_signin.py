@@ -404,6 +404,18 @@ def test_a_sign_in_under_way_survives_a_new_secret_key(
     assert visitor.twin(app).get(f"/callback?session={session_id}").location == "/dashboard"
 
 
+def test_of_too_many_sign_ins_under_way_the_oldest_makes_room(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment, begun = time.time(), []
+    monkeypatch.setattr("web.pending_signins.time.time", lambda: moment)
+    for _ in range(pending_signins.MAX_PENDING + 1):
+        moment += 1
+        begun.append(visitor.begin())
+
+    assert visitor.under_way() == begun[1:]
+
+
 def test_the_cookies_stay_small_with_everything_under_way(visitor: Visitor) -> None:
     begun = [visitor.begin(permission=list(PERMISSIONS)) for _ in range(12)]
 
