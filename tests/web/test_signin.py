@@ -394,6 +394,15 @@ def test_a_cookie_of_one_sign_in_is_none_of_another(visitor: Visitor) -> None:
     assert visitor.get(f"/callback?session={first}").status_code == 400
 
 
+def test_other_cookies_take_no_place_of_a_sign_ins(visitor: Visitor) -> None:
+    for number in range(pending_signins.MAX_COOKIES):
+        visitor.client.set_cookie(f"another-app-{number}", "x")
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+
+    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+
+
 def test_a_sign_in_under_way_survives_a_new_secret_key(
     make_app: Callable[..., Flask], sandbox: Running, visitor: Visitor
 ) -> None:
