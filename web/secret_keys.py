@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 from flask import Flask
@@ -71,6 +72,8 @@ def rotate(path: str, days: int) -> datetime:
     with _alone_in(file.parent):
         now = datetime.now(UTC).replace(microsecond=0)
         (present, _), *former = _needed(_lines(path), days)
+        if not present:
+            raise ValueError("is empty")
         former_lines = [f"{key} {(replaced or now).isoformat()}" for key, replaced in ((present, now), *former)]
         _write(file, "".join(f"{line}\n" for line in (secrets.token_urlsafe(32), *former_lines)))
     return now + timedelta(days=days) + MARGIN
@@ -88,13 +91,16 @@ class Sessions(SecureCookieSessionInterface):
         of_file = read(file, settings.production, settings.session_days) if file else ()
         self._others = [key for key in settings.secret_key_fallbacks if key not in of_file]
         self._seen: object = ()
+        self._lock = Lock()
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer:
         """Return what signs cookies and reads them."""
         file = app.extensions["settings"].secret_key_file
-        if file and (state := _state(file)) != self._seen:
-            self._take_over(app)
-            self._seen = state
+        if file and _state(file) != self._seen:
+            with self._lock:
+                state = _state(file)
+                self._take_over(app)
+                self._seen = state
         serializer = cast(URLSafeTimedSerializer, super().get_signing_serializer(app))
         serializer.signer = _Signer
         return serializer
@@ -182,7 +188,8 @@ def _write(file: Path, text: str) -> None:
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # which nobody else can read
     try:
         with os.fdopen(descriptor, "w") as new:
-            os.chown(name, former.st_uid, -1)  # root may do this for the app
+            os.fchown(descriptor, former.st_uid, former.st_gid)  # root may do this for the app
+            os.fchmod(descriptor, former.st_mode & 0o640)
             new.write(text)
             new.flush()
             os.fsync(new.fileno())

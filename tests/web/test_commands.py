@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -22,6 +24,8 @@ from sandbox import Running
 from tests.cast import SECRET_KEY, Visitor, environment
 from tests.redis_server import PASSWORD, RedisServer, free_port
 from web import config, signals
+from web.config import Settings
+from web.hosting.commands import _shown
 from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
@@ -185,6 +189,19 @@ def test_nothing_secret_is_shown(app: Flask, sandbox: Running, tmp_path: Path) -
 
     for secret in (SECRET_KEY, PASSWORD, "the%2Fpassword", token, *alice.cookie()["accounts"]):
         assert secret not in said
+
+
+def test_no_setting_that_has_a_secret_is_shown(make_app: Callable[..., Flask]) -> None:
+    """Whatever the settings themselves do not show: keys, a password in an address, a token."""
+    secrets = {"SECRET_KEY": "k" * 40, "SECRET_KEY_FALLBACKS": "f" * 40, "METRICS": "m" * 40}
+    secrets["TOKEN_STORE"] = "redis://:passwordpassword@localhost:1"
+    hidden = {field.name.upper() for field in dataclasses.fields(Settings) if not field.repr}
+    assert hidden == secrets.keys()
+
+    shown = _shown(make_app(**secrets).extensions["settings"])
+
+    assert not [value for value in shown.values() if re.search("k{9}|f{9}|m{9}|passwordpassword", value)]
+    assert shown["metrics"] == "set"
 
 
 def test_what_has_expired_is_pruned_and_nothing_else(make_app: Callable[..., Flask], sandbox: Running) -> None:

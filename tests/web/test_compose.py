@@ -26,9 +26,14 @@ def composed(**variables: str) -> Any:
         name, operator, words = found[1], found[2] or "", found[3]
         is_set = bool(variables.get(name))
         assert operator != ":?" or is_set, words
-        return words if operator == ":+" and is_set else variables.get(name, "") if operator != ":+" else ""
+        if operator == ":+":
+            return words if is_set else ""
+        return variables[name] if is_set else words
 
-    return yaml.safe_load(re.sub(r"\$\{(\w+)(:[?+])?([^}]*)\}", value, FILE))
+    text, replaced = FILE, 1
+    while replaced:  # from the inside out
+        text, replaced = re.subn(r"\$\{(\w+)(:[?+-])?([^${}]*)\}", value, text)
+    return yaml.safe_load(text)
 
 
 def services(**variables: str) -> dict[str, Any]:
@@ -64,6 +69,13 @@ def test_with_the_profile_several_apps_have_one_redis_and_one_key(tmp_path: Path
 
     assert first == second
     assert first.token_store == "redis://redis:6379/0"
+
+
+def test_what_a_host_writes_down_goes_before_what_is_usual(tmp_path: Path) -> None:
+    elsewhere = {"MIAUTH_TOKEN_STORE": "redis://127.0.0.1:1/0", "MIAUTH_TRUSTED_PROXIES": "2"}
+    chosen = settings(tmp_path, "app", COMPOSE_PROFILES="redis", **elsewhere)
+
+    assert (chosen.token_store, chosen.trusted_proxies) == ("redis://127.0.0.1:1/0", 2)
 
 
 def test_the_redis_keeps_what_it_is_given() -> None:

@@ -292,6 +292,19 @@ def test_a_file_that_is_gone_is_told(app: Flask, key_file: Path) -> None:
     assert "key was not changed: can't be read: No such file" in done.stderr
 
 
+def test_whoever_could_read_the_file_still_can_and_nobody_else(app: Flask, key_file: Path) -> None:
+    key_file.chmod(0o644)
+    secret_keys.rotate(str(key_file), 30)
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o640
+
+
+def test_an_empty_file_is_no_key_to_be_replaced(key_file: Path) -> None:
+    key_file.write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        secret_keys.rotate(str(key_file), 30)
+    assert key_file.read_text() == ""
+
+
 def test_on_a_full_disk_the_file_stays_as_it_is_and_nothing_is_left_behind(app: Flask, key_file: Path) -> None:
     before = sorted(path.name for path in key_file.parent.iterdir())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

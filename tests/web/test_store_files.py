@@ -22,7 +22,7 @@ from sandbox import Running
 from tests.cast import SECRET_KEY, Visitor, environment
 from web import config
 from web.storage import sqlite_backend
-from web.storage.sqlite_backend import MAX_EXPIRED, PUTS, SqliteBackend
+from web.storage.sqlite_backend import LARGE_BYTES, MAX_EXPIRED, PUTS, SqliteBackend
 from web.token_store import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -311,6 +311,20 @@ def test_a_sign_in_removes_a_few_of_a_hundred_thousand_that_have_expired(file: P
     for number in range(2 * PUTS):
         backend.put(f"id {number}", b"value", 60)
         assert count(file) == 100_000 - (1 + number // PUTS) * MAX_EXPIRED + number + 1
+
+
+def test_what_has_expired_and_is_large_goes_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is small stays for an hour, as a clock may be wrong; it can't fill the disk."""
+    backend = SqliteBackend(str(file))
+    backend.put("small", b"s", 60)
+    backend.put("large", b"l" * (LARGE_BYTES + 1), 60)
+    right = time.time
+    monkeypatch.setattr("web.storage.sqlite_backend.time.time", lambda: right() + 120)
+    for number in range(PUTS):
+        backend.put(f"id {number}", b"value", 60)
+
+    monkeypatch.setattr("web.storage.sqlite_backend.time.time", right)
+    assert (backend.get("small"), backend.get("large")) == (b"s", None)
 
 
 def test_what_has_expired_is_found_by_an_index(file: Path) -> None:

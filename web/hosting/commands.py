@@ -148,6 +148,7 @@ def _shown(settings: config.Settings) -> dict[str, str]:
     values["secret_key_file"] = f"{file}, with {_counted(of_file, 'former key')}"
     values["secret_key"] = "set"  # noqa: S105 - all that is told of it
     values["secret_key_fallbacks"] = _counted(former - of_file, "former key")
+    values["metrics"] = "set" if settings.metrics else ""
     del values["secret_key" if file else "secret_key_file"]
     if settings.permissions is None:
         values["permissions"] = "what the app needs"

@@ -20,6 +20,7 @@ MAX_EXPIRED = 100  # that one write removes: many at once would keep others wait
 PUTS = 10  # of which one removes what has expired: more than comes with all of them
 PAUSE_SECONDS = 0.01  # between such writes, in which others come to theirs
 CLOCK_SECONDS = 3600  # how wrong a clock may be for a while: what it lets expire too soon is still there afterwards
+LARGE_BYTES = 16 * 1024  # no sign-in is; what is goes at once, so that nobody fills the disk with it
 VERSION = 1  # of the tables, in the file's user_version; up to 0.3.0 that was 0
 MAX_CHECKED = 64 * 1024 * 1024  # bytes that are read at the start, in a tenth of a second
 
@@ -55,7 +56,7 @@ class SqliteBackend:
         now = time.time()
         with self._write() as database:
             if next(self._puts) % PUTS == 0:
-                _remove_expired(database, now - CLOCK_SECONDS)
+                _remove_expired(database, now, CLOCK_SECONDS)
             cursor = database.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
                 "SET value = excluded.value, expires = excluded.expires, owner = excluded.owner "
@@ -188,10 +189,11 @@ def _damage(database: sqlite3.Connection) -> str:
     return "" if found == "ok" else " ".join(found.split())
 
 
-def _remove_expired(database: sqlite3.Connection, time: float) -> int:
-    """Remove a few entries that had expired at a time; return how many."""
-    expired = "SELECT id FROM entries WHERE expires <= ? LIMIT ?"
-    return database.execute(f"DELETE FROM entries WHERE id IN ({expired})", (time, MAX_EXPIRED)).rowcount  # noqa: S608
+def _remove_expired(database: sqlite3.Connection, now: float, grace: float = 0) -> int:
+    """Remove a few entries that have expired, small ones ``grace`` seconds later; return how many."""
+    expired = "SELECT id FROM entries WHERE expires <= ? AND (expires <= ? OR length(value) > ?) LIMIT ?"
+    bounds = (now, now - grace, LARGE_BYTES, MAX_EXPIRED)
+    return database.execute(f"DELETE FROM entries WHERE id IN ({expired})", bounds).rowcount  # noqa: S608
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
