@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -183,13 +184,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Put a file with ``text`` in the place of ``file`` in one step: its owner's, and readable by nobody else."""
+    """Put a file with ``text`` in the place of ``file`` in one step: whoever could read that can read it."""
     former = file.stat()
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # which nobody else can read
     try:
         with os.fdopen(descriptor, "w") as new:
             os.fchown(descriptor, former.st_uid, former.st_gid)  # root may do this for the app
-            os.fchmod(descriptor, former.st_mode & 0o640)
+            os.fchmod(descriptor, stat.S_IMODE(former.st_mode))
             new.write(text)
             new.flush()
             os.fsync(new.fileno())

@@ -63,7 +63,7 @@ def rotate() -> None:
             "from: a new key as the first line, the lines that are there now below it."
         ) from error
     click.echo(
-        f"The new secret key is in {file}, which only its owner can read. The app uses it from its next request on, "
+        f"The new secret key is in {file}. The app uses it from its next request on, "
         f"and accepts the former one until {until:%Y-%m-%d}; to end that at once, delete its line: whoever still needs "
         "it is signed out."
     )
