@@ -161,9 +161,9 @@ def measure() -> tuple[App, App, dict[str, tuple[float, float]]]:
 
 HEAD = f"""Beside the shortest app for the same journey (bench/naive.py): gunicorn, 2 workers, a fast server over TLS
 
-{"":18}{"processor time, ms":>32}{"latency, ms":>20}{"connections a call":>20}{"a second":>16}
+{"":18}{"processor time, ms":>32}{"latency, ms":>20}{"connections a call":>20}{"a second":>18}
 {"":18}{"this":>8}{"shortest":>10}{"ratio":>7}{"bar":>7}{("this".rjust(10) + "shortest".rjust(10)) * 2}"""
-HEAD += f"{'this':>8}{'shortest':>8}"
+HEAD += f"{'this':>8}{'shortest':>10}"
 
 
 def table() -> None:
@@ -176,5 +176,5 @@ def table() -> None:
         row.append(f"{cost:8.2f}{other:10.2f}{cost / other:7.2f}{BAR.get(page, math.nan):7.1f}")
         row.append("".join(f"{statistics.median(app.latency.get(page, [math.nan])):10.1f}" for app in (ours, naive)))
         row.append("".join(f"{statistics.mean(app.connections.get(page, [math.nan])):10.2f}" for app in (ours, naive)))
-        row.append("".join(f"{value:8.0f}" for value in load.get(page, (math.nan, math.nan))))
+        row.append("{:8.0f}{:10.0f}".format(*load.get(page, (math.nan, math.nan))))
         print("".join(row).replace("nan", "  –"))

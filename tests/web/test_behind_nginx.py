@@ -130,10 +130,8 @@ def test_the_app_is_told_who_asks_and_how_whatever_they_say_themselves(tmp_path:
     port, plain_port = free_port(), free_port()
     with echo() as app_port, nginx(tmp_path, app_port, port, plain_port=plain_port) as authority:
         told = requests.get(f"https://localhost:{port}/", headers=FORGED, verify=str(authority), timeout=60).json()
-        elsewhere = {"Host": "elsewhere.example"}
-        plain = requests.get(
-            f"http://localhost:{plain_port}/a?b=c", headers=elsewhere, allow_redirects=False, timeout=60
-        )
+        other = {"Host": "elsewhere.example"}
+        plain = requests.get(f"http://localhost:{plain_port}/a?b=c", headers=other, allow_redirects=False, timeout=60)
 
     assert told["Host"] == "localhost"
     assert told["X-Forwarded-For"].split(", ")[-1] == "127.0.0.1"
