@@ -36,7 +36,7 @@ NO_ATTACK = "nothing"
 
 HEAD = f"""What a bystander notices
 
-{"":20}{"a page: ms":>24}{"a panel: ms":>24}{"memory":>9}{"worker":>10}{"sign-ins":>10}{"":>8}
+{"":20}{"a page: ms":>24}{"a panel: ms":>24}{"memory":>9}{"worker":>10}{"sign-ins":>10}
 {"":20}{("p50".rjust(8) + "p99".rjust(8) + "worst".rjust(8)) * 2}{"MiB":>9}{"replaced":>10}{"done":>10}{"worst s":>8}"""
 FOOT = f"""
 One visitor asks for a page, and others who are signed in for a panel, every {EVERY_SECONDS * 1000:.0f} ms, whatever
