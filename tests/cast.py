@@ -7,9 +7,11 @@ import secrets
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +27,7 @@ from sandbox import Running
 
 SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
 NATIVE_TOKENS = {"alice": "aliceNativeToken", "bob": "bobbyNativeToken"}
+PATIENCE_SECONDS = 60  # only a test that fails takes so long
 FOR_THE_APP = ("PORT", "SANDBOX_PORT", "WEB_CONCURRENCY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -113,6 +116,21 @@ class Visitor:
     def under_way(self) -> list[str]:
         """The session ids of the sign-ins begun here whose cookies this browser has."""
         return [session_id for session_id in self.asked if self.client.get_cookie(f"signin-{session_id}")]
+
+
+def who_reads_all(app: Flask, server: Any) -> Visitor:
+    """Return a visitor who takes each answer to its end, as browsers do; only then it counts as sent."""
+    visitor = Visitor(app, server)
+    visitor.client.open = partial(visitor.client.open, buffered=True)  # type: ignore[method-assign]
+    return visitor
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for a state that comes by itself, and fail where it does not."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from demo import live
 from misskey import APIError, Client, MisskeyError, PermissionDenied, RateLimited, ServerUnreachable
 from sandbox import Running
 from tests import hostile
-from tests.cast import Visitor, served
+from tests.cast import Visitor, served, wait_until
 from tests.hostile import Caller, event, frame, opens, serve
 from tests.redis_server import LASTING, running
 from web import accounts
@@ -72,11 +71,6 @@ def state(events: Iterator[Event]) -> str:
 def words(events: Iterator[Event]) -> str:
     """The next event's words."""
     return str(json.loads(next(events)[1])["words"])
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    while not condition():
-        time.sleep(0.01)
 
 
 def streams(sandbox: Running) -> list[Any]:

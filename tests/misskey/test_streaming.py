@@ -36,7 +36,7 @@ from misskey import (
 )
 from sandbox import Running
 from tests import hostile
-from tests.cast import NATIVE_TOKENS
+from tests.cast import NATIVE_TOKENS, wait_until
 from tests.hostile import TOKEN, Behaviour, Caller, Hostile, answers, event, frame, opens, says, serve
 
 NOTE = {"id": "9note", "text": "live"}
@@ -78,11 +78,6 @@ def connected(stream: Stream, sandbox: Running) -> Iterator[dict[str, Any] | Non
     """What the stream yields, from when the server has connected the channel: it tells nobody when."""
     wait_until(lambda: any(listener.__self__.channels for listener in sandbox.world.listeners))  # type: ignore[attr-defined]
     return iter(stream)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(0.01)
 
 
 def first(stream: Stream) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeout
 from functools import partial
@@ -15,7 +14,7 @@ from flask import Flask, Response, request
 from itsdangerous import URLSafeSerializer
 
 from sandbox import Misbehaviour, Running
-from tests.cast import Visitor
+from tests.cast import Visitor, wait_until
 from web import concurrency, pending_signins
 
 FRAGMENT = {"HX-Request": "true"}
@@ -63,11 +62,6 @@ def test_a_visitor_without_an_address_gives_the_place_back_too(
 
 
 # Turns.
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    while not condition():
-        time.sleep(0.001)
 
 
 @pytest.fixture

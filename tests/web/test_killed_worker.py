@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
 from sandbox import Running
+from tests.cast import wait_until
 from tests.web.test_behind_nginx import allow, begin
 from tests.web.test_gunicorn import gunicorn
 
@@ -54,13 +53,6 @@ class Load:
         """Wait until everybody has been answered again."""
         before = list(self.answered)
         wait_until(lambda: all(now > then + 1 for now, then in zip(self.answered, before, strict=True)))
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    ends = time.monotonic() + SECONDS
-    while not reached():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def test_only_requests_under_way_are_lost(tmp_path: Path, sandbox: Running) -> None:

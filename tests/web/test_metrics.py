@@ -9,9 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -19,7 +17,7 @@ from flask import Flask, Response
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sandbox import Misbehaviour, Running
-from tests.cast import Visitor, environment
+from tests.cast import Visitor, environment, who_reads_all
 from tests.hostile import hangs_up_unanswered, serve
 from tests.web.test_gunicorn import ROOT, gunicorn, sign_in, takes_files
 
@@ -50,12 +48,6 @@ def scrape_site(url: str) -> Figures:
 @pytest.fixture
 def app(make_app: Callable[..., Flask], sandbox: Running) -> Flask:
     return make_app(PRIVATE_SERVERS=sandbox.origin, METRICS=TOKEN)
-
-
-def who_reads_all(app: Flask, server: Any) -> Visitor:
-    visitor = Visitor(app, server)
-    visitor.client.open = partial(visitor.client.open, buffered=True)  # type: ignore[method-assign]
-    return visitor
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import requests
 from flask import Flask, Response
 
 from sandbox import Misbehaviour, Running
-from tests.cast import Visitor, served
+from tests.cast import Visitor, served, who_reads_all
 from tests.hostile import hangs_up_unanswered, serve
 from tests.web.test_error_pages import break_store
 from tests.web.test_gunicorn import gunicorn, takes_files
@@ -51,13 +50,6 @@ def visitor(app: Flask, sandbox: Running) -> Visitor:
 @pytest.fixture
 def alice(visitor: Visitor) -> Visitor:
     visitor.sign_in()
-    return visitor
-
-
-def who_reads_all(app: Flask, server: Any) -> Visitor:
-    """A visitor who takes each answer to its end, as browsers do; only then it is logged."""
-    visitor = Visitor(app, server)
-    visitor.client.open = partial(visitor.client.open, buffered=True)  # type: ignore[method-assign]
     return visitor
 
 
