@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.hosting import Visitor, hosted, sandbox
 from tests.cast import SECRET_KEY, environment
 from tests.redis_server import running
 from web.storage.redis_backend import RedisBackend
+from web.storage.redis_connection import PREFIX
 from web.storage.sqlite_backend import SqliteBackend
 from web.storage.store_backend import Backend
 from web.token_store import TokenStore
@@ -40,7 +42,7 @@ def fill(backend: Backend, count: int) -> None:
         for start in range(0, count, 1000):
             with backend.redis.pipeline(transaction=False) as pipe:
                 for n in range(start, start + 1000):
-                    name, owner = f"sign-in-with-misskey:entry:{n:064x}", f"sign-in-with-misskey:owner:owner {n // 3}"
+                    name, owner = f"{PREFIX}:entry:{n:064x}", f"{PREFIX}:owner:owner {n // 3}"
                     pipe.hset(name, mapping={"value": VALUE, "owner": owner})
                     pipe.expire(name, MONTH)
                     pipe.zadd(owner, {name: time.time() + MONTH})
@@ -53,9 +55,9 @@ def cost(store: TokenStore) -> dict[str, float]:
     for number in range(ROUNDS):
         key, owner = f"key {number}", f"person {number}"
         steps: dict[str, Callable[[], Any]] = {
-            "sign-in": lambda key=key, owner=owner: store.put(key, "value" * 100, MONTH, owner=owner),  # type: ignore[misc]
-            "look-up": lambda key=key: store.get(key),  # type: ignore[misc]
-            "sign-out": lambda owner=owner: store.delete_owned_by(owner),  # type: ignore[misc]
+            "sign-in": partial(store.put, key, "value" * 100, MONTH, owner=owner),
+            "look-up": partial(store.get, key),
+            "sign-out": partial(store.delete_owned_by, owner),
         }
         for name, step in steps.items():
             began = time.perf_counter()
@@ -70,10 +72,10 @@ def stores(kind: str) -> Iterator[list[Callable[[], Backend]]]:
     with ExitStack() as stack:
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in SIZES]
         if kind == "SQLite":
-            yield [lambda folder=folder: SqliteBackend(f"{folder}/tokens.sqlite3") for folder in folders]  # type: ignore[misc]
+            yield [partial(SqliteBackend, f"{folder}/tokens.sqlite3") for folder in folders]
         else:
             servers = [stack.enter_context(running(folder)) for folder in folders]
-            yield [lambda server=server: RedisBackend(server.url) for server in servers]  # type: ignore[misc]
+            yield [partial(RedisBackend, server.url) for server in servers]
 
 
 def growth(kind: str) -> None:
@@ -88,8 +90,6 @@ def growth(kind: str) -> None:
             rows["start"].append((time.perf_counter() - began) * 1e6)
         opened = [TokenStore(opener(), [SECRET_KEY]) for opener in openers]
         cost(opened[0])  # warm
-        for name in ("look-up", "sign-in", "sign-out"):
-            rows[name] = []
         turns = [[cost(store) for store in opened] for _ in range(5)]
         for name in ("look-up", "sign-in", "sign-out"):
             rows[name] = [statistics.median(turn[which][name] for turn in turns) for which in range(len(SIZES))]
