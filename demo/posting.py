@@ -14,9 +14,9 @@ from flask_babel import lazy_gettext as _l
 from misskey import APIError, InvalidAnswer, MisskeyError
 from web import accounts, error_pages, failures
 from web.accounts import Account, login_required
-from web.dashboard import page_or_fragment, to_ask_for
+from web.dashboard import to_ask_for
 from web.failures import Failure
-from web.htmx import answers_form
+from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
 from web.security import checked_by_form
 from web.template_filters import line, read_id, text

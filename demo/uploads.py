@@ -18,9 +18,9 @@ from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreach
 from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
-from web.dashboard import page_or_fragment, to_ask_for
+from web.dashboard import to_ask_for
 from web.failures import Failure
-from web.htmx import answers_form, wants_fragment
+from web.htmx import answers_form, page_or_fragment, wants_fragment
 from web.rate_limits import calls
 from web.security import checked_by_form
 from web.template_filters import line, read_id, sentences

@@ -14,18 +14,19 @@ from functools import partial, wraps
 from typing import Any, TypeVar, cast, overload
 
 from flask import abort, g, redirect, request, session, url_for
+from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Grant, Server, ServerNameError, parse_permissions
+from misskey import Client, Grant, Server, ServerNameError, clean_text, parse_permissions
 
 from . import services, signals
 from .account import Account as Account
 from .account import PermissionMissing, public_id_of
 from .htmx import wants_fragment
-from .user_agents import browser_and_system
 
 MAX_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
 BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
+AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -46,7 +47,7 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> A
         permissions,
         now,
         now,
-        *browser_and_system(),
+        *_browser_and_system(),
         key,
     )
     seconds = services.settings().session_days * 86400
@@ -59,6 +60,13 @@ def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> A
         _forget(account)  # nobody could use it
         raise
     return account
+
+
+def _browser_and_system() -> tuple[str, str]:
+    """Return the browser that asks and the system that it runs on, such as Firefox and Windows, or ``""``."""
+    agent = request.user_agent.string[:AGENT_CHARACTERS]
+    browser, system = parse_user_agent(agent), parse_os(agent)
+    return clean_text(browser.family, 40) if browser else "", clean_text(system.family, 40) if system else ""
 
 
 def load(key: str) -> Account | None:

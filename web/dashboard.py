@@ -30,7 +30,7 @@ from misskey import (
 from . import accounts, error_pages, failures, services
 from .accounts import Account, login_required
 from .concurrency import side_by_side
-from .htmx import wants_fragment
+from .htmx import page_or_fragment, wants_fragment
 from .rate_limits import calls
 from .template_filters import read_id
 
@@ -156,16 +156,14 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
 
 def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
     """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
-    answer, call = (
-        None,
-        partial(client.call, endpoint, params, idempotent=True, max_answer_bytes=panel.max_answer_bytes),
-    )
+    options: dict[str, Any] = {"idempotent": True, "max_answer_bytes": panel.max_answer_bytes}
+    first = client if panel.permission else replace(client, token=None)
     try:
-        answer = call() if panel.permission else replace(client, token=None).call(endpoint, params, **call.keywords)
+        answer = first.call(endpoint, params, **options)
     except APIError as error:
         if panel.permission or error.status not in (401, 403):
             raise
-        answer = call()  # some servers tell nothing without one
+        answer = client.call(endpoint, params, **options)  # some servers tell nothing without one
     if not isinstance(answer, panel.kind):
         raise InvalidAnswer(client.server.host, "answered with something else than was asked for")
     # Whatever was asked for: drawing all that a server can send would take long.
@@ -219,11 +217,3 @@ def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tupl
     if isinstance(error, PermissionDenied):
         return parse_permissions({*before, *filter(None, permissions)})
     return tuple(before) if isinstance(error, AuthenticationFailed) else ()
-
-
-def page_or_fragment(template: str, title: Any, account: Account, **values: Any) -> str:
-    """Return one file, alone for a script that asked for a part of the page, else within the page."""
-    values |= {"title": title, "account": account}
-    if wants_fragment():
-        return render_template(template, **values)
-    return render_template("fragment_page.html", fragment=template, **values)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import current_app, request
+from flask import current_app, render_template, request
+
+from .account import Account
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -13,6 +15,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 def wants_fragment() -> bool:
     """Return whether htmx asks for a fragment. https://htmx.org/reference/#request_headers"""
     return "HX-Request" in request.headers
+
+
+def page_or_fragment(template: str, title: Any, account: Account, **values: Any) -> str:
+    """Return one file, alone for a script that asked for a part of the page, else within the page."""
+    values |= {"title": title, "account": account}
+    if wants_fragment():
+        return render_template(template, **values)
+    return render_template("fragment_page.html", fragment=template, **values)
 
 
 def answers_form(view: View) -> View:
