@@ -20,9 +20,9 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Self, cast
 
-from bench import hosting
-from bench.attacks import ATTACKS, NICE, misskey
-from bench.hosting import MAX_SECONDS, Hosted, Visitor
+from bench.attacker import NICE, misskey
+from bench.attacks import ATTACKS
+from bench.hosting import MAX_SECONDS, Hosted, Visitor, free_ports, hosted, sandbox
 from tests.cast import environment
 from tests.hostile import serve
 
@@ -188,7 +188,7 @@ def comes(visitor: Visitor, path: str) -> bool:
 @contextmanager
 def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) -> Iterator[tuple[Hosted, list[int]]]:
     """Yield an app and the ports at which an attacker's servers may be."""
-    ports = hosting.free_ports(SERVERS)
+    ports = free_ports(SERVERS)
     origins = " ".join(f"http://127.0.0.1:{port}" for port in ports)
     with tempfile.TemporaryDirectory() as folder:
         usual = environment(folder, SIGNIN_LIMIT="") | {
@@ -196,7 +196,7 @@ def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) ->
             **settings,
             "MIAUTH_PRIVATE_SERVERS": f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} {origins}",
         }
-        with hosting.hosted(usual, arguments, stderr=subprocess.DEVNULL) as app:
+        with hosted(usual, arguments, stderr=subprocess.DEVNULL) as app:
             yield app, ports
 
 
@@ -217,7 +217,7 @@ def attack(name: str, seconds: float, url: str, ports: list[int], crowd: int = C
 def measure(name: str, arguments: Sequence[str] = (), seconds: float = SECONDS) -> Row:
     """Return what a bystander notices of the attack ``name``, on an app of its own."""
     with (
-        hosting.sandbox() as healthy,
+        sandbox() as healthy,
         serve(misskey()) as other,
         attacked({"MIAUTH_PRIVATE_SERVERS": f"{healthy} {other.origin}"}, arguments) as (app, ports),
     ):
