@@ -1,7 +1,8 @@
 """What one stranger can do: with servers of their own, one address and one account, within the rate limits.
 
-``python -m bench.attacks name seconds crowd url ports…`` prepares itself, prints ``ready``, attacks the app at ``url``
-for so long, and prints which answers it got. Its servers listen at the ports; the app has to know them as private ones.
+``python -m bench.attacks name seconds crowd url sockets…`` prepares itself, prints ``ready``, attacks the app at
+``url`` for so long, and prints which answers it got. Its servers are at the sockets, which it inherits by their numbers
+and which listen already; the app has to know them as private servers.
 """
 
 from __future__ import annotations
@@ -233,10 +234,10 @@ ATTACKS: dict[str, Callable[[Target], object]] = {
 }
 
 
-def main(name: str, seconds: str, crowd: str, url: str, *ports: str) -> None:
+def main(name: str, seconds: str, crowd: str, url: str, *sockets: str) -> None:
     """Attack, as the module says."""
     os.nice(NICE)
-    servers = [Hostile(socket.create_server(("127.0.0.1", int(port)), backlog=512), misskey()) for port in ports]
+    servers = [Hostile(socket.socket(fileno=int(number)), misskey()) for number in sockets]
     for server in servers:
         threading.Thread(target=server.run, daemon=True).start()
     target = Target(servers, url, float(seconds), int(crowd))

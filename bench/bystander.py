@@ -7,27 +7,24 @@ The bar: 99 of 100 requests are answered at most 250 ms later than without an at
 from __future__ import annotations
 
 import math
-import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from typing import IO, Self, cast
+from socket import create_server, socket
+from typing import IO, cast
 
 from bench.attacker import NICE, misskey
 from bench.attacks import ATTACKS
-from bench.hosting import MAX_SECONDS, Hosted, Visitor, free_ports, hosted, sandbox
+from bench.hosting import MAX_SECONDS, Hosted, Visitor, hosted, sandbox
+from bench.watches import EVERY_SECONDS, Series, SignIns, Workers, percentile
 from tests.cast import environment
 from tests.hostile import serve
 
 SECONDS = 15.0
-EVERY_SECONDS = 0.05
 LATER_MILLISECONDS = 250.0
 MEMORY_MEBIBYTES = 300
 SERVERS, CROWD = 20, 600  # of the attacker
@@ -45,103 +42,6 @@ became of the last request; no answer counts as {MAX_SECONDS} s. The bar: 99 of 
 every sign-in at another server done. In brackets, which answers the attacker got. The attacker and the attacker's
 servers run with low priority (nice {NICE}), so that they take less of a small machine from the app.
 bench/attacks.py tells what each attack does."""
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest of ``values`` that at least so many percent of them don't exceed."""
-    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
-
-
-class _Watch:
-    """Does something in a thread of its own, as long as the block lasts."""
-
-    def __init__(self) -> None:
-        self.over = threading.Event()
-        self._thread = threading.Thread(target=self.run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._thread.join()
-
-    def run(self) -> None:
-        raise NotImplementedError
-
-
-class Series(_Watch):
-    """Asks on schedule, whatever became of the last request; ``waited`` is in milliseconds since it was to be asked.
-
-    So a standstill counts as long as it is. ``ask`` gets the number of the request and tells whether it was answered.
-    """
-
-    def __init__(self, ask: Callable[[int], bool]) -> None:
-        super().__init__()
-        self.waited: list[float] = []
-        self._ask = ask
-
-    def run(self) -> None:
-        began, threads = time.perf_counter(), list[threading.Thread]()
-        for number in count():
-            due = began + number * EVERY_SECONDS
-            if self.over.wait(max(due - time.perf_counter(), 0)):
-                break
-            threads.append(threading.Thread(target=self._measure, args=(number, due)))
-            threads[-1].start()
-        for thread in threads:
-            thread.join()
-
-    def _measure(self, number: int, due: float) -> None:
-        answered = False
-        with suppress(OSError):
-            answered = self._ask(number)
-        self.waited.append((time.perf_counter() - due if answered else MAX_SECONDS) * 1000)
-
-
-class Workers(_Watch):
-    """How large the processes became that serve the app, and whether one was replaced."""
-
-    def __init__(self, app: Hosted) -> None:
-        super().__init__()
-        self.mebibytes, self.replaced = 0.0, threading.Event()
-        self._children = Path(f"/proc/{app.pid}/task/{app.pid}/children")
-
-    def run(self) -> None:
-        first = self._children.read_text()
-        while not self.over.wait(0.25):
-            now = self._children.read_text()
-            if now != first:
-                self.replaced.set()
-            for worker in now.split():
-                with suppress(OSError):  # it has just ended
-                    sizes = re.findall(r"^Pss:\s+(\d+)", Path(f"/proc/{worker}/smaps_rollup").read_text(), re.MULTILINE)
-                    self.mebibytes = max(self.mebibytes, *(int(size) / 1024 for size in sizes), 0)
-
-
-class SignIns(_Watch):
-    """Signs in at a healthy server again and again, each time as a new visitor; how many seconds each took.
-
-    It should close each connection, so that its name is looked up every time.
-    """
-
-    def __init__(self, url: str, origin: str) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-        self.failed = 0
-        self._url, self._origin = url, origin
-
-    def run(self) -> None:
-        for number in count():
-            began = time.perf_counter()
-            try:
-                Visitor(self._url, f"127.0.4.{1 + number % 250}").sign_in(self._origin)
-                self.seconds.append(time.perf_counter() - began)
-            except OSError:
-                self.failed += 1
-            if self.over.wait(0.5):
-                return
 
 
 @dataclass(frozen=True)
@@ -186,25 +86,26 @@ def comes(visitor: Visitor, path: str) -> bool:
 
 
 @contextmanager
-def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) -> Iterator[tuple[Hosted, list[int]]]:
-    """Yield an app and the ports at which an attacker's servers may be."""
-    ports = free_ports(SERVERS)
-    origins = " ".join(f"http://127.0.0.1:{port}" for port in ports)
-    with tempfile.TemporaryDirectory() as folder:
+def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) -> Iterator[tuple[Hosted, list[socket]]]:
+    """Yield an app and the sockets at which an attacker's servers may be."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        sockets = [stack.enter_context(create_server(("127.0.0.1", 0), backlog=512)) for _ in range(SERVERS)]
+        origins = " ".join(f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets)
         usual = environment(folder, SIGNIN_LIMIT="") | {
             "PYTHONPATH": str(Path(__file__).with_name("slow_names")),
             **settings,
             "MIAUTH_PRIVATE_SERVERS": f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} {origins}",
         }
         with hosted(usual, arguments, stderr=subprocess.DEVNULL) as app:
-            yield app, ports
+            yield app, sockets
 
 
 @contextmanager
-def attack(name: str, seconds: float, url: str, ports: list[int], crowd: int = CROWD) -> Iterator[IO[str]]:
+def attack(name: str, seconds: float, url: str, sockets: list[socket], crowd: int = CROWD) -> Iterator[IO[str]]:
     """Yield when the attack ``name``, in a process of its own, begins; what it prints at its end can be read."""
-    command = [sys.executable, "-m", "bench.attacks", name, str(seconds), str(crowd), url, *map(str, ports)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    inherited = [sock.fileno() for sock in sockets]
+    command = [sys.executable, "-m", "bench.attacks", name, str(seconds), str(crowd), url, *map(str, inherited)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=inherited) as process:
         try:
             told = cast(IO[str], process.stdout)
             if told.readline() != "ready\n":
@@ -219,13 +120,13 @@ def measure(name: str, arguments: Sequence[str] = (), seconds: float = SECONDS) 
     with (
         sandbox() as healthy,
         serve(misskey()) as other,
-        attacked({"MIAUTH_PRIVATE_SERVERS": f"{healthy} {other.origin}"}, arguments) as (app, ports),
+        attacked({"MIAUTH_PRIVATE_SERVERS": f"{healthy} {other.origin}"}, arguments) as (app, sockets),
     ):
         stranger, *people = (Visitor(app.url, f"127.0.3.{1 + number}") for number in range(1 + PEOPLE))
         for person in people:
             person.sign_in(healthy)
         with (
-            attack(name, seconds, app.url, ports) as told,
+            attack(name, seconds, app.url, sockets) as told,
             Workers(app) as workers,
             SignIns(app.url, other.origin) as sign_ins,
             Series(lambda _: comes(stranger, "/privacy")) as page,

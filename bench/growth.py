@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.bystander import Workers
 from bench.hosting import Visitor, hosted, sandbox
+from bench.watches import Workers
 from tests.cast import SECRET_KEY, environment
 from tests.redis_server import running
 from web.storage.redis_backend import RedisBackend

@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from random import sample
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
+
+from tests.ports import free_port
 
 PERMISSIONS = ["read:account", "write:notes", "read:notifications", "read:drive", "write:drive"]
 MAX_SECONDS = 60  # that anybody waits for an answer
@@ -31,25 +32,12 @@ class Hosted:
     pid: int
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens at, below those that systems give to outgoing connections."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        for port in sample(range(20_000, 30_000), 1000):
-            with suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                ports.append(port)
-            if len(ports) == count:
-                break
-        return ports
-
-
 @contextmanager
 def hosted(
     settings: Mapping[str, str], arguments: Sequence[str] = (), *, app: Sequence[str] = APP, **options: Any
 ) -> Iterator[Hosted]:
     """Yield an app under gunicorn, in processes of its own; ``arguments`` are further ones for gunicorn."""
-    url = f"http://localhost:{(port := free_ports(1)[0])}"
+    url = f"http://localhost:{(port := free_port())}"
     environ = {**settings, "MIAUTH_PUBLIC_URL": url, "PORT": str(port)}
     with _started(("gunicorn", "--log-level", "error", *arguments, *app), url, env=environ, **options) as pid:
         yield Hosted(url, pid)
@@ -58,7 +46,7 @@ def hosted(
 @contextmanager
 def sandbox() -> Iterator[str]:
     """Yield the origin of a sandbox in another process: its time does not count."""
-    origin = f"http://127.0.0.1:{(port := free_ports(1)[0])}"
+    origin = f"http://127.0.0.1:{(port := free_port())}"
     with _started(("sandbox", "--port", str(port)), origin, stderr=subprocess.DEVNULL):
         yield origin
 

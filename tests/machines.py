@@ -18,7 +18,8 @@ import requests
 
 from sandbox import Running, serve
 from tests.cast import NATIVE_TOKENS, environment
-from tests.redis_server import LASTING, RedisServer, free_port, running
+from tests.ports import free_port
+from tests.redis_server import LASTING, RedisServer, running
 
 ROOT = Path(__file__).parents[1]
 PUBLIC_URL = "http://localhost:9"  # where a proxy would be that leads to one machine or the other

@@ -14,7 +14,7 @@ from pathlib import Path
 import trustme
 
 from tests.hostile import authority
-from tests.redis_server import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60

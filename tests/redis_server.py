@@ -14,6 +14,8 @@ from pathlib import Path
 
 import redis
 
+from tests.ports import free_port
+
 PASSWORD = "the/password@of:redis"
 IN_URLS = "the%2Fpassword%40of%3Aredis"
 SERVICE = "sign-ins"
@@ -146,12 +148,6 @@ def program() -> str:
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     assert found, HELP
     return found
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextmanager

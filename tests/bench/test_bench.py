@@ -8,10 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from socket import socket
 
 import pytest
 
-from bench import bystander
+from bench import bystander, watches
 from bench.attacks import ATTACKS
 from bench.hosting import MAX_SECONDS, Hosted
 
@@ -20,10 +21,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs many addr
 
 def test_a_percentile_is_the_value_that_so_many_do_not_exceed() -> None:
     """Of a hundred values, one may be longer than the 99th percentile."""
-    assert bystander.percentile([*[1.0] * 99, 50.0], 99) == 1
-    assert bystander.percentile([*[1.0] * 98, 7.0, 50.0], 99) == 7
-    assert bystander.percentile([3.0, 1.0, 2.0], 50) == 2
-    assert bystander.percentile([3.0, 1.0, 2.0], 100) == 3
+    assert watches.percentile([*[1.0] * 99, 50.0], 99) == 1
+    assert watches.percentile([*[1.0] * 98, 7.0, 50.0], 99) == 7
+    assert watches.percentile([3.0, 1.0, 2.0], 50) == 2
+    assert watches.percentile([3.0, 1.0, 2.0], 100) == 3
 
 
 def test_a_standstill_counts_as_long_as_it_is() -> None:
@@ -35,9 +36,9 @@ def test_a_standstill_counts_as_long_as_it_is() -> None:
             moves.set()
         return moves.wait(MAX_SECONDS)
 
-    with bystander.Series(stand_still) as series:
+    with watches.Series(stand_still) as series:
         moves.wait(MAX_SECONDS)
-    assert sorted(series.waited)[-10:] >= [n * bystander.EVERY_SECONDS * 1000 for n in range(1, 11)]
+    assert sorted(series.waited)[-10:] >= [n * watches.EVERY_SECONDS * 1000 for n in range(1, 11)]
 
 
 def test_no_answer_counts_as_the_longest() -> None:
@@ -50,7 +51,7 @@ def test_no_answer_counts_as_the_longest() -> None:
         return False
 
     asked = threading.Semaphore(0)
-    with bystander.Series(refuse) as series:
+    with watches.Series(refuse) as series:
         for _ in range(4):
             asked.acquire(timeout=MAX_SECONDS)
     assert set(series.waited) == {MAX_SECONDS * 1000}
@@ -65,24 +66,24 @@ def test_a_row_tells_what_was_measured() -> None:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[tuple[Hosted, list[int]]]:
-    """An app, and the ports at which an attacker's servers may be."""
+def place() -> Iterator[tuple[Hosted, list[socket]]]:
+    """An app, and the sockets at which an attacker's servers may be."""
     with bystander.attacked({"MIAUTH_SIGNIN_LIMIT": "1000 per minute"}) as place:
         yield place
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_reaches_the_app(name: str, place: tuple[Hosted, list[int]]) -> None:
+def test_an_attack_reaches_the_app(name: str, place: tuple[Hosted, list[socket]]) -> None:
     """It signs in where it needs to, goes on for as long as it should, and tells what was answered."""
-    app, ports = place
-    with bystander.attack(name, 0.2, app.url, ports, crowd=6) as told:
+    app, sockets = place
+    with bystander.attack(name, 0.2, app.url, sockets, crowd=6) as told:
         assert "×500" not in told.readline()
 
 
-def test_a_worker_that_is_replaced_is_noticed(place: tuple[Hosted, list[int]]) -> None:
+def test_a_worker_that_is_replaced_is_noticed(place: tuple[Hosted, list[socket]]) -> None:
     """Whoever waited for it has lost their answer."""
     app, _ = place
     worker = Path(f"/proc/{app.pid}/task/{app.pid}/children").read_text().split()[0]
-    with bystander.Workers(app) as workers:
+    with watches.Workers(app) as workers:
         os.kill(int(worker), signal.SIGKILL)
         assert workers.replaced.wait(MAX_SECONDS)

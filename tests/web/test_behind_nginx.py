@@ -19,7 +19,7 @@ from sandbox import Running
 from tests.cast import NATIVE_TOKENS
 from tests.hostile import Hostile
 from tests.nginx import nginx
-from tests.redis_server import free_port
+from tests.ports import free_port
 from tests.web.test_gunicorn import csrf_token, gunicorn, on_linux
 
 FORGED = {

@@ -22,7 +22,8 @@ from flask import Flask
 
 from sandbox import Running
 from tests.cast import SECRET_KEY, Visitor, environment
-from tests.redis_server import PASSWORD, RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import PASSWORD, RedisServer
 from web import config, signals
 from web.config import Settings
 from web.hosting.commands import _shown

@@ -23,7 +23,7 @@ from tests import machines
 from tests.cast import environment
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
 from tests.hostile import http as answer
-from tests.redis_server import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests import cast
-from tests.sandbox.test_make_run import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -14,7 +14,8 @@ from flask import Flask
 
 from sandbox import Running
 from tests.cast import Visitor
-from tests.redis_server import PASSWORD, RedisServer, answering, free_port, running
+from tests.ports import free_port
+from tests.redis_server import PASSWORD, RedisServer, answering, running
 from web.storage.redis_backend import RedisBackend
 from web.storage.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS
 from web.storage.store_backend import StoreUnavailable

@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from flask import Flask
 
 from sandbox import Running
 from tests.cast import SECRET_KEY, Visitor, environment
+from tests.ports import free_port
 from web import config, secret_keys
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +86,7 @@ def two_workers(settings: dict[str, str], url: str, log: Path) -> Iterator[None]
 def test_a_new_key_signs_nobody_out_of_any_worker_nor_at_a_restart(
     tmp_path: Path, key_file: Path, sandbox: Running
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://localhost:{free.getsockname()[1]}"
+    url = f"http://localhost:{free_port()}"
     options = {"PUBLIC_URL": url, "PRIVATE_SERVERS": sandbox.origin, "SECRET_KEY_FILE": str(key_file)}
     settings = environment(tmp_path, **options)
 
