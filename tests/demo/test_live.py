@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from demo import live
 from misskey import APIError, Client, MisskeyError, PermissionDenied, RateLimited, ServerUnreachable
 from sandbox import Running
 from tests import hostile
-from tests.cast import Visitor, served, wait_until
+from tests.cast import PATIENCE_SECONDS, Visitor, served, wait_until
 from tests.hostile import Caller, event, frame, opens, serve
 from tests.redis_server import LASTING, running
 from web import accounts
@@ -49,15 +50,18 @@ def watching(site: str, visitor: Visitor, query: str = "", **headers: str) -> It
 
 
 def events(answer: requests.Response) -> Iterator[Event]:
-    """The events in an answer, without comments, as browsers read them."""
+    """The events in an answer, without comments, as browsers read them; fails where none comes."""
     fields: dict[str, str] = {}
+    ends = time.monotonic() + PATIENCE_SECONDS
     for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
         name, _, value = line.partition(": ")
+        assert time.monotonic() < ends, "no event came"
         if line:
             fields[name] = f"{fields[name]}\n{value}" if name in fields else value
         else:
             if "event" in fields:
                 yield fields["event"], fields["data"]
+                ends = time.monotonic() + PATIENCE_SECONDS
             fields = {}
 
 
