@@ -6,11 +6,11 @@ What a remote server sent is made fit to be shown: always the right type, never 
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import regex
 from babel.support import NullTranslations
 from flask import Flask, current_app
 from flask_babel import format_date, format_datetime, format_decimal, format_timedelta
@@ -24,15 +24,7 @@ from .languages import language, texts
 from .permission_presets import groups, offered
 
 _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_JOINER = "\u200d"
-#: What is one with the letter before it and no mark by its category: joiners, half-width kana's marks, Thai and Lao
-#: vowels, vowels and ends of Korean syllables, skin tones, the letters of regional flags.
-_ATTACHED = re.compile(
-    "[\u200c\u200d\uff9e\uff9f\u0e33\u0eb3\u1160-\u11ff\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
-)
-_FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
 MAX_PARTS = 64  # of pages, some 12 kB each; whoever ticks something of their own makes another one
-_CONJOINING = "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d"  # viramas that make one shape of two Indic consonants
 
 
 def init_app(app: Flask) -> None:
@@ -86,29 +78,7 @@ def initial(name: str) -> str:
 
     https://www.unicode.org/reports/tr29/#Grapheme_Cluster_Boundaries
     """
-    start = next((at for at, sign in enumerate(name) if not is_blank(sign)), 0)
-    end = start + 1
-    while end < len(name) and _belongs_to(name[start:end], name[end]):
-        end += 1
-    return name[start:end]
-
-
-def _belongs_to(before: str, sign: str) -> bool:
-    """Return whether a sign is one with those before it, which are one already."""
-    if unicodedata.category(sign)[0] == "M" or _ATTACHED.fullmatch(sign):
-        return True
-    if _is_pictogram(sign):  # an emoji of several: a family, a profession
-        return before[-1] == _JOINER and _is_pictogram(before[0])
-    if unicodedata.category(sign) == "Lo" and before.rstrip(_JOINER)[-1] in _CONJOINING:
-        return True
-    return bool(_FLAG_LETTER.fullmatch(before) and _FLAG_LETTER.fullmatch(sign))
-
-
-def _is_pictogram(sign: str) -> bool:
-    is_symbol = (
-        unicodedata.category(sign)[0] == "S" or "\U0001f000" <= sign <= "\U0001faff"
-    )  # some are newer than Python
-    return is_symbol and not _FLAG_LETTER.fullmatch(sign)
+    return next((letter for letter in regex.findall(r"\X", name) if not is_blank(letter)), "")
 
 
 def count(value: Any) -> str:

@@ -151,7 +151,7 @@ def test_a_name_that_shows_nothing_is_none(name: str) -> None:
             "1\ufe0f\u20e3|2",
         ),
         *("🏴\U000e0067\U000e0062\U000e007f|x", "🙂\u200d↔\ufe0f|x", "\U0001fae8\u200d\U0001fae8|a", "a\u200d|b"),
-        *("नि|", "क्ष|मा", "กำ|", "한|글", "\u1112\u1161\u11ab|\u1100", "\u200b|"),
+        *("नि|", "क्ष|मा", "กำ|", "한|글", "\u1112\u1161\u11ab|\u1100", "|\u200b"),
     ],
 )
 def test_an_initial_is_a_whole_letter(name: str) -> None:
