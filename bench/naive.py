@@ -41,4 +41,8 @@ def create_app() -> Flask:
         user = requests.post(f"{session['server']}/api/i", json={"i": session["token"]}, timeout=10).json()
         return render_template_string(PROFILE, user=user)
 
+    @app.get("/healthz")
+    def healthz() -> str:
+        return "ok\n"
+
     return app
