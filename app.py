@@ -101,7 +101,7 @@ def signin_form() -> ResponseReturnValue:
 
 
 @journey.post("/signin")
-@security.checked_by_form
+@security.csrf_checked_by_form
 @limiter.limit(lambda: services.settings().begin_limit)
 def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
@@ -151,7 +151,7 @@ def cancel() -> ResponseReturnValue:
 
 
 @journey.route("/signin/token", methods=["GET", "POST"])
-@security.checked_by_form
+@security.csrf_checked_by_form
 @limiter.limit(lambda: services.settings().begin_limit, methods=["POST"])
 def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""

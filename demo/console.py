@@ -25,7 +25,7 @@ from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.htmx import answers_form, wants_fragment
 from web.rate_limits import calls
-from web.security import checked_by_form
+from web.security import csrf_checked_by_form
 from web.template_filters import line, sentences
 
 from . import code_snippets, console_history, results, trace
@@ -61,7 +61,7 @@ def page(account: Account) -> ResponseReturnValue:
 
 
 @pages.post("/console")
-@checked_by_form
+@csrf_checked_by_form
 @calls
 @results.limit
 @login_required

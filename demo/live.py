@@ -24,7 +24,7 @@ from flask_babel import ngettext
 from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
 from web import accounts, failures, services, signals
 from web.accounts import Account, login_required
-from web.concurrency import Visitor, stay, turn
+from web.concurrency import Visitor, keep_place, take_turn
 from web.rate_limits import calls
 from web.storage.store_backend import StoreUnavailable
 
@@ -61,7 +61,7 @@ def init_app(app: Flask) -> None:
 def notes(account: Account) -> ResponseReturnValue:
     """Send new notes of the home timeline, and how it goes, until the page closes or the account is left."""
     response = Response(mimetype="text/event-stream")
-    response.response = stream_with_context(_events(account, stay(response)))
+    response.response = stream_with_context(_events(account, keep_place(response)))
     response.headers["X-Accel-Buffering"] = "no"  # nginx would collect them
     return response
 
@@ -160,7 +160,7 @@ def _stream(account: Account, visitor: Visitor | None) -> Iterator[str]:
         yield _live()
         for value in stream:
             began = time.thread_time()
-            with turn(visitor):
+            with take_turn(visitor):
                 note = read_note(value, account.server)
                 event = _event("note", render_template("notes/note.html", note=note, account=account)) if note else None
             yield event or HEARTBEAT

@@ -18,7 +18,7 @@ from web.dashboard import to_ask_for
 from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
-from web.security import checked_by_form
+from web.security import csrf_checked_by_form
 from web.template_filters import line, read_id, text
 
 from . import results, uploads
@@ -30,7 +30,7 @@ pages = Blueprint("posting", __name__)
 
 @pages.post("/notes")
 @takes_files
-@checked_by_form
+@csrf_checked_by_form
 @calls
 @results.limit
 @login_required

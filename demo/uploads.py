@@ -22,7 +22,7 @@ from web.dashboard import to_ask_for
 from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment, wants_fragment
 from web.rate_limits import calls
-from web.security import checked_by_form
+from web.security import csrf_checked_by_form
 from web.template_filters import line, read_id, sentences
 
 from . import results
@@ -56,7 +56,7 @@ def new_upload_form(me: Any) -> UploadForm:
 
 @pages.post("/files")
 @takes_files
-@checked_by_form
+@csrf_checked_by_form
 @calls
 @results.limit
 @login_required

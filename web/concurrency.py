@@ -7,7 +7,7 @@ computes one thing at a time anyway, many people behind one address lose nothing
 What is bounded here is a process's own: threads, processor, memory. So each process, on whichever machine, counts for
 itself; how often somebody may do something is for :mod:`web.rate_limits`, which all machines share.
 
-Calls to servers step aside by themselves; a view that waits for something else does it in ``with aside():``.
+Calls to servers give up their turn by themselves; a view that waits for something else does it in ``with waiting():``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class PerVisitor:
             response = Response(REFUSAL, 429, {"Retry-After": str(WAIT_SECONDS)}, mimetype="text/plain")
             return self._secure(response)(environ, start_response)
         try:
-            with turn(visitor):
+            with take_turn(visitor):
                 return self._wsgi_app(environ, start_response)
         finally:
             visitor.leave()
@@ -98,7 +98,7 @@ def current() -> Visitor | None:
     return _current.get()
 
 
-def stay(response: Response) -> Visitor | None:
+def keep_place(response: Response) -> Visitor | None:
     """Keep this request's place until ``response``, which is a stream, has come to its end; return whose it is."""
     if visitor := _current.get():
         with _counting:
@@ -108,7 +108,7 @@ def stay(response: Response) -> Visitor | None:
 
 
 @contextmanager
-def turn(visitor: Visitor | None) -> Iterator[None]:
+def take_turn(visitor: Visitor | None) -> Iterator[None]:
     """Wait until no other request of ``visitor`` computes, and keep others waiting meanwhile.
 
     While somebody else is here, a visitor who has computed rests for as long before the next turn.
@@ -128,7 +128,7 @@ def turn(visitor: Visitor | None) -> Iterator[None]:
 
 
 @contextmanager
-def aside() -> Iterator[None]:
+def waiting() -> Iterator[None]:
     """Let others have the turn while this request only waits."""
     visitor = _current.get()
     if visitor is None:
@@ -153,7 +153,7 @@ def remote_call() -> Iterator[None]:
     if visitor is None:
         yield
         return
-    with aside():
+    with waiting():
         is_free = visitor.calls.acquire(timeout=WAIT_SECONDS)
     if not is_free:
         raise TooManyRequests
@@ -163,14 +163,14 @@ def remote_call() -> Iterator[None]:
         visitor.calls.release()
 
 
-def side_by_side(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
+def in_parallel(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
     """Return what ``jobs`` return: they wait for servers at the same moment, each in a thread, and compute in turns."""
     visitor, (first, *others) = _current.get(), jobs
 
     def do(job: Callable[[], Result]) -> Result:
-        with turn(visitor):
+        with take_turn(visitor):
             return job()
 
-    with aside(), ThreadPoolExecutor(len(others)) as pool:
+    with waiting(), ThreadPoolExecutor(len(others)) as pool:
         rest = [pool.submit(copy_context().run, do, job) for job in others]
         return [do(first), *(job.result() for job in rest)]

@@ -29,7 +29,7 @@ from misskey import (
 
 from . import accounts, error_pages, failures, services
 from .accounts import Account, login_required
-from .concurrency import side_by_side
+from .concurrency import in_parallel
 from .htmx import page_or_fragment, wants_fragment
 from .rate_limits import calls
 from .template_filters import read_id
@@ -148,7 +148,7 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     read = partial(_read, client, panel, endpoint, params)
     if also:
         others = [partial(_answer_or_none, client, other) for other in also.values()]
-        answer, *beside = side_by_side([read, *others])
+        answer, *beside = in_parallel([read, *others])
     else:
         answer, beside = read(), []
     return answer, dict(zip(also, beside, strict=True))

@@ -20,7 +20,7 @@ from gunicorn.util import close_graceful
 from gunicorn.workers import gthread
 from ua_parser import parse_os, parse_user_agent
 
-from web.concurrency import aside
+from web.concurrency import waiting
 from web.config import SettingsError, load
 from web.hosting.request_log import JSONFormatter
 from web.paths import temporary_folder
@@ -89,7 +89,7 @@ class Unreader(SocketUnreader):
     def chunk(self, size_hint: int | None = None) -> bytes:
         try:
             self.sock.settimeout(max(min(self.ends - time.monotonic(), SILENCE_SECONDS), 0.001))
-            with aside():
+            with waiting():
                 received: bytes = super().chunk(size_hint)
         except TimeoutError:
             self.sock.shutdown(socket.SHUT_RD)  # what still comes must not be taken for the next request

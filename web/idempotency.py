@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from misskey import TOTAL_SECONDS
 
-from .concurrency import WAIT_SECONDS, aside
+from .concurrency import WAIT_SECONDS, waiting
 from .storage.store_backend import NotKept, StoreUnavailable
 from .token_store import TokenStore
 
@@ -48,6 +48,6 @@ def do_once(
 
 def _result_of_other(store: TokenStore, name: str) -> str | None:
     while (result := store.get(name)) == "":
-        with aside():
+        with waiting():
             time.sleep(LOOK_AGAIN_SECONDS)
     return result

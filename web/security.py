@@ -27,7 +27,7 @@ csrf = CSRFProtect()
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def checked_by_form(view: View) -> View:
+def csrf_checked_by_form(view: View) -> View:
     """Leave it to the form of ``view`` to check the page's token: when it is too old, the form keeps what was typed."""
     csrf.exempt(view)
     return view

@@ -74,11 +74,11 @@ def test_requests_of_one_visitor_take_turns(visitor_of_turns: concurrency.Visito
 
     def second() -> None:
         began.set()
-        with concurrency.turn(visitor_of_turns):
+        with concurrency.take_turn(visitor_of_turns):
             pass
 
     with ThreadPoolExecutor(1) as pool:
-        with concurrency.turn(visitor_of_turns):
+        with concurrency.take_turn(visitor_of_turns):
             assert concurrency.current() is visitor_of_turns
             waiting = pool.submit(second)
             began.wait()
@@ -94,7 +94,7 @@ def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.Monkey
     for is_alone in (True, False):
         visitor = concurrency.Visitor(lambda: None, lambda is_alone=is_alone: is_alone)  # type: ignore[misc]
         for _ in range(2):
-            with concurrency.turn(visitor):
+            with concurrency.take_turn(visitor):
                 sum(range(2_000_000))
 
     assert len(rests) == 1
@@ -103,43 +103,43 @@ def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.Monkey
 
 def test_who_steps_aside_lets_others_go_on(visitor_of_turns: concurrency.Visitor) -> None:
     def other() -> str:
-        with concurrency.turn(visitor_of_turns):
+        with concurrency.take_turn(visitor_of_turns):
             return "went on"
 
-    with ThreadPoolExecutor(1) as pool, concurrency.turn(visitor_of_turns):
-        with concurrency.aside(), concurrency.aside():
+    with ThreadPoolExecutor(1) as pool, concurrency.take_turn(visitor_of_turns):
+        with concurrency.waiting(), concurrency.waiting():
             assert pool.submit(other).result() == "went on"
         assert visitor_of_turns.turn.locked()
         assert concurrency.current() is visitor_of_turns
 
 
 def test_who_failed_aside_has_the_turn_again(visitor_of_turns: concurrency.Visitor) -> None:
-    with concurrency.turn(visitor_of_turns):
-        with pytest.raises(OSError, match="while waiting"), concurrency.remote_call(), concurrency.aside():
+    with concurrency.take_turn(visitor_of_turns):
+        with pytest.raises(OSError, match="while waiting"), concurrency.remote_call(), concurrency.waiting():
             raise OSError("while waiting")
         assert visitor_of_turns.turn.locked()
     assert not visitor_of_turns.turn.locked()
 
 
 def test_outside_of_requests_nobody_waits() -> None:
-    with concurrency.turn(None), concurrency.aside(), concurrency.remote_call():
+    with concurrency.take_turn(None), concurrency.waiting(), concurrency.remote_call():
         assert concurrency.current() is None
-    assert concurrency.side_by_side([lambda: 1, lambda: 2]) == [1, 2]
+    assert concurrency.in_parallel([lambda: 1, lambda: 2]) == [1, 2]
 
 
 def test_jobs_side_by_side_wait_together_and_compute_in_turns(visitor_of_turns: concurrency.Visitor) -> None:
     together, computing = threading.Barrier(3), threading.Lock()
 
     def job(number: int) -> int:
-        with concurrency.remote_call(), concurrency.aside():
+        with concurrency.remote_call(), concurrency.waiting():
             together.wait()
         assert computing.acquire(blocking=False)
         time.sleep(0.01)
         computing.release()
         return number
 
-    with concurrency.turn(visitor_of_turns):
-        assert concurrency.side_by_side([partial(job, number) for number in range(3)]) == [0, 1, 2]
+    with concurrency.take_turn(visitor_of_turns):
+        assert concurrency.in_parallel([partial(job, number) for number in range(3)]) == [0, 1, 2]
         assert concurrency.current() is visitor_of_turns
 
 
@@ -167,7 +167,7 @@ def test_a_stream_keeps_its_place_until_it_ends(app: Flask) -> None:
     @app.get("/stream")
     def stream() -> Response:
         response = Response(iter(["a", "b"]))
-        concurrency.stay(response)
+        concurrency.keep_place(response)
         return response
 
     answer = app.test_client().get("/stream")

@@ -13,7 +13,7 @@ from flask import Flask
 
 from misskey import Answer, Server, Transport
 from web import signals
-from web.concurrency import aside, remote_call
+from web.concurrency import remote_call, waiting
 
 from .request_log import kind_of
 
@@ -45,7 +45,7 @@ class WatchedTransport(Transport):
     """A transport for the requests of ``app``, which are limited for each visitor and let others go on meanwhile."""
 
     def __init__(self, app: Flask, user_agent: str) -> None:
-        super().__init__(user_agent, limit=remote_call, while_waiting=aside)
+        super().__init__(user_agent, limit=remote_call, while_waiting=waiting)
         self._app = app
 
     def request(self, method: str, server: Server, *args: Any, **options: Any) -> Answer:
