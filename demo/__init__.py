@@ -17,7 +17,6 @@ from web import dashboard
 
 from . import (
     console,
-    console_history,
     drive,
     forms,
     live,
@@ -50,7 +49,7 @@ def init_app(app: Flask) -> None:
     templates = Path(app.root_path, str(app.template_folder))
     of_web = FileSystemLoader(templates)
     app.jinja_loader = ChoiceLoader([FileSystemLoader(templates / "demo"), of_web, PrefixLoader({"web": of_web}, ":")])
-    for part in (trace, live, console_history, template_filters, upload_limits):
+    for part in (trace, template_filters, upload_limits):
         part.init_app(app)
     filters = {"notes": notes.read_notes, "files": notes.read_files, "notifications": notifications.read_notifications}
     app.jinja_env.filters.update(filters, picture=picture_proxy.picture)

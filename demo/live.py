@@ -22,12 +22,13 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
 from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
-from web import accounts, failures, services, signals
+from web import accounts, failures, signals
 from web.accounts import Account, login_required
 from web.concurrency import Visitor, stay, turn
 from web.rate_limits import calls
 from web.storage.store_backend import StoreUnavailable
 
+from . import account_data
 from .notes import read_note
 
 pages = Blueprint("live", __name__)
@@ -47,12 +48,6 @@ LEFT_SECONDS = 3600  # longer than anybody goes without asking `may_go_on`
 _NOT_IN_USE = _l("This account is signed out or no longer the one in use here. Reload the page.")
 _TOO_MANY = _l("Live notes are open in too many places. Close one, then reload this page.")
 _lock = Lock()
-
-
-def init_app(app: Flask) -> None:
-    """Note in ``app`` when a browser goes over to another account: what it watched ends."""
-    signals.account_switched.connect(_note_left, sender=app)
-    signals.signed_out.connect(_forget, sender=app)
 
 
 @pages.get("/live")
@@ -106,16 +101,13 @@ def may_go_on(account: Account, since: float) -> bool:
     """
     if not accounts.load(account.key):
         return False
-    left = services.token_store().get(f"left {account.key}")
+    left = account_data.load(account, "left")
     return left is None or float(left) <= since
 
 
+@signals.account_switched.connect
 def _note_left(_app: Flask, account: Account) -> None:
-    services.token_store().put(f"left {account.key}", str(time.time()), LEFT_SECONDS, owner=account.owner)
-
-
-def _forget(_app: Flask, account: Account) -> None:
-    services.token_store().delete(f"left {account.key}")
+    account_data.save(account, "left", str(time.time()), LEFT_SECONDS)
 
 
 @contextmanager

@@ -17,12 +17,6 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(file_size=file_size, percent_of=percent_of)
 
 
-def cut(value: str, most_bytes: int) -> str:
-    """Return text that takes at most so many bytes, with … at its end where there was more."""
-    whole = value.encode(errors="replace")
-    return value if len(whole) <= most_bytes else whole[:most_bytes].decode(errors="ignore") + " …"
-
-
 def file_size(value: Any) -> str:
     """Return a number of bytes as people say it, a dash for anything else; a megabyte is 1024 * 1024, as at Misskey."""
     if not _is_amount(value):
