@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from flask import abort
+from flask.typing import ResponseReturnValue
 
 from misskey import Exchange, MisskeyError
 from web import accounts, services
 from web.accounts import Account
+from web.failures import Failure
+from web.htmx import page_or_fragment
 from web.idempotency import WORKING_SECONDS, do_once
 from web.rate_limits import limiter
 
 from . import trace
+from .forms import OnceForm
 
 KEPT_SECONDS = 600
 limit = limiter.shared_limit("60 per minute", scope="results")
@@ -60,6 +64,17 @@ def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
         abort(404)
     trace.exchanges().extend(Exchange(**entry) for entry in sent)
     return cast(dict[str, Any], kept)
+
+
+def form_again(
+    template: str, title: Any, account: Account, form: OnceForm, failure: Failure | None = None
+) -> ResponseReturnValue:
+    """Show a form with all that was typed, and what is wrong: with its fields, or else ``failure``."""
+    if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
+        form.draft.process(None)
+    context = failure.context if failure else {}
+    page = page_or_fragment(template, title, account, form=form, failure=failure, **context)
+    return page, failure.status if failure else 422
 
 
 def _name(kind: str, account: Account, draft: object) -> str:
