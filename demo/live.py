@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 from flask import Blueprint, Flask, Response, current_app, render_template, stream_with_context
 from flask.typing import ResponseReturnValue
@@ -42,11 +44,11 @@ RETRY_SECONDS = 5  # after which a browser that lost this app asks again
 MAX_AT_ONCE = 4  # of one account in this process, whose threads they take; a tab that nobody looks at closes its own
 RESTS_FOR = 9  # times as long as a note took: a server that sends without a pause gets a tenth of the processor
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
-
 LEFT_SECONDS = 3600  # longer than anybody goes without asking `may_go_on`
 
 _NOT_IN_USE = _l("This account is signed out or no longer the one in use here. Reload the page.")
 _TOO_MANY = _l("Live notes are open in too many places. Close one, then reload this page.")
+_places: WeakValueDictionary[str, deque[object]] = WeakValueDictionary()
 _lock = Lock()
 
 
@@ -113,17 +115,15 @@ def _note_left(_app: Flask, account: Account) -> None:
 @contextmanager
 def _place(account: Account) -> Iterator[Callable[[], bool]]:
     """Take one of the account's places, the oldest when all are taken; yield what tells whether it is kept."""
-    places: dict[object, str] = current_app.extensions.setdefault("live", {})
     mine = object()
     with _lock:
-        places[mine] = account.key
-        for oldest in [place for place, key in places.items() if key == account.key][:-MAX_AT_ONCE]:
-            del places[oldest]
+        places = _places.setdefault(account.key, deque(maxlen=MAX_AT_ONCE))
+        places.append(mine)
     try:
         yield lambda: mine in places
     finally:
-        with _lock:
-            places.pop(mine, None)
+        with _lock, suppress(ValueError):
+            places.remove(mine)
 
 
 def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, None]:
@@ -142,7 +142,7 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
             tries = 0 if time.monotonic() - opened > STEADY_SECONDS else tries
             seconds = _pause(tries, error)
             tries += 1
-            yield _state("waiting", _waiting_words(error, seconds), seconds)
+            yield _state("waiting", _waiting_words(error, seconds))
             yield from _wait(seconds)
 
 
@@ -186,8 +186,8 @@ def _live() -> str:
     return _state("live", _("Live: new notes appear here by themselves."))
 
 
-def _state(state: str, words: Any, seconds: float = 0) -> str:
-    return _event("state", json.dumps({"state": state, "words": str(words), "seconds": round(seconds)}))
+def _state(state: str, words: Any) -> str:
+    return _event("state", json.dumps({"state": state, "words": str(words)}))
 
 
 def _event(name: str, data: str) -> str:
