@@ -125,7 +125,6 @@ def parameters(account: Account) -> ResponseReturnValue:
     return render_template("console/parameters.html", account=account, form=form, parameters=known, **_FACTS)
 
 
-@pages.app_template_filter()
 def coloured(text: str) -> Markup:
     """Return JSON as markup with a class for each kind of value; other text comes out as text too."""
     lexer = JsonLexer(stripnl=False, ensurenl=False)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from flask import Flask, g, request
 
-from misskey import MASK, Exchange
+from misskey import Exchange
 from web import services, signals
 from web.accounts import Account
 from web.pending_signins import Pending
@@ -18,12 +18,6 @@ from . import account_data
 
 MAX_EXCHANGES = 20  # of one page: a note with its files takes five
 ANSWER_BYTES = 5000  # a token and a person; kept for as long as the sign-in, so no server may fill the store
-
-
-def init_app(app: Flask) -> None:
-    """Give the templates of ``app`` what was sent."""
-    app.context_processor(lambda: {"exchanges": exchanges()})
-    app.jinja_env.globals.update(sign_in_trace=of_sign_in, mask=MASK)
 
 
 def exchanges() -> list[Exchange]:

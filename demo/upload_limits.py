@@ -16,9 +16,8 @@ from threading import BoundedSemaphore
 from typing import IO, Any, cast
 from weakref import WeakKeyDictionary
 
-from flask import Flask, abort, request
+from flask import abort, make_response, request
 from flask_babel import lazy_gettext as _l
-from werkzeug.exceptions import ServiceUnavailable
 
 from web import accounts, concurrency, error_pages
 from web.accounts import View
@@ -52,13 +51,9 @@ _NO_ROOM = Failure(
 )
 
 
-class NoRoom(ServiceUnavailable):
-    """The disk has no room for a file, or for the rest of it."""
-
-
 def _make_sure_of_room(size: int) -> None:
     if shutil.disk_usage(tempfile.gettempdir()).free < size + SPARE_BYTES:
-        raise NoRoom
+        abort(make_response(error_pages.answer(_NO_ROOM)))
 
 
 class _File(SpooledTemporaryFile[bytes]):
@@ -83,12 +78,6 @@ class UploadRequest(BoundedRequest):
     def close(self) -> None:
         self._opened.close()
         super().close()
-
-
-def init_app(app: Flask) -> None:
-    """Let ``app`` take files."""
-    app.request_class = UploadRequest
-    app.register_error_handler(NoRoom, lambda _: error_pages.answer(_NO_ROOM))
 
 
 def takes_files(view: View) -> View:

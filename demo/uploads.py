@@ -47,7 +47,6 @@ def upload_form(account: Account) -> ResponseReturnValue:
     return page_or_fragment("upload_form.html", _TITLE, account, form=new_upload_form(me))
 
 
-@pages.app_template_global()
 def new_upload_form(me: Any) -> UploadForm:
     """Return the form for a file, with the size limit that the endpoint ``i`` tells of a person, if it does."""
     policies = me.get("policies") if isinstance(me, dict) else None
