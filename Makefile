@@ -33,7 +33,7 @@ proof: .venv/proof ## Change the sign-in's code in every way, and count what the
 check: .venv/installed ## Check the code: lint, formatting, types
 	@.venv/bin/python -m ruff check --quiet .
 	@.venv/bin/python -m ruff format --quiet --check . || { echo 'Some files are not formatted: make format' >&2; exit 1; }
-	@.venv/bin/python -m mypy --no-error-summary app.py misskey web demo sandbox tests bench
+	@.venv/bin/python -m mypy --no-error-summary
 
 format: .venv/installed ## Format the code, and correct what the linter can
 	@.venv/bin/python -m ruff check --quiet --fix-only .
@@ -57,7 +57,7 @@ picture: .venv/installed ## Take the picture of the README anew
 
 own: export NAME := $(NAME)
 own: .venv/app ## Turn a fresh clone into an app of your own, without the demonstration (NAME="Kaede Notes")
-	@.venv/bin/python -m demo.make_own
+	@.venv/bin/python -m tests.demo.make_own
 # end of the demonstration
 
 screenshots: .venv/installed ## Take pictures of every page and state into screenshots/, to look at in a browser: index.html

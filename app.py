@@ -52,7 +52,8 @@ from web.hosting.remote_calls import WatchedTransport
 from web.rate_limits import limiter
 
 VERSION = "0.3.0"
-USER_AGENT = f"misskey-sign-in/{VERSION}"  # Misskey's media proxy refuses every program with "misskey/" in its name
+# Misskey's media proxy refuses every program with "misskey/" in its name.
+USER_AGENT = f"misskey-sign-in/{VERSION}"
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:

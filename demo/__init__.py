@@ -7,53 +7,46 @@ and extends it as ``web:name``.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from flask import Flask
 from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader
 
+from misskey import MASK
 from web import dashboard
 
-from . import (
-    console,
-    console_history,
-    drive,
-    forms,
-    live,
-    notes,
-    notifications,
-    picture_proxy,
-    posting,
-    template_filters,
-    timeline,
-    trace,
-    upload_limits,
-    uploads,
-)
+from . import console, live, notes, notifications, picture_proxy, posting, template_filters, trace, uploads
+from .forms import NoteForm
+from .panels import PANELS as PANELS
+from .upload_limits import UploadRequest
 
-_OF_WEB = (dashboard.PROFILE, dashboard.SERVER)
-PANELS = (
-    timeline.PANEL,
-    replace(dashboard.PROFILE, wide=False),
-    notifications.PANEL,
-    drive.PANEL,
-    dashboard.SERVER,
-    *(panel for panel in dashboard.PANELS if panel not in _OF_WEB),  # yours
-)
 PERMISSIONS = ("write:notes", "write:drive")  # beside those of the panels
+FILTERS = {
+    "coloured": console.coloured,
+    "file_size": template_filters.file_size,
+    "files": notes.read_files,
+    "notes": notes.read_notes,
+    "notifications": notifications.read_notifications,
+    "percent_of": template_filters.percent_of,
+    "picture": picture_proxy.picture,
+}
+GLOBALS = {
+    "mask": MASK,
+    "new_note_form": NoteForm,
+    "new_upload_form": uploads.new_upload_form,
+    "sign_in_trace": trace.of_sign_in,
+}
 
 
 def init_app(app: Flask) -> None:
     """Add the demonstration to ``app``."""
     dashboard.init_app(app, PANELS, PERMISSIONS)
+    app.request_class = UploadRequest
     templates = Path(app.root_path, str(app.template_folder))
     of_web = FileSystemLoader(templates)
     app.jinja_loader = ChoiceLoader([FileSystemLoader(templates / "demo"), of_web, PrefixLoader({"web": of_web}, ":")])
-    for part in (trace, live, console_history, template_filters, upload_limits):
-        part.init_app(app)
-    filters = {"notes": notes.read_notes, "files": notes.read_files, "notifications": notifications.read_notifications}
-    app.jinja_env.filters.update(filters, picture=picture_proxy.picture)
-    app.jinja_env.globals["new_note_form"] = forms.NoteForm
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals.update(GLOBALS)
+    app.context_processor(lambda: {"exchanges": trace.exchanges()})
     for part in (posting, uploads, live, picture_proxy, console):
         app.register_blueprint(part.pages)

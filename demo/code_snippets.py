@@ -11,7 +11,6 @@ from typing import Any
 
 TOKEN = "YOUR_ACCESS_TOKEN"  # noqa: S105 - stands where the token goes
 FILE = "YOUR_FILE"
-LINE_CHARACTERS = 100
 # What can't be seen, or turns a line around: JSON and JavaScript may escape it inside texts, and nowhere else is it.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
@@ -74,17 +73,10 @@ def of_upload(url: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _python(value: Any, columns: int) -> str:
-    """Return a literal; unlike pprint's, its lines begin where the depth says, however long the names are."""
-    text = repr(value)
-    if len(text) <= LINE_CHARACTERS - columns or not isinstance(value, dict | list) or not value:
-        return text
-    margin, inner = " " * columns, columns + 4
-    if isinstance(value, dict):
-        rows = [f"{name!r}: {_python(one, inner)}" for name, one in value.items()]
-    else:
-        rows = [_python(one, inner) for one in value]
-    lines = "".join(f"{margin}    {row},\n" for row in rows)
-    return f"{{\n{lines}{margin}}}" if isinstance(value, dict) else f"[\n{lines}{margin}]"
+    # Outside of texts, JSON is Python but for three words; inside of them, each escape means the same.
+    words = {"true": "True", "false": "False", "null": "None"}
+    text = re.sub(r'"(?:[^"\\]|\\.)*"|true|false|null', lambda found: words.get(found[0], found[0]), as_json(value))
+    return indent(text, " " * columns).lstrip()
 
 
 def _javascript(value: Any, columns: int) -> str:

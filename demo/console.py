@@ -28,7 +28,7 @@ from web.rate_limits import calls
 from web.security import csrf_checked_by_form
 from web.template_filters import line, sentences
 
-from . import code_snippets, console_history, results, trace
+from . import account_data, code_snippets, results, trace
 from .forms import ENDPOINT_CHARACTERS, ConsoleForm, is_endpoint
 
 pages = Blueprint("console", __name__)
@@ -43,6 +43,7 @@ EXAMPLES = {
 EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
+MAX_CALLS, MAX_CALLS_CHARACTERS, CALLS_SECONDS = 20, 250_000, 86_400  # that are remembered of an account
 MAX_ENDPOINTS = 2000  # Misskey has some 400
 MAX_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
@@ -56,7 +57,7 @@ def page(account: Account) -> ResponseReturnValue:
     """Show the form at once, filled with an endpoint, an example, or a call of before."""
     endpoint = line(request.args.get("endpoint", next(iter(EXAMPLES))), ENDPOINT_CHARACTERS)
     example = {"endpoint": endpoint, "params": EXAMPLES.get(endpoint, "{}")}
-    again = (call for call in console_history.of(account) if call["draft"] == request.args.get("again"))
+    again = (call for call in _history(account) if call["draft"] == request.args.get("again"))
     return _console(account, _filled(next(again, example)))
 
 
@@ -99,7 +100,7 @@ def answer(account: Account, draft: UUID) -> ResponseReturnValue:
 @login_required
 def clear(account: Account) -> ResponseReturnValue:
     """Forget which calls were made."""
-    console_history.forget(account)
+    account_data.forget(account, "console")
     return redirect(url_for("console.page", account=account.public_id), 303)
 
 
@@ -124,7 +125,6 @@ def parameters(account: Account) -> ResponseReturnValue:
     return render_template("console/parameters.html", account=account, form=form, parameters=known, **_FACTS)
 
 
-@pages.app_template_filter()
 def coloured(text: str) -> Markup:
     """Return JSON as markup with a class for each kind of value; other text comes out as text too."""
     lexer = JsonLexer(stripnl=False, ensurenl=False)
@@ -148,7 +148,7 @@ def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
         "console/part.html" if wants_fragment() else "console/console.html",
         account=account,
         form=form,
-        history=console_history.of(account),
+        history=_history(account),
         examples=EXAMPLES,
         granted=granted,
         missing=[permission for name, permission in PERMISSIONS.items() if name not in granted],
@@ -191,9 +191,21 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
     exchange = trace.exchanges()[-1]
     typed = mask_token(form.params.data or "{}", account.token)
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}
-    console_history.add(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
+    _add_to_history(account, call | {"time": time.time(), "status": exchange.status, "ms": exchange.milliseconds})
     values = mask_token(form.values, account.token)
     return call | {"values": values, "failure": failure}
+
+
+def _history(account: Account) -> list[dict[str, Any]]:
+    """Return the last calls, the newest first."""
+    return list(json.loads(account_data.load(account, "console") or "[]"))
+
+
+def _add_to_history(account: Account, call: dict[str, Any]) -> None:
+    history = [call, *_history(account)][:MAX_CALLS]
+    while len(text := json.dumps(history)) > MAX_CALLS_CHARACTERS:
+        history.pop()
+    account_data.save(account, "console", text, CALLS_SECONDS)
 
 
 def _remembered(ask: Callable[..., Told]) -> Callable[..., Told]:

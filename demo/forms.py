@@ -21,7 +21,7 @@ from wtforms import (
     ValidationError,
 )
 from wtforms.validators import UUID, Length
-from wtforms.widgets import FileInput, HiddenInput
+from wtforms.widgets import FileInput
 
 from misskey import UPLOAD_ENDPOINT
 from web.forms import Form
@@ -44,9 +44,6 @@ class Files(Field):
     widget = FileInput()
     data: list[FileStorage]
 
-    def process_data(self, value: Any) -> None:
-        self.data = []
-
     def process_formdata(self, valuelist: list[Any]) -> None:
         self.data = [file for file in request.files.getlist(self.name) if file.filename]
 
@@ -56,9 +53,6 @@ class Uploaded(Field):
 
     data: list[tuple[str, str]]
 
-    def process_data(self, value: Any) -> None:
-        self.data = []
-
     def process_formdata(self, valuelist: list[Any]) -> None:
         parts = [value.partition(" ") for value in valuelist]
         self.data = [(file_id, name[:200]) for file_id, _, name in parts if read_id(file_id)][:MAX_FILES]
@@ -67,7 +61,6 @@ class Uploaded(Field):
 class Megabytes(Field):
     """How large a file may be, ``None`` when nobody knows."""
 
-    widget = HiddenInput()
     data: float | None
 
     def process_data(self, value: Any) -> None:
@@ -77,30 +70,33 @@ class Megabytes(Field):
         if valuelist and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", valuelist[0]):
             self.process_data(float(valuelist[0]))
 
-    def _value(self) -> str:
-        return f"{self.data:g}" if self.data else ""
-
 
 def file_bytes(file: FileStorage) -> int:
     """Return how large a file is that was sent here."""
     return int(file.stream.seek(0, 2))
 
 
-def new_draft() -> str:
-    """Return a name for what a form is to do once."""
-    return str(uuid.uuid4())
+def _at_most(characters: int) -> Length:
+    return Length(max=characters, message=_l("This is longer than %(max)d characters."))
 
 
-class UploadForm(Form):
-    """A file for the drive; ``draft`` names the upload, so that it is done once."""
+def _typed(text: str | None) -> str:
+    """Return what was typed with the line breaks of JSON's ``\\n``, ``""`` where there are spaces only."""
+    return text.replace("\r\n", "\n") if text and text.strip() else ""
 
-    draft = HiddenField(validators=[UUID()], default=new_draft)
+
+class OnceForm(Form):
+    """A form for something that is done once, however often it is sent; ``draft`` names what."""
+
+    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+
+
+class UploadForm(OnceForm):
+    """A file for the drive."""
+
     max_file_mb = Megabytes()
-    file = Files(_l("File"))
-    comment = StringField(
-        _l("Description for people who can’t see it (optional)"),
-        [Length(max=COMMENT_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
-    )
+    file = Files(_l("File"), default=list)
+    comment = StringField(_l("Description for people who can’t see it (optional)"), [_at_most(COMMENT_CHARACTERS)])
     sensitive = BooleanField(_l("Mark as sensitive"))
 
     def validate_file(self, field: Files) -> None:
@@ -108,27 +104,16 @@ class UploadForm(Form):
             raise ValidationError(_l("Choose a file first."))
         if len(field.data) > 1:
             raise ValidationError(_l("Choose one file; each is uploaded on its own."))
-        if self.max_file_mb.data and file_bytes(field.data[0]) > self.max_file_mb.data * MEGABYTE:
-            raise ValidationError(_("Your server takes files up to %(num)s MB; this one is larger.", num=self.most))
-
-    @property
-    def most(self) -> str:
-        """The limit as text, ``""`` when nobody knows."""
-        return self.max_file_mb._value()
+        most = self.max_file_mb.data
+        if most and file_bytes(field.data[0]) > most * MEGABYTE:
+            raise ValidationError(_("Your server takes files up to %(num)s MB; this one is larger.", num=f"{most:g}"))
 
 
-class NoteForm(Form):
-    """A note to post; ``draft`` names it, so that it is posted once."""
+class NoteForm(OnceForm):
+    """A note to post."""
 
-    draft = HiddenField(validators=[UUID()], default=new_draft)
-    text = TextAreaField(
-        _l("Your note"),
-        [Length(max=NOTE_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
-        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
-    )
-    cw = StringField(
-        _l("Content warning (optional)"), [Length(max=100, message=_l("This is longer than %(max)d characters."))]
-    )
+    text = TextAreaField(_l("Your note"), [_at_most(NOTE_CHARACTERS)], filters=[_typed])
+    cw = StringField(_l("Content warning (optional)"), [_at_most(100)], filters=[_typed])
     visibility = SelectField(
         _l("Who can see it"),
         choices=[
@@ -140,11 +125,11 @@ class NoteForm(Form):
         default="home",
     )
     local_only = BooleanField(_l("Don’t send it to other servers"))
-    files = Files(_l("Files (optional)"), widget=FileInput(multiple=True))
-    file_id = Uploaded()
+    files = Files(_l("Files (optional)"), widget=FileInput(multiple=True), default=list)
+    file_id = Uploaded(default=list)
 
     def validate_text(self, field: Field) -> None:
-        if not ((field.data or "").strip() or self.files.data or self.file_id.data):
+        if not (field.data or self.files.data or self.file_id.data):
             raise ValidationError(_l("Write something or add a file first."))
 
     def validate_files(self, field: Files) -> None:
@@ -153,28 +138,22 @@ class NoteForm(Form):
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of ``notes/create``, which takes none that is empty."""
-        params: dict[str, Any] = {"visibility": self.visibility.data, "localOnly": self.local_only.data}
-        if (self.text.data or "").strip():
-            params["text"] = self.text.data
-        if (self.cw.data or "").strip():
-            params["cw"] = self.cw.data
-        if self.file_id.data:
-            params["fileIds"] = [file_id for file_id, _ in self.file_id.data]
-        return params
+        given = {
+            "text": self.text.data,
+            "cw": self.cw.data,
+            "fileIds": [file_id for file_id, _ in self.file_id.data],
+        }
+        params = {name: value for name, value in given.items() if value}
+        return {"visibility": self.visibility.data, "localOnly": self.local_only.data, **params}
 
 
-class ConsoleForm(Form):
-    """A call to make by hand; ``draft`` names it, so that it is sent once; ``values`` are its parameters."""
+class ConsoleForm(OnceForm):
+    """A call to make by hand; ``values`` are its parameters."""
 
-    draft = HiddenField(validators=[UUID()], default=new_draft)
     endpoint = StringField(
         _l("Endpoint"), filters=[lambda text: text.strip().removeprefix("/").removeprefix("api/") if text else text]
     )
-    params = TextAreaField(
-        _l("Parameters, as JSON"),
-        [Length(max=PARAMS_CHARACTERS, message=_l("This is longer than %(max)d characters."))],
-        filters=[lambda text: text.replace("\r\n", "\n") if text else text],
-    )
+    params = TextAreaField(_l("Parameters, as JSON"), [_at_most(PARAMS_CHARACTERS)], filters=[_typed])
     values: dict[str, Any]
 
     def validate_endpoint(self, field: Field) -> None:
@@ -186,7 +165,7 @@ class ConsoleForm(Form):
             raise ValidationError(_("This endpoint takes a file, so it is not sent from here. See below."))
 
     def validate_params(self, field: Field) -> None:
-        self.values = json_parameters.read(field.data if (field.data or "").strip() else "{}")
+        self.values = json_parameters.read(field.data or "{}")
         if "i" in self.values:
             raise ValidationError(_("Leave out “i”: this app adds the token itself."))
 

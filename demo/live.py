@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 from flask import Blueprint, Flask, Response, current_app, render_template, stream_with_context
 from flask.typing import ResponseReturnValue
@@ -22,12 +24,13 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
 from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
-from web import accounts, failures, services, signals
+from web import accounts, failures, signals
 from web.accounts import Account, login_required
 from web.concurrency import Visitor, keep_place, take_turn
 from web.rate_limits import calls
 from web.storage.store_backend import StoreUnavailable
 
+from . import account_data
 from .notes import read_note
 
 pages = Blueprint("live", __name__)
@@ -41,18 +44,12 @@ RETRY_SECONDS = 5  # after which a browser that lost this app asks again
 MAX_AT_ONCE = 4  # of one account in this process, whose threads they take; a tab that nobody looks at closes its own
 RESTS_FOR = 9  # times as long as a note took: a server that sends without a pause gets a tenth of the processor
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
-
 LEFT_SECONDS = 3600  # longer than anybody goes without asking `may_go_on`
 
 _NOT_IN_USE = _l("This account is signed out or no longer the one in use here. Reload the page.")
 _TOO_MANY = _l("Live notes are open in too many places. Close one, then reload this page.")
+_places: WeakValueDictionary[str, deque[object]] = WeakValueDictionary()
 _lock = Lock()
-
-
-def init_app(app: Flask) -> None:
-    """Note in ``app`` when a browser goes over to another account: what it watched ends."""
-    signals.account_switched.connect(_note_left, sender=app)
-    signals.signed_out.connect(_forget, sender=app)
 
 
 @pages.get("/live")
@@ -106,32 +103,27 @@ def may_go_on(account: Account, since: float) -> bool:
     """
     if not accounts.load(account.key):
         return False
-    left = services.token_store().get(f"left {account.key}")
+    left = account_data.load(account, "left")
     return left is None or float(left) <= since
 
 
+@signals.account_switched.connect
 def _note_left(_app: Flask, account: Account) -> None:
-    services.token_store().put(f"left {account.key}", str(time.time()), LEFT_SECONDS, owner=account.owner)
-
-
-def _forget(_app: Flask, account: Account) -> None:
-    services.token_store().delete(f"left {account.key}")
+    account_data.save(account, "left", str(time.time()), LEFT_SECONDS)
 
 
 @contextmanager
 def _place(account: Account) -> Iterator[Callable[[], bool]]:
     """Take one of the account's places, the oldest when all are taken; yield what tells whether it is kept."""
-    places: dict[object, str] = current_app.extensions.setdefault("live", {})
     mine = object()
     with _lock:
-        places[mine] = account.key
-        for oldest in [place for place, key in places.items() if key == account.key][:-MAX_AT_ONCE]:
-            del places[oldest]
+        places = _places.setdefault(account.key, deque(maxlen=MAX_AT_ONCE))
+        places.append(mine)
     try:
         yield lambda: mine in places
     finally:
-        with _lock:
-            places.pop(mine, None)
+        with _lock, suppress(ValueError):
+            places.remove(mine)
 
 
 def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, None]:
@@ -150,7 +142,7 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
             tries = 0 if time.monotonic() - opened > STEADY_SECONDS else tries
             seconds = _pause(tries, error)
             tries += 1
-            yield _state("waiting", _waiting_words(error, seconds), seconds)
+            yield _state("waiting", _waiting_words(error, seconds))
             yield from _wait(seconds)
 
 
@@ -194,8 +186,8 @@ def _live() -> str:
     return _state("live", _("Live: new notes appear here by themselves."))
 
 
-def _state(state: str, words: Any, seconds: float = 0) -> str:
-    return _event("state", json.dumps({"state": state, "words": str(words), "seconds": round(seconds)}))
+def _state(state: str, words: Any) -> str:
+    return _event("state", json.dumps({"state": state, "words": str(words)}))
 
 
 def _event(name: str, data: str) -> str:

@@ -164,11 +164,16 @@ def _read_poll(value: Any) -> list[Choice]:
 
 
 def _read_reactions(value: Any) -> list[tuple[str, int]]:
-    """Return each reaction with how many gave it, the most frequent first; names of local emoji end in ``@.``."""
+    """Return each reaction with how many gave it, the most frequent first."""
     given = value.items() if isinstance(value, dict) else ()
-    counted = {line(name, REACTION_CHARACTERS).replace("@.:", ":"): _count(number) for name, number in given}
+    counted = {read_reaction(name): _count(number) for name, number in given}
     told = [(name, number) for name, number in counted.items() if name and number]
     return sorted(told, key=lambda pair: -pair[1])[:MAX_REACTIONS]
+
+
+def read_reaction(value: Any) -> str:
+    """Return an emoji or the name of one, ``""`` for what is none; names of local emoji end in ``@.``."""
+    return line(value, REACTION_CHARACTERS).replace("@.:", ":")
 
 
 def _items(value: Any, most: int) -> list[Any]:

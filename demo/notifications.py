@@ -14,39 +14,29 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from misskey import Server
-from web.dashboard import Panel
 from web.template_filters import line, moment
 
-from .notes import REACTION_CHARACTERS, Author, Note, read_author, read_note
+from .notes import Author, Note, read_author, read_note, read_reaction
 
-PANEL = Panel(  # looking here should not make anything read over there
-    "notifications",
-    _l("Notifications"),
-    "i/notifications",
-    "read:notifications",
-    {"limit": 10, "markAsRead": False},
-    list,
-)
 #: What happened, by the notification's type; ``who`` is a name.
-_BY_SOMEBODY = {
+_WORDS = {
+    "achievementEarned": _l("You earned an achievement"),
+    "chatRoomInvitationReceived": _l("%(who)s invited you to a chat room"),
+    "createToken": _l("An access token was made for your account"),
+    "exportCompleted": _l("Your export is ready"),
     "follow": _l("%(who)s follows you"),
     "followRequestAccepted": _l("%(who)s accepted your follow request"),
-    "chatRoomInvitationReceived": _l("%(who)s invited you to a chat room"),
     "groupInvited": _l("%(who)s invited you to a group"),
+    "login": _l("Somebody signed in to your account"),
     "mention": _l("%(who)s mentioned you"),
     "note": _l("%(who)s posted"),
+    "pollEnded": _l("A poll has ended"),
     "pollVote": _l("%(who)s voted in your poll"),
     "quote": _l("%(who)s quoted you"),
+    "reaction": _l("%(who)s reacted with %(reaction)s"),
     "receiveFollowRequest": _l("%(who)s asks to follow you"),
     "renote": _l("%(who)s renoted your note"),
     "reply": _l("%(who)s replied to you"),
-}
-_BY_NOBODY = {
-    "achievementEarned": _l("You earned an achievement"),
-    "createToken": _l("An access token was made for your account"),
-    "exportCompleted": _l("Your export is ready"),
-    "login": _l("Somebody signed in to your account"),
-    "pollEnded": _l("A poll has ended"),
     "roleAssigned": _l("You were given a role"),
     "scheduledNotePosted": _l("A scheduled note was posted"),
     "scheduledNotePostFailed": _l("A scheduled note could not be posted"),
@@ -78,12 +68,9 @@ def _read(fields: dict[str, Any], server: Server) -> Notification:
 
 def _words(fields: dict[str, Any], by: Author | None) -> str:
     kind, who = line(fields.get("type"), 60), by.name if by else _("Somebody")
-    if kind == "reaction":
-        reaction = line(fields.get("reaction"), REACTION_CHARACTERS).replace("@.:", ":")
-        return _("%(who)s reacted with %(reaction)s", who=who, reaction=reaction)
     if kind == "app":  # sent by another app, in its own words
         words = (line(fields.get("header")), line(fields.get("body"), 300))
         return ": ".join(filter(None, words)) or _("An app has something to say")
-    if kind in _BY_SOMEBODY:
-        return str(_BY_SOMEBODY[kind]) % {"who": who}
-    return str(_BY_NOBODY[kind]) if kind in _BY_NOBODY else _("Something new: %(kind)s", kind=kind)
+    if kind not in _WORDS:
+        return _("Something new: %(kind)s", kind=kind)
+    return str(_WORDS[kind]) % {"who": who, "reaction": read_reaction(fields.get("reaction"))}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature, Signer
 
 from misskey import InvalidAnswer, Server, ServerNameError
 from web import accounts, services
@@ -33,9 +33,9 @@ _KINDS = (
 def picture(url: Any) -> str:
     """Return where this app shows the picture at ``url``, ``""`` for what is no address that it would go to."""
     account = accounts.of_request()
-    if not account or not _place(url):
+    if not account or not _parse(url):
         return ""
-    return url_for("media.show", account=account.public_id, of=_serializer(account).dumps(url))
+    return url_for("media.show", account=account.public_id, of=_signer(account).sign(url).decode())
 
 
 @pages.get("/media")  # the address goes into the query, which no log holds
@@ -44,10 +44,10 @@ def picture(url: Any) -> str:
 def show(account: Account) -> ResponseReturnValue:
     """Fetch a picture that a page of this app shows; addresses that no page of it has signed lead nowhere."""
     try:
-        url = _serializer(account).loads(request.args.get("of", ""))
+        url = _signer(account).unsign(request.args.get("of", "")).decode()
     except BadSignature:
         abort(404)
-    server, path = _place(url) or abort(404)
+    server, path = _parse(url) or abort(404)
     if server.private and server.origin != account.origin:  # another server's notes can't make the app look at it
         abort(404)
     headers = {"Accept": "image/*"}
@@ -60,7 +60,7 @@ def show(account: Account) -> ResponseReturnValue:
     return Response(answer.body, content_type=kind)
 
 
-def _place(url: Any) -> tuple[Server, str] | None:
+def _parse(url: Any) -> tuple[Server, str] | None:
     """Return the server and the path of an address; ``None`` where this app does not go."""
     if not isinstance(url, str) or not 0 < len(url) <= MAX_URL or not url.isascii() or not url.isprintable():
         return None
@@ -75,6 +75,6 @@ def _place(url: Any) -> tuple[Server, str] | None:
     return server, url.removeprefix(server.origin).partition("#")[0]
 
 
-def _serializer(account: Account) -> URLSafeSerializer:
+def _signer(account: Account) -> Signer:
     """Return what signs addresses for the pages of one account; for another one's they are worth nothing."""
-    return URLSafeSerializer(services.settings().signing_keys, salt=f"picture {account.public_id}")
+    return Signer(services.settings().signing_keys, salt=f"picture {account.public_id}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, redirect, url_for
@@ -22,7 +23,7 @@ from web.security import csrf_checked_by_form
 from web.template_filters import line, read_id, text
 
 from . import results, uploads
-from .forms import NoteForm, new_draft
+from .forms import NoteForm
 from .upload_limits import takes_files
 
 pages = Blueprint("posting", __name__)
@@ -38,14 +39,13 @@ def post_note(account: Account) -> ResponseReturnValue:
     """Post a note, with its files, and show it; a form that is sent twice posts one note."""
     form = NoteForm()
     if not form.validate_on_submit():
-        return _note_page(account, form), 422
+        return _form_again(account, form)
+    work, seconds = partial(_post, account, form), uploads.max_seconds(form.files.data)
     try:
-        if not results.keep(
-            "note", account, form.draft.data, lambda: _post(account, form), uploads.longest(form.files.data)
-        ):
-            return _note_page(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
+        if not results.keep("note", account, form.draft.data, work, seconds):
+            return _form_again(account, form, _NOT_KNOWN)
     except MisskeyError as error:
-        return _failed(account, form, error)
+        return _form_again(account, form, _failure_of(error, account, form))
     return redirect(url_for("posting.posted", draft=form.draft.data, account=account.public_id), 303)
 
 
@@ -66,15 +66,20 @@ def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
     """Delete a note at the server, and say so; one that is gone already is no error."""
     if not read_id(note_id):
         abort(404)
+    gone_before = False
     try:
         accounts.client(account).call("notes/delete", {"noteId": note_id})
-    except MisskeyError as error:
-        if not _says(error, "NO_SUCH_NOTE"):
-            return error_pages.answer(_not_deleted(account, error))
-        return page_or_fragment("note_deleted.html", _l("Deleted"), account, gone_before=True)
-    return page_or_fragment("note_deleted.html", _l("Deleted"), account)
+    except APIError as error:
+        gone_before = error.code == "NO_SUCH_NOTE"
+        if error.code == "ACCESS_DENIED":
+            return error_pages.answer(_NOT_YOURS)
+        if not gone_before:
+            context = {"account": account, "ask_for": to_ask_for(error, account, "write:notes")}
+            return error_pages.answer(replace(failures.of_server(error), context=context))
+    return page_or_fragment("note_deleted.html", _l("Deleted"), account, gone_before=gone_before)
 
 
+_form_again = partial(results.form_again, "note_form.html", _l("Post a note"))
 _MAYBE_POSTED = _l("The note may have been posted all the same. Look at your timeline before you post it again.")
 _NOT_KNOWN = Failure(502, _l("It is not known whether the note was posted"), _MAYBE_POSTED, maybe_done=True)
 _NOT_YOURS = Failure(403, _l("This note is somebody else’s"), _l("Only whoever wrote a note can delete it."))
@@ -101,24 +106,17 @@ def _post(account: Account, form: NoteForm) -> dict[str, Any]:
     return {"id": note["id"], "text": text(note.get("text")), "cw": cw, "files": names}
 
 
-def _failed(account: Account, form: NoteForm, error: MisskeyError) -> ResponseReturnValue:
-    """Show the form again, with all that was typed and uploaded, and what went wrong."""
-    if not form.files.data:  # all were uploaded; it was the note that failed
-        if words := _too_long(error):
-            form.text.errors = [words]
-            return _note_page(account, form), 422
-        failure, ask_for = _failure_of(error), to_ask_for(error, account, "write:notes")
-    elif refusal := uploads.words_of(error, form.files.data[0]):
-        form.files.errors = [refusal]
-        return _note_page(account, form), 422
-    else:
-        failure, ask_for = uploads.failure_of(error), to_ask_for(error, account, "write:notes", "write:drive")
-    return _note_page(account, form, failure=failure, ask_for=ask_for), failure.status
-
-
-def _failure_of(error: MisskeyError) -> Failure:
+def _failure_of(error: MisskeyError, account: Account, form: NoteForm) -> Failure | None:
+    """Return what went wrong, ``None`` when that is said beside a field."""
+    if form.files.data:  # one of them could not be uploaded
+        return uploads.failure_of(error, account, form.files, "write:notes", "write:drive")
+    if words := _too_long(error):
+        form.text.errors = [words]
+        return None
     failure = failures.of_server(error)
-    return replace(failure, words=_MAYBE_POSTED) if failure.maybe_done else failure
+    if failure.maybe_done:
+        failure = replace(failure, words=_MAYBE_POSTED)
+    return replace(failure, context={"ask_for": to_ask_for(error, account, "write:notes")})
 
 
 def _too_long(error: MisskeyError) -> str:
@@ -129,22 +127,3 @@ def _too_long(error: MisskeyError) -> str:
     if name == "text" and (most := re.search("more than ([0-9]+) characters", reason)):
         return _("Your server takes notes of up to %(num)s characters.", num=most[1])
     return _("This is longer than your server takes.") if error.code == "MAX_LENGTH" else ""
-
-
-def _not_deleted(account: Account, error: MisskeyError) -> Failure:
-    if _says(error, "ACCESS_DENIED"):
-        return _NOT_YOURS
-    ask_for = to_ask_for(error, account, "write:notes")
-    context = {"account": account, "ask_for": ask_for}
-    return replace(failures.of_server(error), context=context)
-
-
-def _says(error: MisskeyError, code: str) -> bool:
-    return isinstance(error, APIError) and error.code == code
-
-
-def _note_page(account: Account, form: NoteForm, failure: Failure | None = None, **values: Any) -> str:
-    if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
-        form.draft.data = new_draft()
-    values["failure"] = failure
-    return page_or_fragment("note_form.html", _l("Post a note"), account, form=form, **values)

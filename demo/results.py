@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Any, cast
 
 from flask import abort
+from flask.typing import ResponseReturnValue
 
 from misskey import Exchange, MisskeyError
 from web import accounts, services
 from web.accounts import Account
+from web.failures import Failure
+from web.htmx import page_or_fragment
 from web.idempotency import WORKING_SECONDS, do_once
 from web.rate_limits import limiter
 
 from . import trace
-from .template_filters import cut
+from .forms import OnceForm
 
 KEPT_SECONDS = 600
 limit = limiter.shared_limit("60 per minute", scope="results")
@@ -39,7 +41,10 @@ def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, A
             if not error.maybe_done:
                 raise
             unclear.append(error)
-        return json.dumps([result, _shortened(trace.exchanges())], ensure_ascii=False)
+        exchanges = trace.exchanges()
+        most_bytes = SENT_BYTES // max(2 * len(exchanges), 1)
+        sent = [trace.in_bounds(exchange, most_bytes) for exchange in exchanges]
+        return json.dumps([result, sent], ensure_ascii=False)
 
     name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
     kept = do_once(
@@ -61,14 +66,15 @@ def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
     return cast(dict[str, Any], kept)
 
 
-def _shortened(exchanges: list[Exchange]) -> list[dict[str, Any]]:
-    """Return what was sent and came back in so few bytes that nobody can fill the store."""
-    most = SENT_BYTES // max(2 * len(exchanges), 1)
-
-    def short(text: str | None) -> str | None:
-        return text and cut(text, most)
-
-    return [asdict(replace(entry, body=short(entry.body), answer=short(entry.answer))) for entry in exchanges]
+def form_again(
+    template: str, title: Any, account: Account, form: OnceForm, failure: Failure | None = None
+) -> ResponseReturnValue:
+    """Show a form with all that was typed, and what is wrong: with its fields, or else ``failure``."""
+    if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
+        form.draft.process(None)
+    context = failure.context if failure else {}
+    page = page_or_fragment(template, title, account, form=form, failure=failure, **context)
+    return page, failure.status if failure else 422
 
 
 def _name(kind: str, account: Account, draft: object) -> str:

@@ -1,4 +1,4 @@
-"""What the templates of the demonstration can use beside :mod:`web.template_filters`."""
+"""Sizes and addresses in servers' answers, made fit to be shown, beside :mod:`web.template_filters`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,9 @@ import re
 from typing import Any, Literal
 
 from babel.units import format_unit
-from flask import Flask
 from flask_babel import get_locale
 
 from misskey import Server
-
-
-def init_app(app: Flask) -> None:
-    """Give the templates of ``app`` these filters."""
-    app.jinja_env.filters.update(file_size=file_size, percent_of=percent_of)
-
-
-def cut(value: str, most_bytes: int) -> str:
-    """Return text that takes at most so many bytes, with … at its end where there was more."""
-    whole = value.encode(errors="replace")
-    return value if len(whole) <= most_bytes else whole[:most_bytes].decode(errors="ignore") + " …"
 
 
 def file_size(value: Any) -> str:

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from flask import Flask, g, request
 
-from misskey import MASK, Exchange
-from web import accounts, services, signals
+from misskey import Exchange
+from web import services, signals
 from web.accounts import Account
 from web.pending_signins import Pending
 
-from .template_filters import cut
+from . import account_data
 
 MAX_EXCHANGES = 20  # of one page: a note with its files takes five
 ANSWER_BYTES = 5000  # a token and a person; kept for as long as the sign-in, so no server may fill the store
-
-
-def init_app(app: Flask) -> None:
-    """Keep what ``app`` sends and how people signed in, and give it to templates."""
-    signals.api_called.connect(_add, sender=app)
-    signals.signed_in.connect(_keep, sender=app)
-    signals.signed_out.connect(_forget, sender=app)
-    app.context_processor(lambda: {"exchanges": exchanges()})
-    app.jinja_env.globals.update(sign_in_trace=of, mask=MASK)
 
 
 def exchanges() -> list[Exchange]:
@@ -34,65 +25,45 @@ def exchanges() -> list[Exchange]:
     return cast(list[Exchange], g.setdefault("exchanges", []))
 
 
-def of(account: Account) -> Trace | None:
-    """Return how ``account`` was signed in, ``None`` when that was by version 0.1.0, which did not keep it."""
-    value = services.token_store().get(f"trace {account.key}")
-    return Trace.load(value) if value else None
-
-
+@signals.api_called.connect
 def _add(_app: Flask, exchange: Exchange) -> None:
     if len(exchanges()) < MAX_EXCHANGES:
         exchanges().append(exchange)
 
 
+def in_bounds(exchange: Exchange, most_bytes: int) -> dict[str, Any]:
+    """Return an exchange for the store, whose texts take at most so many bytes each, with … where there was more."""
+
+    def cut(text: str | None) -> str | None:
+        whole = (text or "").encode(errors="replace")
+        return text if len(whole) <= most_bytes else whole[:most_bytes].decode(errors="ignore") + " …"
+
+    return asdict(replace(exchange, body=cut(exchange.body), answer=cut(exchange.answer)))
+
+
+def of_sign_in(account: Account) -> dict[str, Any] | None:
+    """Return how ``account`` was signed in, ``None`` when that was by version 0.1.0, which did not keep it.
+
+    ``exchange`` is the request that gave the token, or for a token made by hand told whose it is, and then all there
+    is. Else ``page`` is where the browser was sent and ``began`` when, ``came_back`` the address that it then asked
+    this app for and ``finished`` when, in seconds since 1970; ``resumed`` tells that the person pressed a button there.
+    """
+    value = account_data.load(account, "trace")
+    return json.loads(value) if value else None
+
+
+@signals.signed_in.connect
 def _keep(_app: Flask, account: Account, begun: Pending | None, **_: Any) -> None:
     if not exchanges():  # no server was asked
         return
-    trace = Trace(exchanges()[-1])
+    trace: dict[str, Any] = {"exchange": in_bounds(exchanges()[-1], ANSWER_BYTES)}
     if begun:
-        came_back = services.public_url() + request.full_path.removesuffix("?")
-        resumed = request.method == "POST"
-        trace = replace(
-            trace,
-            page=begun.authorize_url,
-            began=begun.started,
-            came_back=came_back,
-            finished=int(time.time()),
-            resumed=resumed,
-        )
+        trace |= {
+            "page": begun.authorize_url,
+            "began": begun.started,
+            "came_back": services.public_url() + request.full_path.removesuffix("?"),
+            "finished": int(time.time()),
+            "resumed": request.method == "POST",
+        }
     seconds = services.settings().session_days * 86400
-    services.token_store().put(f"trace {account.key}", trace.dump(), seconds, owner=account.owner)
-    if not accounts.load(account.key):  # signed out everywhere at this moment, and nothing is to stay behind
-        _forget(_app, account)
-
-
-def _forget(_app: Flask, account: Account) -> None:
-    services.token_store().delete(f"trace {account.key}")
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """The steps of one sign-in; times are in seconds since 1970.
-
-    ``exchange`` is the request that gave the token, or for a token made by hand told whose it is; the other fields are
-    empty then. ``came_back`` is the address that the browser asked this app for; ``resumed`` tells that it was a button
-    that the person pressed, not the server that led there.
-    """
-
-    exchange: Exchange
-    page: str = ""
-    began: int = 0
-    came_back: str = ""
-    finished: int = 0
-    resumed: bool = False
-
-    def dump(self) -> str:
-        """Return this as text for the token store."""
-        answer = cut(self.exchange.answer or "", ANSWER_BYTES)
-        return json.dumps(asdict(replace(self, exchange=replace(self.exchange, answer=answer))), ensure_ascii=False)
-
-    @classmethod
-    def load(cls, value: str) -> Trace:
-        """Return what :meth:`dump` made a text of."""
-        fields = json.loads(value)
-        return cls(**fields | {"exchange": Exchange(**fields["exchange"])})
+    account_data.save(account, "trace", json.dumps(trace, ensure_ascii=False), seconds)

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import wraps
 from tempfile import SpooledTemporaryFile
-from threading import Lock
-from typing import IO, Any, TypeVar, cast
+from threading import BoundedSemaphore
+from typing import IO, Any, cast
+from weakref import WeakKeyDictionary
 
-from flask import Flask, abort, request
+from flask import abort, make_response, request
 from flask_babel import lazy_gettext as _l
-from werkzeug.exceptions import ServiceUnavailable
 
-from web import accounts, error_pages
+from web import accounts, concurrency, error_pages
+from web.accounts import View
+from web.concurrency import Visitor
 from web.failures import Failure
-from web.rate_limits import visitor_at
 from web.security import MAX_FORM_BYTES, BoundedRequest
 
 #: Servers with a larger limit are rare; browsers take long for this one.
@@ -33,7 +32,8 @@ MAX_UPLOADS = 8  # of one visitor at once
 IN_MEMORY_BYTES = 500_000  # of a file
 SPARE_BYTES = 256 * 1024**2  # of the disk, for everything that is not an upload
 WAIT_SECONDS = 30
-View = TypeVar("View", bound=Callable[..., Any])
+
+_places: WeakKeyDictionary[Visitor, BoundedSemaphore] = WeakKeyDictionary()  # for uploads that are under way
 
 _TOO_MANY = Failure(
     429,
@@ -51,13 +51,9 @@ _NO_ROOM = Failure(
 )
 
 
-class NoRoom(ServiceUnavailable):
-    """The disk has no room for a file, or for the rest of it."""
-
-
 def _make_sure_of_room(size: int) -> None:
     if shutil.disk_usage(tempfile.gettempdir()).free < size + SPARE_BYTES:
-        raise NoRoom
+        abort(make_response(error_pages.answer(_NO_ROOM)))
 
 
 class _File(SpooledTemporaryFile[bytes]):
@@ -74,22 +70,14 @@ class UploadRequest(BoundedRequest):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._opened: list[IO[bytes]] = []
+        self._opened = ExitStack()
 
     def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
-        self._opened.append(_File(IN_MEMORY_BYTES, "rb+"))
-        return self._opened[-1]
+        return self._opened.enter_context(_File(IN_MEMORY_BYTES, "rb+"))
 
     def close(self) -> None:
-        for stream in self._opened:
-            stream.close()
+        self._opened.close()
         super().close()
-
-
-def init_app(app: Flask) -> None:
-    """Let ``app`` take files."""
-    app.request_class = UploadRequest
-    app.register_error_handler(NoRoom, lambda _: error_pages.answer(_NO_ROOM))
 
 
 def takes_files(view: View) -> View:
@@ -106,32 +94,15 @@ def takes_files(view: View) -> View:
         size = request.content_length or 0
         if not accounts.current():
             return abort(401) if size > MAX_FORM_BYTES else view(*args, **kwargs)
-        with _place() as is_free:
-            if not is_free:
-                return error_pages.answer(_TOO_MANY)
+        places = _places.setdefault(cast(Visitor, concurrency.current()), BoundedSemaphore(MAX_UPLOADS))
+        if not places.acquire(blocking=False):
+            return error_pages.answer(_TOO_MANY)
+        try:
             _make_sure_of_room(min(size, MAX_UPLOAD_BYTES))
             request.max_content_length = MAX_UPLOAD_BYTES
             request.max_form_parts = MAX_PARTS
             return view(*args, **kwargs)
+        finally:
+            places.release()
 
     return cast(View, guarded)
-
-
-_uploads: Counter[str] = Counter()  # of each visitor
-_counting = Lock()
-
-
-@contextmanager
-def _place() -> Iterator[bool]:
-    """Take one of the visitor's places for uploads; yield whether one was free."""
-    visitor = visitor_at(request.remote_addr)
-    with _counting:
-        is_free = _uploads[visitor] < MAX_UPLOADS
-        _uploads[visitor] += 1
-    try:
-        yield is_free
-    finally:
-        with _counting:
-            _uploads[visitor] -= 1
-            if not _uploads[visitor]:
-                del _uploads[visitor]

@@ -20,13 +20,13 @@ from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
 from web.dashboard import to_ask_for
 from web.failures import Failure
-from web.htmx import answers_form, page_or_fragment, wants_fragment
+from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
 from web.security import csrf_checked_by_form
 from web.template_filters import line, read_id, sentences
 
 from . import results
-from .forms import UploadForm, file_bytes, new_draft
+from .forms import Files, UploadForm, file_bytes
 from .template_filters import web_address
 from .upload_limits import takes_files
 
@@ -44,10 +44,9 @@ def upload_form(account: Account) -> ResponseReturnValue:
         me = accounts.client(account).call("i", idempotent=True)
     except MisskeyError:
         me = None
-    return _form_page(account, new_upload_form(me))
+    return page_or_fragment("upload_form.html", _TITLE, account, form=new_upload_form(me))
 
 
-@pages.app_template_global()
 def new_upload_form(me: Any) -> UploadForm:
     """Return the form for a file, with the size limit that the endpoint ``i`` tells of a person, if it does."""
     policies = me.get("policies") if isinstance(me, dict) else None
@@ -64,19 +63,14 @@ def upload(account: Account) -> ResponseReturnValue:
     """Upload one file to the drive and show it; a form that is sent twice uploads once."""
     form = UploadForm()
     if not form.validate_on_submit():
-        return _form_page(account, form), 422
+        return _form_again(account, form)
     (file,) = form.file.data
+    work = partial(send, accounts.client(account), file, form.comment.data, form.sensitive.data)
     try:
-        client, seconds = accounts.client(account), longest(form.file.data)
-        work = partial(send, client, file, form.comment.data, form.sensitive.data)
-        if not results.keep("file", account, form.draft.data, work, seconds):
-            return _form_page(account, form, failure=_NOT_KNOWN), _NOT_KNOWN.status
+        if not results.keep("file", account, form.draft.data, work, max_seconds(form.file.data)):
+            return _form_again(account, form, _NOT_KNOWN)
     except MisskeyError as error:
-        if refusal := words_of(error, file):
-            form.file.errors = [refusal]
-            return _form_page(account, form), 422
-        failure, ask_for = failure_of(error), to_ask_for(error, account, "write:drive")
-        return _form_page(account, form, failure=failure, ask_for=ask_for), failure.status
+        return _form_again(account, form, failure_of(error, account, form.file, "write:drive"))
     return redirect(url_for("uploads.uploaded", draft=form.draft.data, account=account.public_id), 303)
 
 
@@ -85,9 +79,11 @@ def upload(account: Account) -> ResponseReturnValue:
 @login_required
 def uploaded(account: Account, draft: str) -> ResponseReturnValue:
     """Show a file that was uploaded here a moment ago, and what was sent for it."""
-    return _page("uploaded.html", account, file=results.find("file", account, draft))
+    return page_or_fragment("uploaded.html", _TITLE, account, file=results.find("file", account, draft))
 
 
+_TITLE = _l("Upload a file")
+_form_again = partial(results.form_again, "upload_form.html", _TITLE)
 _MAYBE_UPLOADED = _l("The file may have arrived all the same. Look into your drive before you send it again.")
 _NOT_KNOWN = Failure(502, _l("It is not known whether the file was uploaded"), _MAYBE_UPLOADED, maybe_done=True)
 
@@ -116,9 +112,24 @@ def drive_name(name: str) -> str:
     return re.sub(r"\.{2,}", ".", own)[-MAX_NAME:] or "untitled"
 
 
-def words_of(error: MisskeyError, file: FileStorage) -> str:
+def failure_of(error: MisskeyError, account: Account, field: Files, *permissions: str) -> Failure | None:
+    """Return why the first file of ``field`` was not uploaded, ``None`` when it is to blame, which ``field`` says then.
+
+    ``permissions`` are what a new sign-in would ask for.
+    """
+    if refusal := _refusal(error, drive_name(field.data[0].filename or "")):
+        field.errors = [refusal]
+        return None
+    failure = failures.of_server(error)
+    words = failure.words
+    if failure.maybe_done:
+        cut = _("If the server goes on cutting the connection, the file may be too large for it.")
+        words = sentences(_MAYBE_UPLOADED, cut if type(error) is ServerUnreachable else "")
+    return replace(failure, words=words, context={"ask_for": to_ask_for(error, account, *permissions)})
+
+
+def _refusal(error: MisskeyError, name: str) -> str:
     """Return what to say beside a file that a server does not take, ``""`` when the file is not to blame."""
-    name = drive_name(file.filename or "")
     if error.status == 413:  # Misskey's own answer, or a proxy's with no body or a page as its body
         return _("“%(name)s” is larger than your server takes. Make it smaller, or choose another one.", name=name)
     if isinstance(error, APIError) and error.code == "NO_FREE_SPACE":
@@ -126,29 +137,6 @@ def words_of(error: MisskeyError, file: FileStorage) -> str:
     return ""
 
 
-def failure_of(error: MisskeyError) -> Failure:
-    """Return what a failed upload means for the visitor."""
-    failure = failures.of_server(error)
-    if not failure.maybe_done:
-        return failure
-    cut = type(error) is ServerUnreachable
-    words = _("If the server goes on cutting the connection, the file may be too large for it.") if cut else ""
-    return replace(failure, words=sentences(_MAYBE_UPLOADED, words))
-
-
-def longest(files: Iterable[FileStorage]) -> float:
-    """Return how many seconds it may take to upload ``files``."""
+def max_seconds(files: Iterable[FileStorage]) -> float:
+    """Return how long it may take to upload ``files``, in seconds."""
     return sum(WAIT_SECONDS + services.transport().max_upload_seconds(file_bytes(file)) for file in files)
-
-
-def _form_page(account: Account, form: UploadForm, failure: Failure | None = None, **values: Any) -> str:
-    if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
-        form.draft.data = new_draft()
-    return _page("upload_form.html", account, form=form, failure=failure, **values)
-
-
-def _page(template: str, account: Account, **values: Any) -> str:
-    """Return a part of the drive, alone for a script that asked for it, else under the heading of a page."""
-    if not wants_fragment():
-        values["part"], template = template, "upload_page.html"
-    return page_or_fragment(template, _l("Upload a file"), account, **values)

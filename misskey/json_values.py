@@ -75,9 +75,10 @@ def indented(content: Any, token: str | None) -> str:
     try:
         content = mask_token(content, token)
         for piece in _INDENTED.iterencode(content) if is_json else (content,):
-            text += _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", piece[: SHOWN_CHARACTERS + 1])
+            text += piece[: SHOWN_CHARACTERS + 1]
             if len(text) > SHOWN_CHARACTERS:
-                return text[:SHOWN_CHARACTERS] + " …"
+                break
     except RecursionError:
         return type(content).__name__
-    return text
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"

@@ -362,7 +362,7 @@ def test_a_call_can_be_copied_without_the_token(alice: Visitor, sandbox: Running
     page = unescape(send(alice, "notes/local-timeline", '{"limit": 1}').text)
 
     assert f"curl {sandbox.origin}/api/notes/local-timeline" in page
-    assert "json={'i': 'YOUR_ACCESS_TOKEN', 'limit': 1}" in page
+    assert 'json={\n      "i": "YOUR_ACCESS_TOKEN",\n      "limit": 1\n    },' in page
     assert f'await fetch("{sandbox.origin}/api/notes/local-timeline"' in page
 
 

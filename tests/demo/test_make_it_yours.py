@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.make_own import update_translations
 from sandbox import Running
+from tests.demo.make_own import update_translations
 from tests.demo.test_make_own import NAME, ROOT, clone, make_own, run
 
 GUIDE = ROOT / "docs" / "make-it-yours.md"

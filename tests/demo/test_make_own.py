@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo.make_own import slug_of
+
 ROOT = Path(__file__).parents[2]
 NAME = "Kaede Notes"
 LEFT_BEHIND = re.compile(
@@ -41,7 +43,7 @@ def clone(folder: Path) -> Path:
 
 
 def make_own(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, sys.executable, "-m", "demo.make_own", NAME=name)
+    return run(folder, sys.executable, "-m", "tests.demo.make_own", NAME=name)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,13 @@ def test_it_passes_its_own_tests(own: Path) -> None:
     done = run(own, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
     assert done.returncode == 0, done.stdout[-5000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"), [(NAME, "kaede-notes"), ("My Misskey!", "my"), ("かえで", "app"), ("misskey", "app")]
+)
+def test_programs_know_it_by_a_name_that_servers_take(name: str, slug: str) -> None:
+    assert slug_of(name) == slug
 
 
 @pytest.mark.parametrize("name", ["", "x" * 200, "a\nb"])

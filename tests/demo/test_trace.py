@@ -110,11 +110,11 @@ def test_the_steps_are_forgotten_with_the_account(alice: Visitor, app: Flask) ->
     with app.app_context():
         account = accounts.load(alice.cookie()["accounts"][0])
         assert account
-        assert trace.of(account)
+        assert trace.of_sign_in(account)
 
         alice.post("/signout")
 
-        assert trace.of(account) is None
+        assert trace.of_sign_in(account) is None
         assert services.token_store().owned_by(account.owner) == []
 
 

@@ -41,7 +41,7 @@ def test_one_visitor_uploads_so_much_at_once(alice: Visitor, monkeypatch: pytest
     assert [upload(alice), upload(alice)] == [303, 303]  # one after the other
     monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 0)
     assert upload(alice) == 429
-    assert not upload_limits._uploads
+    assert not upload_limits._places
 
 
 def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
