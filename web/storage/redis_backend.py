@@ -30,19 +30,18 @@ redis.call("HSET", KEYS[1], "value", ARGV[1], "owner", KEYS[2] or "")
 redis.call("EXPIRE", KEYS[1], ARGV[2])
 if KEYS[2] then
     index(ARGV[2])
-    local too_many = redis.call("ZCARD", KEYS[2]) - ARGV[4]
-    for _, entry in ipairs(too_many > 0 and redis.call("ZRANGE", KEYS[2], 0, -1) or {}) do
+    local most, others = tonumber(ARGV[4]), {}
+    if redis.call("ZCARD", KEYS[2]) <= most then return 1 end
+    for _, entry in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
         if redis.call("HGET", entry, "owner") ~= KEYS[2] then -- deleted, or somebody else's by now
             redis.call("ZREM", KEYS[2], entry)
-            too_many = too_many - 1
+        elseif entry ~= KEYS[1] then
+            others[#others + 1] = entry
         end
     end
-    for _, entry in ipairs(too_many > 0 and redis.call("ZRANGE", KEYS[2], 0, too_many) or {}) do
-        if entry ~= KEYS[1] and too_many > 0 then
-            redis.call("DEL", entry)
-            redis.call("ZREM", KEYS[2], entry)
-            too_many = too_many - 1
-        end
+    for place = 1, #others + 1 - most do
+        redis.call("DEL", others[place])
+        redis.call("ZREM", KEYS[2], others[place])
     end
 end
 return 1
