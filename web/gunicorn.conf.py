@@ -28,15 +28,12 @@ from web.rate_limits import visitor_at
 
 
 def loopback(port: str) -> list[str]:
-    """Both addresses that browsers may take `localhost` for."""
-    addresses = [f"127.0.0.1:{port}"]
+    """Both addresses that browsers may take `localhost` for, one on a machine without IPv6."""
     try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-        addresses.append(f"[::1]:{port}")
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
-        pass  # a machine without IPv6
-    return addresses
+        return [f"127.0.0.1:{port}"]
+    return [f"127.0.0.1:{port}", f"[::1]:{port}"]
 
 
 class Log(Logger):
@@ -79,8 +76,8 @@ SILENCE_SECONDS = 20
 # How long a visitor may take over so much of an answer.
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
-# Of one address at once, in each worker. Behind a proxy all have the proxy's.
-MAX_CONNECTIONS = None if settings.trusted_proxies else 120
+# Of one address at once, in each worker; not behind a proxy, where all have the proxy's.
+MAX_CONNECTIONS = 120
 
 
 class Unreader(SocketUnreader):
@@ -146,8 +143,8 @@ class Worker(gthread.ThreadWorker):
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 time.sleep(0.05)  # until others are closed
             return
-        address = visitor_at(client[0]) if MAX_CONNECTIONS and client else ""
-        if address and self.open[address] >= (MAX_CONNECTIONS or 0):
+        address = visitor_at(client[0]) if client else ""  # a Unix socket's have none
+        if address and self.open[address] >= MAX_CONNECTIONS and not settings.trusted_proxies:
             sock.close()
             return
         self.nr_conns += 1

@@ -43,7 +43,7 @@ def check(key: str, production: bool) -> str:
 
 def read(path: str, production: bool, days: int) -> tuple[str, ...]:
     """Return the key in use and, after it, those that sign-ins of ``days`` may need; raises :class:`ValueError`."""
-    return tuple(check(key, production) for key, _ in _needed(_lines(path), days))
+    return tuple(check(key, production) for key, _ in _lines(path, days))
 
 
 def make(path: Path) -> None:
@@ -54,12 +54,8 @@ def make(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if not path.exists():
-            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
-                file.write(secrets.token_urlsafe(32))
-                file.flush()
-                os.fsync(file.fileno())
-                with suppress(FileExistsError):
-                    os.link(file.name, path)  # whole or not at all, and never in the place of another
+            with _written(path.parent, secrets.token_urlsafe(32)) as file, suppress(FileExistsError):
+                path.hardlink_to(file)  # whole or not at all, and never in the place of another
     except OSError as error:
         raise ValueError(f"is missing, and can't be made in {path.parent}: {error.strerror}") from error
 
@@ -72,11 +68,15 @@ def rotate(path: str, days: int) -> datetime:
     file = Path(path).resolve()
     with _alone_in(file.parent):
         now = datetime.now(UTC).replace(microsecond=0)
-        (present, _), *former = _needed(_lines(path), days)
+        (present, _), *others = _lines(path, days)
         if not present:
             raise ValueError("is empty")
-        former_lines = [f"{key} {(replaced or now).isoformat()}" for key, replaced in ((present, now), *former)]
-        _write(file, "".join(f"{line}\n" for line in (secrets.token_urlsafe(32), *former_lines)))
+        former = [f"{key} {(replaced or now).isoformat()}\n" for key, replaced in ((present, now), *others)]
+        with _written(file.parent, "".join((f"{secrets.token_urlsafe(32)}\n", *former))) as new:
+            before = file.stat()  # whoever could read that can read the new one
+            os.chown(new, before.st_uid, before.st_gid)  # root may do this for the app
+            new.chmod(stat.S_IMODE(before.st_mode))
+            new.replace(file)
     return now + timedelta(days=days) + MARGIN
 
 
@@ -147,15 +147,17 @@ def _state(path: str) -> object:
     return found.st_mtime_ns, found.st_ino, int(time.time() // 86400)
 
 
-def _lines(path: str) -> list[tuple[str, datetime | None]]:
-    """Return the keys in a file, and when each was replaced, as far as it says so."""
+def _lines(path: str, days: int) -> list[tuple[str, datetime | None]]:
+    """Return the keys in a file that sign-ins of ``days`` may need, and when each was replaced, if it says so."""
     try:
         text = Path(path).read_text()
     except OSError as error:
         raise ValueError(f"can't be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise ValueError("must hold text; bytes of any kind are none") from None
-    return [_line(line) for line in text.splitlines() if line.strip()] or [("", None)]
+    first, *former = [_line(line) for line in text.splitlines() if line.strip()] or [("", None)]
+    earliest = datetime.now(UTC) - timedelta(days=days) - MARGIN
+    return [first, *((key, replaced) for key, replaced in former if not replaced or replaced > earliest)]
 
 
 def _line(line: str) -> tuple[str, datetime | None]:
@@ -163,11 +165,6 @@ def _line(line: str) -> tuple[str, datetime | None]:
     with suppress(ValueError, OverflowError):
         return key, datetime.fromisoformat(replaced).astimezone(UTC)
     return line.strip(), None
-
-
-def _needed(lines: list[tuple[str, datetime | None]], days: int) -> list[tuple[str, datetime | None]]:
-    earliest = datetime.now(UTC) - timedelta(days=days) - MARGIN
-    return [*lines[:1], *((key, replaced) for key, replaced in lines[1:] if not replaced or replaced > earliest)]
 
 
 @contextmanager
@@ -183,18 +180,15 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write(file: Path, text: str) -> None:
-    """Put a file with ``text`` in the place of ``file`` in one step: whoever could read that can read it."""
-    former = file.stat()
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # which nobody else can read
+@contextmanager
+def _written(folder: Path, text: str) -> Iterator[Path]:
+    """Give a file in ``folder`` with this text, its owner's alone; what is left of it in the end is removed."""
+    descriptor, name = tempfile.mkstemp(dir=folder)
     try:
-        with os.fdopen(descriptor, "w") as new:
-            os.fchown(descriptor, former.st_uid, former.st_gid)  # root may do this for the app
-            os.fchmod(descriptor, stat.S_IMODE(former.st_mode))
-            new.write(text)
-            new.flush()
-            os.fsync(new.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink()
-        raise
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

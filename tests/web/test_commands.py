@@ -27,6 +27,7 @@ from tests.redis_server import PASSWORD, RedisServer
 from web import config, signals
 from web.config import Settings
 from web.hosting.commands import _shown
+from web.storage import sqlite_backend
 from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
@@ -270,6 +271,19 @@ def test_a_damaged_store_makes_no_backup(make_app: Callable[..., Flask], tmp_pat
         file.write(b"garbage!" * 512 * 8)
 
     assert "The token store is not available: " in refused(app, "store", "backup", str(tmp_path / "copy"))
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_backup_that_is_interrupted_leaves_nothing_behind(
+    make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_database: sqlite3.Connection) -> None:
+        raise KeyboardInterrupt
+
+    app = make_app()
+    monkeypatch.setattr(sqlite_backend, "_look_for_damage", interrupt)
+
+    assert "Aborted!" in refused(app, "store", "backup", str(tmp_path / "copy"))
     assert not (tmp_path / "copy").exists()
 
 

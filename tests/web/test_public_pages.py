@@ -15,6 +15,7 @@ from sandbox import Running
 from tests.cast import Visitor, query
 from tests.misskey.test_example import example
 from web.public_pages import EXAMPLE_CODE, EXAMPLE_SESSION_ID
+from web.storage.sqlite_backend import CLOCK_SECONDS
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = ("/", "/signin/token", "/how-it-works", "/privacy")
@@ -104,6 +105,14 @@ def test_privacy_tells_what_the_settings_say(make_app: Callable[..., Flask], san
 
     assert "up to 7 days" in page
     assert "“miauth_session_80”" in page
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "It may rest for another hour"), ("ja", "最長 1 時間そのまま残り")]
+)
+def test_privacy_tells_that_what_has_expired_may_rest_for_a_while(visitor: Visitor, language: str, words: str) -> None:
+    assert CLOCK_SECONDS == 3600
+    assert words in visitor.get("/privacy", headers={"Accept-Language": language}).text
 
 
 def test_privacy_tells_of_everything_in_the_cookie(alice: Visitor) -> None:

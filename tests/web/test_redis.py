@@ -85,6 +85,16 @@ def test_an_entry_that_goes_while_all_are_looked_through_is_left_out(redis_serve
     assert [entry for entry, _, _ in backend.entries()] == ["id"]
 
 
+def test_what_others_keep_below_the_same_name_is_left_out(redis_server: RedisServer) -> None:
+    backend = RedisBackend(redis_server.url)
+    backend.put("id", b"value", 60)
+    with redis_server.client() as client:
+        client.set(f"{PREFIX}:entry:text", "of another program")
+        client.sadd(f"{PREFIX}:entry:set", "of another program")
+
+    assert [entry for entry, _, _ in backend.entries()] == ["id"]
+
+
 def test_more_visitors_than_connections_wait_their_turn(tmp_path: Path) -> None:
     many = 4 * CONNECTIONS
     together = threading.Barrier(many)
@@ -188,10 +198,13 @@ def test_a_wrong_password_is_told_without_it(redis_server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"-ERR unknown command 'AUTH', with args beginning with: 's3cret'\r\n", b"?\r\n"])
-def test_what_is_no_redis_can_not_make_the_password_known(answer: bytes) -> None:
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret@127.0.0.1:{}", "redis+sentinel://127.0.0.1:{}/sign-ins?sentinel_password=s3cret"]
+)
+def test_what_is_no_redis_can_not_make_the_password_known(answer: bytes, url: str) -> None:
     password = "s3cret"
     with answering(answer) as port:
-        backend = RedisBackend(f"redis://:{password}@127.0.0.1:{port}")
+        backend = RedisBackend(url.format(port))
         with pytest.raises(StoreUnavailable) as caught:
             backend.get("id")
 

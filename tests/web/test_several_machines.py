@@ -298,6 +298,15 @@ def test_without_any_sentinel_nothing_piles_up(tmp_path: Path) -> None:
     assert len(vars(backend.redis.connection_pool)["_connections"]) == 1
 
 
+def test_that_no_sentinel_answers_is_told_in_a_line(tmp_path: Path) -> None:
+    with running(tmp_path) as gone:
+        pass
+    with pytest.raises(StoreUnavailable, match=f"127.0.0.1:{gone.port}. Connection refused") as caught:
+        RedisBackend(f"redis+sentinel://127.0.0.1:{gone.port}/sign-ins").get("id")
+
+    assert len(str(caught.value)) < 200
+
+
 def test_sentinels_may_have_a_password_which_is_not_told(tmp_path: Path) -> None:
     with replicated(tmp_path, "requirepass s3cret") as redis:
         assert RedisBackend(f"{redis.url}?sentinel_password=s3cret").put("id", b"value", 60)

@@ -6,8 +6,7 @@ They tell nothing of any person, and no label takes values without end: no path,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import wraps
+from functools import partial
 from hmac import compare_digest
 from typing import Any
 
@@ -24,6 +23,7 @@ from prometheus_client import (
 )
 
 from web import services, signals
+from web.token_store import TokenStore
 
 from .metrics import FOLDER
 from .remote_calls import Call
@@ -38,13 +38,16 @@ pages = Blueprint("metrics", __name__)
 
 def init_app(app: Flask) -> None:
     """Measure what ``app`` does from now on, and show it."""
-    registry = CollectorRegistry()
-    for measure in (_measure_requests, _measure_calls, _measure_sign_ins, _measure_streams, _measure_store):
-        measure(app, registry)
-    if FOLDER in os.environ:  # then it holds the figures of all processes
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    app.extensions["metrics"] = registry
+    app.extensions["metrics"] = metrics = Metrics()
+    signals.request_served.connect(metrics.observe_request, sender=app)
+    signals.server_called.connect(metrics.observe_call, sender=app)
+    signals.sign_in_begun.connect(metrics.count_begun, sender=app)
+    signals.signed_in.connect(metrics.count_finished, sender=app)
+    app.after_request(metrics.count_stream)
+    store = app.extensions["token_store"]
+    for operation in STORE_OPERATIONS:
+        timed = metrics.store.labels(operation).time()  # decorates functions only
+        setattr(store, operation, partial(timed(getattr(TokenStore, operation)), store))
     app.register_blueprint(pages)
 
 
@@ -55,83 +58,64 @@ def show() -> ResponseReturnValue:
     if not compare_digest(token, f"Bearer {services.settings().metrics}".encode()):
         words = "Prometheus has to send the token in MIAUTH_METRICS (authorization: credentials).\n"
         return words, 401, {"WWW-Authenticate": "Bearer", "Content-Type": "text/plain; charset=utf-8"}
-    return Response(generate_latest(current_app.extensions["metrics"]), content_type=CONTENT_TYPE_LATEST)
+    registry = current_app.extensions["metrics"].registry
+    if FOLDER in os.environ:  # then it holds the figures of all processes
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _measure_requests(app: Flask, registry: CollectorRegistry) -> None:
-    seconds = Histogram(
-        "miauth_request_seconds",
-        "Requests of visitors, until the answer was sent",
-        ("method", "route", "status"),
-        registry=registry,
-        buckets=SECONDS,
-    )
+class Metrics:
+    """The figures of one app."""
 
-    def observe(_app: Flask, served: Served) -> None:
-        seconds.labels(served.method, served.route or "none", served.status).observe(served.seconds)
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "miauth_request_seconds",
+            "Requests of visitors, until the answer was sent",
+            ("method", "route", "status"),
+            registry=self.registry,
+            buckets=SECONDS,
+        )
+        self.calls = Histogram(
+            "miauth_remote_call_seconds",
+            "Requests to remote servers, and streams from them, until they ended",
+            ("kind", "outcome"),
+            registry=self.registry,
+            buckets=SECONDS,
+        )
+        self.begun = Counter("miauth_sign_ins_begun", "Sign-ins begun with MiAuth", registry=self.registry)
+        self.finished = Counter(
+            "miauth_sign_ins_finished", "Sign-ins that ended in an account", ("way",), registry=self.registry
+        )
+        self.streams = Gauge(
+            "miauth_open_streams",
+            "Streams that browsers have open",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self.store = Histogram(
+            "miauth_store_seconds",
+            "What is read from the token store and written to it",
+            ("operation",),
+            registry=self.registry,
+            buckets=STORE_SECONDS,
+        )
 
-    signals.request_served.connect(observe, sender=app, weak=False)
+    def observe_request(self, _app: Flask, served: Served) -> None:
+        self.requests.labels(served.method, served.route or "none", served.status).observe(served.seconds)
 
+    def observe_call(self, _app: Flask, call: Call) -> None:
+        self.calls.labels(call.kind, call.outcome).observe(call.seconds)
 
-def _measure_calls(app: Flask, registry: CollectorRegistry) -> None:
-    seconds = Histogram(
-        "miauth_remote_call_seconds",
-        "Requests to remote servers, and streams from them, until they ended",
-        ("kind", "outcome"),
-        registry=registry,
-        buckets=SECONDS,
-    )
+    def count_begun(self, _app: Flask, **_: Any) -> None:
+        self.begun.inc()
 
-    def observe(_app: Flask, call: Call) -> None:
-        seconds.labels(call.kind, call.outcome).observe(call.seconds)
+    def count_finished(self, _app: Flask, begun: Any, **_: Any) -> None:
+        self.finished.labels("miauth" if begun else "token").inc()
 
-    signals.server_called.connect(observe, sender=app, weak=False)
-
-
-def _measure_sign_ins(app: Flask, registry: CollectorRegistry) -> None:
-    begun = Counter("miauth_sign_ins_begun", "Sign-ins begun with MiAuth", registry=registry)
-    finished = Counter("miauth_sign_ins_finished", "Sign-ins that ended in an account", ("way",), registry=registry)
-
-    def count_begun(_app: Flask, **_: Any) -> None:
-        begun.inc()
-
-    def count_finished(_app: Flask, begun: Any, **_: Any) -> None:
-        finished.labels("miauth" if begun else "token").inc()
-
-    signals.sign_in_begun.connect(count_begun, sender=app, weak=False)
-    signals.signed_in.connect(count_finished, sender=app, weak=False)
-
-
-def _measure_streams(app: Flask, registry: CollectorRegistry) -> None:
-    streams = Gauge(
-        "miauth_open_streams", "Streams that browsers have open", registry=registry, multiprocess_mode="livesum"
-    )
-
-    @app.after_request
-    def count(response: Response) -> Response:
+    def count_stream(self, response: Response) -> Response:
         if response.mimetype == "text/event-stream":
-            streams.inc()
-            response.call_on_close(streams.dec)
+            self.streams.inc()
+            response.call_on_close(self.streams.dec)
         return response
-
-
-def _measure_store(app: Flask, registry: CollectorRegistry) -> None:
-    seconds = Histogram(
-        "miauth_store_seconds",
-        "What is read from the token store and written to it",
-        ("operation",),
-        registry=registry,
-        buckets=STORE_SECONDS,
-    )
-
-    def timed(work: Callable[..., Any], histogram: Histogram) -> Callable[..., Any]:
-        @wraps(work)
-        def work_in_time(*args: Any, **options: Any) -> Any:
-            with histogram.time():
-                return work(*args, **options)
-
-        return work_in_time
-
-    store = app.extensions["token_store"]
-    for operation in STORE_OPERATIONS:
-        setattr(store, operation, timed(getattr(store, operation), seconds.labels(operation)))

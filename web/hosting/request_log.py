@@ -122,16 +122,16 @@ class _Watch:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         served = environ[_KEY] = Served(self._id(environ), method if method in _METHODS else "other")
-        is_watched = signals.request_served.has_receivers_for(self._app)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            if is_watched:
-                served.status, served.route = int(status[:3]), _route()
-                served.size = next((int(value) for name, value in headers if name == "Content-Length"), None)
+            served.status, served.route = int(status[:3]), _route()
+            served.size = next((int(value) for name, value in headers if name == "Content-Length"), None)
             return start_response(status, [*headers, (HEADER, served.id)], exc_info)
 
         answer = self._wsgi_app(environ, start)
-        return ClosingIterator(answer, partial(self._end, served)) if is_watched else answer
+        if not signals.request_served.has_receivers_for(self._app):
+            return answer  # a file as it is, which the system can send by itself
+        return ClosingIterator(answer, partial(self._end, served))
 
     def _id(self, environ: WSGIEnvironment) -> str:
         given = environ.get("HTTP_X_REQUEST_ID", "") if self._trusts_proxy else ""
@@ -161,29 +161,22 @@ def _write_json() -> None:
 
 
 def _log_request(_app: Flask, served: Served) -> None:
-    if served.route == "/healthz":  # asked twice a minute, for ever
-        return
-    fields = {
-        "event": "request",
-        "request_id": served.id,
-        "method": served.method,
-        "route": served.route,
-        "status": served.status,
-        "ms": round(served.seconds * 1000),
-        "bytes": served.size,
-        "failure": served.failure,
-    }
-    _logger.info("request", extra={"fields": fields})
+    if served.route != "/healthz":  # asked twice a minute, for ever
+        _log("request", served, request_id=served.id, route=served.route)
 
 
 def _log_call(_app: Flask, call: Call) -> None:
-    fields = {
-        "event": f"remote_{call.kind}",
-        "method": call.method,
-        "host": call.host,
-        "status": call.status,
-        "ms": round(call.seconds * 1000),
-        "bytes": call.size,
-        "failure": call.failure,
+    _log(f"remote_{call.kind}", call, host=call.host)
+
+
+def _log(event: str, ended: Served | Call, **fields: str | None) -> None:
+    told = {
+        "event": event,
+        **fields,
+        "method": ended.method,
+        "status": ended.status,
+        "ms": round(ended.seconds * 1000),
+        "bytes": ended.size,
+        "failure": ended.failure,
     }
-    _logger.info("remote %s", call.kind, extra={"fields": fields})
+    _logger.info(event, extra={"fields": told})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from . import store_backend
-from .redis_connection import PREFIX, connect, told
+from .redis_connection import PREFIX, connect, translated_errors
 
 # Scripts are carried out as one step. KEYS[1] is an entry, KEYS[2] the set of its owner, if it has one; a score is the
 # second after the one in which the entry expires.
@@ -30,19 +30,18 @@ redis.call("HSET", KEYS[1], "value", ARGV[1], "owner", KEYS[2] or "")
 redis.call("EXPIRE", KEYS[1], ARGV[2])
 if KEYS[2] then
     index(ARGV[2])
-    local too_many = redis.call("ZCARD", KEYS[2]) - ARGV[4]
-    for _, entry in ipairs(too_many > 0 and redis.call("ZRANGE", KEYS[2], 0, -1) or {}) do
+    local most, others = tonumber(ARGV[4]), {}
+    if redis.call("ZCARD", KEYS[2]) <= most then return 1 end
+    for _, entry in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
         if redis.call("HGET", entry, "owner") ~= KEYS[2] then -- deleted, or somebody else's by now
             redis.call("ZREM", KEYS[2], entry)
-            too_many = too_many - 1
+        elseif entry ~= KEYS[1] then
+            others[#others + 1] = entry
         end
     end
-    for _, entry in ipairs(too_many > 0 and redis.call("ZRANGE", KEYS[2], 0, too_many) or {}) do
-        if entry ~= KEYS[1] and too_many > 0 then
-            redis.call("DEL", entry)
-            redis.call("ZREM", KEYS[2], entry)
-            too_many = too_many - 1
-        end
+    for place = 1, #others + 1 - most do
+        redis.call("DEL", others[place])
+        redis.call("ZREM", KEYS[2], others[place])
     end
 end
 return 1
@@ -83,7 +82,7 @@ end
 class RedisBackend:
     """Keeps entries in a Redis, for any number of machines.
 
-    ``url`` is one that :func:`~web.storage.redis_connection.check_url` lets pass. Nothing is connected before it is
+    ``url`` is one that :func:`~web.storage.redis_connection.check` lets pass. Nothing is connected before it is
     needed.
 
     An entry is a hash of its value and its owner. An owner's entries stand in a sorted set, by the time when they
@@ -97,47 +96,46 @@ class RedisBackend:
         self._owned_by = self.redis.register_script(_OWNED_BY)
         self._delete_owned_by = self.redis.register_script(_DELETE_OWNED_BY)
 
+    @translated_errors()
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
-        with told(self.redis):
-            return bool(
-                self._put(_keys(entry, owner), [value, seconds, "new" if only_if_new else "", store_backend.MAX_OWNED])
-            )
+        arguments: list[bytes | str | int] = [value, seconds, "new" if only_if_new else "", store_backend.MAX_OWNED]
+        return bool(self._put(_keys(entry, owner), arguments))
 
+    @translated_errors()
     def get(self, entry: str) -> bytes | None:
-        with told(self.redis):
-            return cast("bytes | None", self.redis.hget(_keys(entry)[0], "value"))
+        return cast("bytes | None", self.redis.hget(_keys(entry)[0], "value"))
 
+    @translated_errors()
     def replace(self, entry: str, value: bytes, *, owner: str = "") -> bool:
-        with told(self.redis):
-            return bool(self._replace(_keys(entry, owner), [value]))
+        return bool(self._replace(_keys(entry, owner), [value]))
 
+    @translated_errors()
     def delete(self, entry: str) -> None:
-        with told(self.redis):
-            self.redis.delete(_keys(entry)[0])
+        self.redis.delete(_keys(entry)[0])
 
+    @translated_errors()
     def owned_by(self, *owners: str) -> list[bytes]:
-        with told(self.redis):
-            return cast("list[bytes]", self._owned_by([_index(owner) for owner in owners]))
+        return cast("list[bytes]", self._owned_by([_index(owner) for owner in owners]))
 
+    @translated_errors()
     def delete_owned_by(self, *owners: str) -> None:
-        with told(self.redis):
-            self._delete_owned_by([_index(owner) for owner in owners])
+        self._delete_owned_by([_index(owner) for owner in owners])
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
-        cursor, begun = 0, False
-        while cursor or not begun:
-            begun = True
-            with told(self.redis):
-                cursor, names = self.redis.scan(cursor, f"{PREFIX}:entry:*", store_backend.BATCH)
+        cursor = None
+        with translated_errors():
+            while cursor != 0:
+                # Others may have keys of another type there.
+                cursor, names = self.redis.scan(cursor or 0, f"{PREFIX}:entry:*", store_backend.BATCH, "hash")
                 asked = self.redis.pipeline(transaction=False)
                 for name in names:
                     asked.hget(name, "value")
                     asked.pttl(name)
                 found = asked.execute()
-            for name, value, milliseconds in zip(names, found[::2], found[1::2], strict=True):
-                if value:
-                    entry = cast(bytes, name).decode().rpartition(":")[2]
-                    yield entry, value, time.time() + milliseconds / 1000
+                for name, value, milliseconds in zip(names, found[::2], found[1::2], strict=True):
+                    if value:
+                        entry = cast(bytes, name).decode().rpartition(":")[2]
+                        yield entry, value, time.time() + milliseconds / 1000
 
     def prune(self) -> int:
         return 0  # a Redis does so by itself

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from .store_backend import StoreUnavailable
 
@@ -28,50 +27,62 @@ NO_CLUSTER = (
     "Take one Redis, with replicas and Sentinels where it must not fail"
 )
 
+_LOGIN = "([^@/?#]*@)?"
+_HOST = r"([^@/?#:,\[\]]+|\[[^@/?#\]]+\])(:[1-9][0-9]*)?"
+_DATABASE = "(/[0-9]*)?"
+_URLS = {  # what may stand before the question mark, and which options after it
+    f"rediss?://{_LOGIN}{_HOST}{_DATABASE}": "db|password|ssl_[a-z_]+",
+    f"unix://{_LOGIN}/[^?#]+": "db|password",
+    rf"redis\+sentinel://{_LOGIN}{_HOST}(,{_HOST})*/[A-Za-z0-9._-]+{_DATABASE}": "sentinel_password",
+}
+
 
 class ClusterRefused(redis.RedisError):
     """The Redis is a part of a cluster."""
 
 
 def connect(url: str, *, seconds: float | None = None) -> redis.Redis:
-    """Return what asks the Redis at ``url``, one that :func:`check_url` lets pass; nothing is connected before.
+    """Return what asks the Redis at ``url``, one that :func:`check` lets pass; nothing is connected before.
 
     Connecting, an answer and a free connection are waited for so many seconds each, by default ``WAIT_SECONDS``. A
     connection that broke is tried once more: it may have been idle for too long, or led to a master that is none now.
     """
     seconds = seconds or WAIT_SECONDS
-    bounds: dict[str, Any] = {
-        "max_connections": CONNECTIONS,  # a worker has a thousand requests at once; who finds none free waits for one
-        "timeout": seconds,
-        "socket_timeout": seconds,
-        "socket_connect_timeout": seconds,
-        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-        "protocol": 2,  # all that is needed here, and every server speaks it
-        "redis_connect_func": _greet,
-    }
+    # A worker has a thousand requests at once; who finds no connection free waits for one.
+    options = _options(seconds) | {"max_connections": CONNECTIONS, "timeout": seconds}
     if url.startswith("redis+sentinel:"):
-        return redis.Redis(connection_pool=_sentinel_pool(url, bounds))
-    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **bounds))
+        return redis.Redis(connection_pool=_sentinel_pool(url, options))
+    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **options))
 
 
 @contextmanager
-def told(client: redis.Redis) -> Iterator[None]:
-    """Raise :class:`StoreUnavailable`, whose words hold no password, for whatever goes wrong with a Redis."""
+def translated_errors() -> Iterator[None]:
+    """Raise :class:`StoreUnavailable` for whatever goes wrong with a Redis."""
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        words = str(error)  # some servers repeat what they were sent
-        pool = client.connection_pool
-        sentinels = pool.sentinel_manager.sentinel_kwargs if isinstance(pool, SentinelConnectionPool) else {}
-        for password in (pool.connection_kwargs.get("password"), sentinels.get("password")):
-            words = words.replace(password, "•••") if password else words
-        raise StoreUnavailable(words) from None
+        raise StoreUnavailable(str(error)) from None
 
 
 def check(url: str) -> None:
-    """Raise :class:`ValueError` unless ``url`` is one of a Redis, and that is no cluster, as far as it answers now."""
-    check_url(url)
+    """Raise :class:`ValueError` unless ``url`` is one that this app can use, and as far as is known now no cluster's.
+
+    That is ``redis://:password@host:6379/0``, ``rediss://…``, ``unix:///path`` or
+    ``redis+sentinel://:password@host:26379,host2:26379/service/0``. The library would overlook a mistyped part, and has
+    options that would break this.
+    """
+    if re.match(r"rediss?\+cluster:", url):
+        raise ValueError(NO_CLUSTER)
+    address, _, query = url.partition("?")
+    allowed = next((options for form, options in _URLS.items() if re.fullmatch(form, address)), None)
+    names = parse_qs(query, keep_blank_values=True)
+    if allowed is None or "#" in query or not all(re.fullmatch(allowed, name) for name in names):
+        raise ValueError("not the URL of a Redis")
     client = connect(url, seconds=START_SECONDS)
+    try:
+        client.connection_pool.make_connection()  # which does not connect it yet
+    except (TypeError, redis.RedisError) as error:
+        raise ValueError("an option that is none, or has a wrong value") from error
     try:
         client.ping()
     except ClusterRefused:
@@ -82,35 +93,24 @@ def check(url: str) -> None:
         client.connection_pool.disconnect()
 
 
-def check_url(url: str) -> None:
-    """Raise :class:`ValueError` unless ``url`` is one that this app can use.
-
-    That is ``redis://:password@host:6379/0``, ``rediss://…``, ``unix:///path`` or
-    ``redis+sentinel://:password@host:26379,host2:26379/service/0``. The library would overlook a mistyped part, and has
-    options that would break this.
-    """
-    parts = urlsplit(url)
-    if parts.scheme in ("redis+cluster", "rediss+cluster"):
-        raise ValueError(NO_CLUSTER)
-    if parts.scheme == "redis+sentinel":
-        good, allowed = _is_of_sentinels(parts), "sentinel_password"
-    elif parts.scheme == "unix":
-        good, allowed = parts.hostname is None and len(parts.path) > 1, "db|password"
-    else:
-        good = bool(parts.hostname and parts.port != 0 and re.fullmatch("(/[0-9]*)?", parts.path))
-        allowed = "db|password|ssl_[a-z_]+"
-    options = parse_qs(parts.query, keep_blank_values=True)
-    if not good or parts.fragment or any(not re.fullmatch(allowed, name) for name in options):
-        raise ValueError("not the URL of a Redis")
-    try:
-        connect(url).connection_pool.make_connection()  # which does not connect it yet
-    except (TypeError, redis.RedisError) as error:
-        raise ValueError("an option that is none, or has a wrong value") from error
+def _options(seconds: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        "protocol": 2,  # all that is needed here, and every server speaks it
+        "redis_connect_func": _greet,
+    }
 
 
 def _greet(connection: Any) -> None:
     """Begin a connection as the library does, unless it leads to a cluster."""
-    connection.on_connect()
+    try:
+        connection.on_connect()
+    except redis.RedisError as error:
+        if connection.password:  # some servers repeat what they were sent
+            error.args = (str(error).replace(connection.password, "•••"),)
+        raise
     connection.send_command("INFO", "cluster")
     try:
         about = connection.read_response()
@@ -121,16 +121,24 @@ def _greet(connection: Any) -> None:
 
 
 class _Sentinels(Sentinel):
-    def discover_master(self, service_name: str) -> Any:
-        """Return the master's address, as the library does, but with a list of one's own.
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the master's address, as the library does.
 
-        It puts the Sentinel that answered first; two threads that do so in the same list can lose one.
+        In the library, two threads that do so at once can lose a Sentinel, and an error takes a page.
         """
-        mine = copy(self)
-        mine.sentinels = list(self.sentinels)
-        found = super(_Sentinels, mine).discover_master(service_name)  # type: ignore[no-untyped-call]
-        self.sentinels = mine.sentinels
-        return found
+        reasons = ["no Sentinel knows one that works"]
+        for sentinel in self.sentinels:
+            try:
+                masters: Any = sentinel.sentinel_masters()
+            except redis.RedisError as error:
+                reasons.append(str(error))
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]
+                others = [other for other in self.sentinels if other is not sentinel]
+                self.sentinels = [sentinel, *others]  # whoever answered is asked first
+                return state["ip"], state["port"]
+        raise MasterNotFoundError(f"No master found for {service_name}: {'; '.join(reasons)}")
 
 
 class _SentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
@@ -144,30 +152,16 @@ class _SentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
         return bool(redis.BlockingConnectionPool.owns_connection(self, connection))
 
 
-def _sentinel_pool(url: str, bounds: dict[str, Any]) -> _SentinelPool:
+def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path[1:].partition("/")
-    options = parse_url(f"redis://{login}@host/{database}")  # type: ignore[no-untyped-call]
-    del options["host"]
-    asked = {
-        "password": dict(parse_qs(parts.query)).get("sentinel_password", [None])[0],
-        "socket_timeout": SENTINEL_SECONDS,
-        "socket_connect_timeout": SENTINEL_SECONDS,
-        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-        "protocol": 2,
-    }
-    addresses = [(name, port or SENTINEL_PORT) for name, port in map(_address, hosts.split(","))]
-    sentinels = _Sentinels(addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-    return _SentinelPool(service, sentinels, **options, **bounds)  # type: ignore[no-untyped-call]
-
-
-def _address(text: str) -> tuple[str, int | None]:
-    parts = urlsplit(f"//{text}")
-    return parts.hostname or "", parts.port
-
-
-def _is_of_sentinels(parts: SplitResult) -> bool:
-    addresses = [_address(host) for host in parts.netloc.rpartition("@")[2].split(",")]
-    good = all(name and port != 0 for name, port in addresses)
-    return good and bool(re.fullmatch("/[A-Za-z0-9._-]+(/[0-9]*)?", parts.path))
+    of_master = parse_url(f"redis://{login}@host/{database}")  # type: ignore[no-untyped-call]
+    del of_master["host"]
+    password = parse_qs(parts.query).get("sentinel_password", [None])[0]
+    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    sentinels = _Sentinels(  # type: ignore[no-untyped-call]
+        [(address.hostname, address.port or SENTINEL_PORT) for address in addresses],
+        sentinel_kwargs=_options(SENTINEL_SECONDS) | {"password": password},
+    )
+    return _SentinelPool(service, sentinels, **of_master, **options)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from limits.storage import RedisStorage
 
-from .redis_connection import PREFIX, told
+from .redis_connection import PREFIX, translated_errors
 
 if TYPE_CHECKING:
     from web.token_store import TokenStore
@@ -25,14 +25,13 @@ class SharedCounters(RedisStorage):
 
     def __init__(self, uri: str, store: TokenStore) -> None:
         self._store = store
-        self._redis = cast("RedisBackend", store.backend).redis
-        super().__init__("redis://", self._redis.connection_pool)
+        super().__init__("redis://", cast("RedisBackend", store.backend).redis.connection_pool)
 
     def prefixed_key(self, key: str) -> str:
         """Return what a counter is called in the Redis."""
         return f"{PREFIX}:counter:{self._store.pseudonym(f'counter {key}')}"
 
+    @translated_errors()
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count and return what was counted since the counter began; a new one ends after ``expiry`` seconds."""
-        with told(self._redis):
-            return super().incr(key, expiry, amount)
+        return super().incr(key, expiry, amount)

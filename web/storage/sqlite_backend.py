@@ -146,16 +146,15 @@ def check(path: Path) -> None:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             columns = {row[1] for row in database.execute("PRAGMA table_info (entries)")}
-            damage = _damage(database) if path.stat().st_size <= MAX_CHECKED else ""
+            if path.stat().st_size <= MAX_CHECKED:
+                _look_for_damage(database)
     except sqlite3.OperationalError as error:
         raise ValueError(f"can't be opened, {path}: {error}") from error
     except sqlite3.DatabaseError as error:
-        version, tables, columns, damage = 0, [], set(), str(error)
-    if damage:
         raise ValueError(
             f"is damaged, so nothing was changed in it; put a backup in its place, and remove the files beside it that "
-            f"end in -wal and -shm, {path}: {damage}"
-        )
+            f"end in -wal and -shm, {path}: {error}"
+        ) from error
     if tables and not columns >= {"id", "value", "expires"}:
         raise ValueError(f"is a database of another program: {path}")
     if version > VERSION:
@@ -169,24 +168,22 @@ def backup(path: str, copy: Path) -> None:
     :class:`~web.storage.store_backend.StoreUnavailable`.
     """
     os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    damage = "interrupted"
     try:
         with closing(sqlite3.connect(path, WAIT_SECONDS)) as database, closing(sqlite3.connect(copy)) as copied:
             database.backup(copied)  # in one step: what others write meanwhile is not in it
-            damage = _damage(copied)
-    except sqlite3.Error as error:
-        damage = str(error)
-    finally:
-        if damage:
-            copy.unlink()
-    if damage:
-        raise StoreUnavailable(damage)
+            _look_for_damage(copied)
+    except BaseException as error:
+        copy.unlink()
+        if isinstance(error, sqlite3.Error):
+            raise StoreUnavailable(str(error)) from error
+        raise
 
 
-def _damage(database: sqlite3.Connection) -> str:
-    """Return what is wrong with a file, ``""`` if nothing is."""
+def _look_for_damage(database: sqlite3.Connection) -> None:
+    """Raise :class:`sqlite3.DatabaseError` where something is wrong with a file."""
     (found,) = database.execute("PRAGMA quick_check (1)").fetchone()
-    return "" if found == "ok" else " ".join(found.split())
+    if found != "ok":
+        raise sqlite3.DatabaseError(" ".join(found.split()))
 
 
 def _remove_expired(database: sqlite3.Connection, now: float, grace: float = 0) -> int:
