@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,17 +89,9 @@ def _is_http_proxy(proxy: str) -> bool:
 
 
 def _has_certificates(place: Path) -> bool:
-    try:  # in a folder, OpenSSL looks for names that tell a certificate's own
-        hashed = [path for path in place.iterdir() if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", path.name)]
-    except OSError:
-        hashed = [place]
-    return any(map(_has_certificate, hashed))
-
-
-def _has_certificate(file: Path) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(file)
-    except OSError:  # also what OpenSSL says
-        return False
+    # In a folder, OpenSSL looks for names that tell a certificate's own.
+    for file in [*place.glob("[0-9a-f]" * 8 + ".[0-9]*")] or [place]:
+        with suppress(OSError):  # also what OpenSSL says
+            context.load_verify_locations(file)
     return context.cert_store_stats()["x509"] > 0
