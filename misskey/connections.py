@@ -1,4 +1,4 @@
-"""Connections: urllib3's own, guarded and bounded, and made by the adapter of requests.
+"""Connections: urllib3's own, guarded and bounded.
 
 *Guarded*: a server's name is looked up at the moment of connecting, and only public addresses are connected to, so a
 name that turns to an inner address after its first look-up leads nowhere. *Bounded*: a request has a budget.
@@ -11,19 +11,17 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
-from urllib3.connection import HTTPConnection, HTTPSConnection, port_by_scheme
-from urllib3.exceptions import HTTPError
-from urllib3.util import parse_url
+from urllib3.connection import HTTPConnection, port_by_scheme
+from urllib3.util import make_headers
 
 from .addresses import Resolver, connect, look_up
 from .budget import Budget
-from .environment import proxies_for
-from .errors import ServerUnreachable
+from .environment import proxy_for
 from .framing import Response, Waiting
 from .multipart import MultipartBody
 from .server import Server
@@ -32,22 +30,48 @@ SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has
 PIECE_BYTES = 16 * 1024  # one TLS record: Python's time-outs count for each anew
 
 
-class Connection(HTTPConnection):
-    """A connection to ``server``, through ``proxy`` where there is one, for one request after the other.
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """What connections have in common.
 
-    Each request has a ``budget``. ``is_reused`` is whether an earlier one was sent over it, ``was_open`` whether it
-    stood, so that the server may have got this one, ``is_done`` whether its response was read.
+    ``resolver`` is called as :func:`socket.getaddrinfo` is; ``while_waiting`` returns a context manager that is entered
+    for each wait.
     """
 
-    server: Server
-    adapter: Adapter
+    tls: ssl.SSLContext
+    resolver: Resolver
+    connect_seconds: float
+    while_waiting: Waiting
+
+
+class Connection(HTTPConnection):
+    """A connection to ``server``, through a proxy where the environment names one, for one request after the other.
+
+    Each request has a ``budget``. ``is_reused`` is whether an earlier one was sent over it, ``was_open`` whether it
+    stood, so that the server may have got this one, ``is_done`` whether its response was read. A proxy passes on
+    requests, or whatever comes where it is not ``for_requests``.
+    """
+
     budget: Budget
-    proxy_headers: Mapping[str, str]
     is_reused = was_open = False
     idle_since = 0.0
     is_done = False
     _response: Response | None = None
     _is_cut = False
+
+    def __init__(self, server: Server, options: ConnectionOptions, *, for_requests: bool = True) -> None:
+        self.server = server
+        self._options = options
+        address, proxy = urlsplit(server.origin), proxy_for(server)
+        self._is_secure = address.scheme == "https"
+        self._host, port = str(address.hostname), address.port or port_by_scheme[address.scheme]
+        if not proxy:
+            super().__init__(self._host, port)
+            return
+        super().__init__(str(proxy.host), proxy.port or port_by_scheme["http"], proxy=proxy)
+        self._proxy_headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else {}
+        if self._is_secure or not for_requests:
+            self.set_tunnel(self._host, port, self._proxy_headers)
 
     @property
     def can_be_reused(self) -> bool:
@@ -64,31 +88,33 @@ class Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         if self.proxy_is_forwarding:
-            path, headers = self.server.url(path), {**headers, **self.proxy_headers}
+            path, headers = self.server.url(path), {**headers, **self._proxy_headers}
         with contextlib.suppress(BrokenPipeError):  # a server that refuses a file need not take it to its end
             self.request(method, path, body, headers, preload_content=False)
         return self.getresponse()
 
     def response_class(self, sock: socket.socket, method: str | None = None) -> Response:  # type: ignore[override]
         """Return what http.client reads a response with."""
-        self._response = Response(sock, method, self.budget, self.adapter.while_waiting)
+        self._response = Response(sock, method, self.budget, self._options.while_waiting)
         return self._response
 
     def connect(self) -> None:
-        with self.adapter.while_waiting():
+        with self._options.while_waiting():
             super().connect()
+            if self._is_secure:
+                self.sock = self._options.tls.wrap_socket(self.sock, server_hostname=self._host)
         self.was_open = True
 
     def _new_conn(self) -> socket.socket:
-        seconds = self.timeout = self.budget.seconds(self.adapter.connect_seconds)
+        seconds = self.timeout = self.budget.seconds(self._options.connect_seconds)
         if self.proxy:
             sock = super()._new_conn()
         else:
             deadline = time.monotonic() + seconds
-            addresses = look_up(self.server, self.host, self.port, self.adapter.resolver, seconds)
+            addresses = look_up(self.server, self.host, self.port, self._options.resolver, seconds)
             sock = connect(addresses, deadline - time.monotonic())
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(self.budget.seconds(self.adapter.connect_seconds))  # for the TLS handshake
+        sock.settimeout(self.budget.seconds(self._options.connect_seconds))  # for the TLS handshake
         return sock
 
     def send(self, data: Any) -> None:
@@ -97,52 +123,8 @@ class Connection(HTTPConnection):
             for start in range(0, len(view), PIECE_BYTES):
                 self.sock.settimeout(self.budget.seconds(SEND_SECONDS))
                 # What is short fits into the system's own buffer.
-                with self.adapter.while_waiting() if len(view) > PIECE_BYTES else contextlib.nullcontext():
+                with self._options.while_waiting() if len(view) > PIECE_BYTES else contextlib.nullcontext():
                     super().send(view[start : start + PIECE_BYTES])
         except OSError:
             self._is_cut = True
             raise BrokenPipeError from None
-
-
-class SecureConnection(Connection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class Adapter(HTTPAdapter):
-    """Makes connections: knows certificates to trust, proxies to go through, and the rules for all of them.
-
-    ``resolver`` is called as :func:`socket.getaddrinfo` is; ``while_waiting`` returns a context manager that is entered
-    for each wait.
-    """
-
-    def __init__(self, tls: ssl.SSLContext, resolver: Resolver, connect_seconds: float, while_waiting: Waiting) -> None:
-        self.resolver = resolver
-        self.connect_seconds = connect_seconds
-        self.while_waiting = while_waiting
-        self._tls = tls
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._tls)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, **options, ssl_context=self._tls, proxy_ssl_context=self._tls)
-
-    def connection(self, server: Server, *, for_requests: bool = True) -> Connection:
-        """Return a new connection to ``server``, not open yet; a proxy passes on requests, or whatever comes."""
-        url = server.url("/")
-        request, proxies = requests.Request("GET", url).prepare(), proxies_for(url)
-        try:
-            pool: Any = self.get_connection_with_tls_context(request, True, proxies)
-        except (requests.RequestException, HTTPError):
-            raise ServerUnreachable(server.host, "can't be reached through this proxy") from None
-        if pool.proxy and pool.proxy.scheme != "http":  # in TLS within TLS, urllib3 bounds no time
-            raise ServerUnreachable(server.host, "can't be reached through a proxy over TLS")
-        pool.ConnectionCls = SecureConnection if pool.scheme == "https" else Connection
-        connection: Connection = pool._new_conn()
-        connection.server, connection.adapter, connection.proxy_headers = server, self, pool.proxy_headers
-        place = parse_url(url)
-        if pool.proxy and (place.scheme == "https" or not for_requests):
-            port = place.port or port_by_scheme[str(place.scheme)]
-            connection.set_tunnel(str(place.host), port, pool.proxy_headers, pool.proxy.scheme)
-        return connection

@@ -21,7 +21,7 @@ from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
 from .budget import MAX_ANSWER_BYTES, Budget
-from .connections import Adapter, Connection
+from .connections import Connection, ConnectionOptions
 from .environment import tls_context
 from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .framing import Waiting
@@ -90,10 +90,9 @@ class Transport:
         self._step_seconds = step_seconds
         self._upload_seconds = upload_seconds
         self._limit = limit
-        self._while_waiting = while_waiting
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
-        self._adapter = Adapter(tls_context(), resolve, connect_seconds, while_waiting)
-        self._pool = Pool(self._adapter, idle_seconds)
+        self._options = ConnectionOptions(tls_context(), resolve, connect_seconds, while_waiting)
+        self._pool = Pool(self._options, idle_seconds)
 
     def request(
         self,
@@ -116,7 +115,7 @@ class Transport:
         404
         """
         length = {"Content-Length": str(len(body))} if body else {}
-        request = (method, _target(path), body, {**self._headers, **length, **(headers or {})})
+        request = (method, _target(path), body, {"Host": server.host, **self._headers, **length, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
             try:
@@ -124,7 +123,7 @@ class Transport:
             except _HungUp:
                 if not idempotent:
                     raise
-                return self._send(self._adapter.connection(server), budget, *request)
+                return self._send(Connection(server, self._options), budget, *request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
@@ -159,10 +158,10 @@ class Transport:
         ``greet`` does what has to be done first, within a budget, and raises what :meth:`request` raises. Nothing
         bounds what comes after it.
         """
-        connection = self._adapter.connection(server, for_requests=False)
+        connection = Connection(server, self._options, for_requests=False)
         connection.budget = budget = self._budget(server)
         with contextlib.closing(connection):
-            with self._limit(), self._while_waiting(), _translated(connection):
+            with self._limit(), self._options.while_waiting(), _translated(connection):
                 connection.connect()
                 greet(connection.sock, budget)
             yield connection.sock
