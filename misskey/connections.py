@@ -20,10 +20,9 @@ from urllib3.connection import HTTPConnection, port_by_scheme
 from urllib3.util import make_headers
 
 from .addresses import Resolver, connect, look_up
-from .budget import Budget
 from .environment import proxy_for
-from .framing import Response, Waiting
 from .multipart import MultipartBody
+from .responses import Budget, Response, read_body
 from .server import Server
 
 SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has may take no more for a while
@@ -32,32 +31,26 @@ PIECE_BYTES = 16 * 1024  # one TLS record: Python's time-outs count for each ane
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """What connections have in common.
-
-    ``resolver`` is called as :func:`socket.getaddrinfo` is; ``while_waiting`` returns a context manager that is entered
-    for each wait.
-    """
+    """What connections have in common; ``resolver`` is called as :func:`socket.getaddrinfo` is."""
 
     tls: ssl.SSLContext
     resolver: Resolver
     connect_seconds: float
-    while_waiting: Waiting
 
 
 class Connection(HTTPConnection):
     """A connection to ``server``, through a proxy where the environment names one, for one request after the other.
 
-    Each request has a ``budget``. ``is_reused`` is whether an earlier one was sent over it, ``was_open`` whether it
-    stood, so that the server may have got this one, ``is_done`` whether its response was read. A proxy passes on
-    requests, or whatever comes where it is not ``for_requests``.
+    Each request has a ``budget``. ``was_open`` is whether the connection stood, so that the server may have got the
+    request, ``is_reused`` whether an earlier one was sent over it. ``can_be_reused`` is it when exactly one whole
+    response was read, to its end and without an error. A proxy passes on requests, or whatever comes where it is not
+    ``for_requests``.
     """
 
     budget: Budget
-    is_reused = was_open = False
+    was_open = is_reused = can_be_reused = False
     idle_since = 0.0
-    is_done = False
-    _response: Response | None = None
-    _is_cut = False
+    _response: Response
 
     def __init__(self, server: Server, options: ConnectionOptions, *, for_requests: bool = True) -> None:
         self.server = server
@@ -73,33 +66,31 @@ class Connection(HTTPConnection):
         if self._is_secure or not for_requests:
             self.set_tunnel(self._host, port, self._proxy_headers)
 
-    @property
-    def can_be_reused(self) -> bool:
-        """Whether exactly one whole response was read, to its end and without an error."""
-        if self.sock is None or self._is_cut or not self.is_done:
-            return False
-        return self._response is not None and self._response.is_whole
-
     def exchange(
         self, method: str, path: str, body: bytes | MultipartBody | None, headers: Mapping[str, str]
-    ) -> HTTPResponse:
-        """Send a request and return its response, of which the body is still to be read."""
-        self._response, self.is_done = None, False
+    ) -> tuple[HTTPResponse, bytes]:
+        """Send a request and return its response, with the whole body."""
+        self.can_be_reused, is_sent = False, True
         if self.sock is None:
             self.connect()
         if self.proxy_is_forwarding:
             path, headers = self.server.url(path), {**headers, **self._proxy_headers}
-        with contextlib.suppress(BrokenPipeError):  # a server that refuses a file need not take it to its end
+        try:
             self.request(method, path, body, headers, preload_content=False)
-        return self.getresponse()
+        except BrokenPipeError:  # a server that refuses a file need not take it to its end
+            is_sent = False
+        with self.getresponse() as response:
+            content = read_body(response, self.budget)
+        self.can_be_reused = is_sent and self.sock is not None and self._response.is_whole
+        return response, content
 
     def response_class(self, sock: socket.socket, method: str | None = None) -> Response:  # type: ignore[override]
         """Return what http.client reads a response with."""
-        self._response = Response(sock, method, self.budget, self._options.while_waiting)
+        self._response = Response(sock, method, self.budget)
         return self._response
 
     def connect(self) -> None:
-        with self._options.while_waiting():
+        with self.budget.while_waiting():
             super().connect()
             if self._is_secure:
                 self.sock = self._options.tls.wrap_socket(self.sock, server_hostname=self._host)
@@ -123,8 +114,7 @@ class Connection(HTTPConnection):
             for start in range(0, len(view), PIECE_BYTES):
                 self.sock.settimeout(self.budget.seconds(SEND_SECONDS))
                 # What is short fits into the system's own buffer.
-                with self._options.while_waiting() if len(view) > PIECE_BYTES else contextlib.nullcontext():
+                with self.budget.while_waiting() if len(view) > PIECE_BYTES else contextlib.nullcontext():
                     super().send(view[start : start + PIECE_BYTES])
         except OSError:
-            self._is_cut = True
             raise BrokenPipeError from None

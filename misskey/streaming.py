@@ -23,11 +23,11 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from .budget import Budget
 from .client import Client, error_of
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .json_values import parse
-from .transport import CHUNK_BYTES, Answer
+from .responses import CHUNK_BYTES, Budget
+from .transport import Answer
 
 TICK_SECONDS = 5.0
 SILENCE_SECONDS = 60.0  # pinged after half of it, a server that lives has long answered

@@ -16,17 +16,15 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 
-from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
-from .budget import MAX_ANSWER_BYTES, Budget
 from .connections import Connection, ConnectionOptions
 from .environment import tls_context
-from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
-from .framing import Waiting
+from .errors import InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
 from .pool import Pool
+from .responses import MAX_ANSWER_BYTES, Budget, Waiting
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
@@ -35,7 +33,6 @@ STEP_SECONDS = 10.0  # the longest silence in the middle of a response
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
-CHUNK_BYTES = 16 * 1024
 MAX_PATH = 4096  # with its query; what is longer is no address
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
 _SAFE_IN_A_PATH = "%!$&'()*+,-./:;=?@_~[]"
@@ -90,8 +87,9 @@ class Transport:
         self._step_seconds = step_seconds
         self._upload_seconds = upload_seconds
         self._limit = limit
+        self._while_waiting = while_waiting
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
-        self._options = ConnectionOptions(tls_context(), resolve, connect_seconds, while_waiting)
+        self._options = ConnectionOptions(tls_context(), resolve, connect_seconds)
         self._pool = Pool(self._options, idle_seconds)
 
     def request(
@@ -118,34 +116,34 @@ class Transport:
         request = (method, _target(path), body, {"Host": server.host, **self._headers, **length, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
+            connection = self._pool.take(server)
             try:
-                return self._send(self._pool.take(server), budget, *request)
-            except _HungUp:
-                if not idempotent:
+                return self._send(connection, budget, *request)
+            except ServerUnreachable:
+                if not (idempotent and connection.is_reused) or budget.received:
                     raise
-                return self._send(Connection(server, self._options), budget, *request)
+            return self._send(Connection(server, self._options), budget, *request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
     ) -> Budget:
-        most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
+        seconds, step_seconds = self.total_seconds, self._step_seconds
         if isinstance(body, MultipartBody):
-            return Budget(server.host, self.max_upload_seconds(len(body)), self._upload_seconds, most)
-        return Budget(server.host, self.total_seconds, self._step_seconds, most)
+            seconds, step_seconds = self.max_upload_seconds(len(body)), self._upload_seconds
+        most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
+        return Budget(server.host, seconds, step_seconds, most, self._while_waiting)
 
     def _send(self, connection: Connection, budget: Budget, *request: Any) -> Answer:
         started = time.monotonic()
         connection.budget = budget
         try:
-            with _translated(connection), connection.exchange(*request) as response:
-                content = _read(response, budget)
-            connection.is_done = True
-            for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
-                response.headers.discard(name)
-            milliseconds = round((time.monotonic() - started) * 1000)
-            return Answer(response.status, response.headers, content, milliseconds)
+            with _translated(connection):
+                response, content = connection.exchange(*request)
         finally:
             self._pool.give_back(connection)
+        for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
+            response.headers.discard(name)
+        return Answer(response.status, response.headers, content, round((time.monotonic() - started) * 1000))
 
     def max_upload_seconds(self, size: int) -> float:
         """Return how many seconds an upload of ``size`` bytes may take in all."""
@@ -161,7 +159,7 @@ class Transport:
         connection = Connection(server, self._options, for_requests=False)
         connection.budget = budget = self._budget(server)
         with contextlib.closing(connection):
-            with self._limit(), self._options.while_waiting(), _translated(connection):
+            with self._limit(), self._while_waiting(), _translated(connection):
                 connection.connect()
                 greet(connection.sock, budget)
             yield connection.sock
@@ -171,25 +169,10 @@ class Transport:
         self._pool.close()
 
 
-class _HungUp(ServerUnreachable):
-    """The server closed a connection that was kept, before anything of an answer came."""
-
-
 def _target(path: str) -> str:
     if len(path) > MAX_PATH or not (path.isascii() and path.isprintable()):
         raise ValueError("a path is printable ASCII, and not endless")
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
-
-
-def _read(response: HTTPResponse, budget: Budget) -> bytes:
-    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
-        raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
-    content = bytearray()
-    while chunk := response.read(CHUNK_BYTES, decode_content=True):
-        content += chunk
-        if len(content) > budget.body_bytes:
-            raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")
-    return bytes(content)
 
 
 @contextlib.contextmanager
@@ -205,6 +188,5 @@ def _translated(connection: Connection) -> Iterator[None]:
             raise InsecureConnection(host, "the certificate is not valid for this server") from None
         if isinstance(error, DecodeError):
             raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        kind = _HungUp if connection.is_reused and not budget.received else ServerUnreachable
         words = "could not be reached, cut the connection off or does not speak HTTP"
-        raise kind(host, words, connected=connection.was_open) from None
+        raise ServerUnreachable(host, words, connected=connection.was_open) from None

@@ -1,5 +1,6 @@
-"""Where a response ends: by strict rules, so that no byte of it can be taken for another request's response.
+"""How a response is read: within a budget, and by strict rules about its end.
 
+By them no byte of it can be taken for another request's response:
 https://www.rfc-editor.org/rfc/rfc9112#name-message-body-length
 """
 
@@ -9,12 +10,19 @@ import contextlib
 import io
 import re
 import socket
+import time
 from collections.abc import Callable
 from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
 from typing import Any
 
-from .budget import HEADER_BYTES, Budget
+from urllib3 import HTTPResponse as UnpackedResponse
 
+from .errors import AnswerTooLarge, InvalidAnswer
+
+MAX_ANSWER_BYTES = 1024 * 1024  # by default: the largest ``meta`` seen is smaller, lists of notes have a tenth
+HEADER_BYTES = 64 * 1024  # of a response's head, with all informational responses before it
+READ_COST_BYTES = 64  # what a read counts for, however little came: each costs processor time
+CHUNK_BYTES = 16 * 1024
 CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs processor time
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
@@ -22,14 +30,55 @@ _LENGTH = re.compile("[0-9]{1,18}")
 Waiting = Callable[[], contextlib.AbstractContextManager[object]]
 
 
+class Budget:
+    """What one request to ``host`` may take: so much time until its end, so much in one step, so many bytes.
+
+    ``step_seconds`` is the longest silence; ``while_waiting`` returns a context manager that is entered for each wait.
+    ``received`` is whether anything of the response came.
+    """
+
+    def __init__(self, host: str, seconds: float, step_seconds: float, body_bytes: int, while_waiting: Waiting) -> None:
+        self.host = host
+        self.step_seconds = step_seconds
+        self.body_bytes = body_bytes
+        self.while_waiting = while_waiting
+        self.received = False
+        self._deadline = time.monotonic() + seconds
+        self._bytes_left = HEADER_BYTES
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def seconds(self, most: float) -> float:
+        """Return how long the next step may take, at most ``most``; raises :class:`TimeoutError` past the deadline."""
+        if (left := self._deadline - time.monotonic()) <= 0:
+            raise TimeoutError("timed out")
+        return min(left, most)
+
+    def expect_body(self) -> None:
+        """Let a body come: as large as allowed, with a quarter of that for what is not content."""
+        self._bytes_left = HEADER_BYTES + self.body_bytes + self.body_bytes // 4
+
+    def count(self, size: int) -> None:
+        """Count what came; raises :class:`~misskey.errors.AnswerTooLarge` when it is more than may come."""
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise AnswerTooLarge(self.host, "sends without end")
+
+    def count_read(self, size: int) -> None:
+        """Count one read from the connection."""
+        self.received = self.received or size > 0
+        self.count(max(size, READ_COST_BYTES))
+
+
 class _BudgetedReader(io.RawIOBase):
     """What comes over a connection for one response, for as long and as much as its budget allows."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, budget: Budget, while_waiting: Waiting) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, budget: Budget) -> None:
         self._raw = raw
         self._sock = sock
         self._budget = budget
-        self._while_waiting = while_waiting
         self.ended = False
 
     def readable(self) -> bool:
@@ -39,7 +88,7 @@ class _BudgetedReader(io.RawIOBase):
         if self.ended:
             return 0
         self._sock.settimeout(self._budget.seconds(self._budget.step_seconds))
-        with self._while_waiting():
+        with self._budget.while_waiting():
             count = self._raw.readinto(buffer) or 0
         self._budget.count_read(count)
         return count
@@ -55,11 +104,11 @@ class Response(HTTPResponse):
     ``is_whole`` when all of it came, and nothing else, so that its connection can be used again.
     """
 
-    def __init__(self, sock: socket.socket, method: str | None, budget: Budget, while_waiting: Waiting) -> None:
+    def __init__(self, sock: socket.socket, method: str | None, budget: Budget) -> None:
         super().__init__(sock, method=method)
         self.is_whole = self._is_doubtful = self._saw_last_chunk = False
         self._sock, self._budget = sock, budget
-        self._reader = _BudgetedReader(self.fp.detach(), sock, budget, while_waiting)
+        self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
         self.fp = io.BufferedReader(self._reader)
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -106,3 +155,18 @@ class Response(HTTPResponse):
         read_ahead = self.fp.read(1) or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
         self.is_whole = is_at_end and not read_ahead and not self._is_doubtful
         super()._close_conn()  # type: ignore[misc]
+
+
+def read_body(response: UnpackedResponse, budget: Budget) -> bytes:
+    """Return the unpacked body of ``response``.
+
+    Raises :class:`~misskey.errors.AnswerTooLarge` and, when it is packed twice, :class:`~misskey.errors.InvalidAnswer`.
+    """
+    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
+        raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
+    content = bytearray()
+    while chunk := response.read(CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > budget.body_bytes:
+            raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")
+    return bytes(content)
