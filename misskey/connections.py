@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import SWITCHING_PROTOCOLS, HTTPException
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -43,8 +44,8 @@ class Connection(HTTPConnection):
 
     Each request has a ``budget``. ``was_open`` is whether the connection stood, so that the server may have got the
     request, ``is_reused`` whether an earlier one was sent over it. ``can_be_reused`` is it when exactly one whole
-    response was read, to its end and without an error. A proxy passes on requests, or whatever comes where it is not
-    ``for_requests``.
+    response was read, to its end and without an error. One that is not ``for_requests`` may switch to another protocol:
+    then what came along with the response is ``read_ahead``.
     """
 
     budget: Budget
@@ -55,6 +56,7 @@ class Connection(HTTPConnection):
     def __init__(self, server: Server, options: ConnectionOptions, *, for_requests: bool = True) -> None:
         self.server = server
         self._options = options
+        self._for_requests = for_requests
         address, proxy = urlsplit(server.origin), proxy_for(server)
         self._is_secure = address.scheme == "https"
         self._host, port = str(address.hostname), address.port or port_by_scheme[address.scheme]
@@ -81,8 +83,14 @@ class Connection(HTTPConnection):
             is_sent = False
         with self.getresponse() as response:
             content = read_body(response, self.budget)
+        if response.status == SWITCHING_PROTOCOLS and (self._for_requests or self.sock is None):
+            raise HTTPException
         self.can_be_reused = is_sent and self.sock is not None and self._response.is_whole
         return response, content
+
+    @property
+    def read_ahead(self) -> bytes:
+        return self._response.read_ahead
 
     def response_class(self, sock: socket.socket, method: str | None = None) -> Response:  # type: ignore[override]
         """Return what http.client reads a response with."""

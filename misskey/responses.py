@@ -101,12 +101,14 @@ class _BudgetedReader(io.RawIOBase):
 class Response(HTTPResponse):
     """A response that is read past any number of informational ones.
 
-    ``is_whole`` when all of it came, and nothing else, so that its connection can be used again.
+    ``is_whole`` when all of it came, and nothing else, so that its connection can be used again; ``read_ahead`` is
+    what was read beyond it.
     """
 
     def __init__(self, sock: socket.socket, method: str | None, budget: Budget) -> None:
         super().__init__(sock, method=method)
         self.is_whole = self._is_doubtful = self._saw_last_chunk = False
+        self.read_ahead = b""
         self._sock, self._budget = sock, budget
         self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
         self.fp = io.BufferedReader(self._reader)
@@ -131,7 +133,7 @@ class Response(HTTPResponse):
         codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
         if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1:
             raise HTTPException
-        if self.status == SWITCHING_PROTOCOLS or (codings and not self.chunked):
+        if codings and not self.chunked:
             raise HTTPException
         if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
             self.chunked, self.length = False, 0
@@ -152,8 +154,9 @@ class Response(HTTPResponse):
         """Note whether this was the whole response, and nothing came after it."""
         self._reader.ended = True
         is_at_end = self._saw_last_chunk if self.chunked is True else self.length == 0
-        read_ahead = self.fp.read(1) or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
-        self.is_whole = is_at_end and not read_ahead and not self._is_doubtful
+        self.read_ahead = self.fp.read()
+        more = self.read_ahead or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
+        self.is_whole = is_at_end and not more and not self._is_doubtful
         super()._close_conn()  # type: ignore[misc]
 
 

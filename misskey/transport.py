@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
@@ -112,8 +112,7 @@ class Transport:
         >>> transport.request("GET", server, "/nowhere").status
         404
         """
-        length = {"Content-Length": str(len(body))} if body else {}
-        request = (method, _target(path), body, {"Host": server.host, **self._headers, **length, **(headers or {})})
+        request = (method, _target(path), body, {"Host": server.host, **self._headers, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
             connection = self._pool.take(server)
@@ -133,36 +132,31 @@ class Transport:
         most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
         return Budget(server.host, seconds, step_seconds, most, self._while_waiting)
 
-    def _send(self, connection: Connection, budget: Budget, *request: Any) -> Answer:
-        started = time.monotonic()
-        connection.budget = budget
+    def _send(self, connection: Connection, *request: Any) -> Answer:
         try:
-            with _translated(connection):
-                response, content = connection.exchange(*request)
+            return _exchange(connection, *request)
         finally:
             self._pool.give_back(connection)
-        for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
-            response.headers.discard(name)
-        return Answer(response.status, response.headers, content, round((time.monotonic() - started) * 1000))
 
     def max_upload_seconds(self, size: int) -> float:
         """Return how many seconds an upload of ``size`` bytes may take in all."""
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
     @contextlib.contextmanager
-    def connect(self, server: Server, greet: Callable[[socket.socket, Budget], None]) -> Iterator[socket.socket]:
-        """Open a connection to ``server`` for something else than requests, and close it on leaving.
+    def upgrade(
+        self, server: Server, path: str, headers: Mapping[str, str]
+    ) -> Iterator[tuple[Answer, socket.socket, bytes]]:
+        """GET ``path`` to switch to another protocol; give the answer, the socket, and what came along with the answer.
 
-        ``greet`` does what has to be done first, within a budget, and raises what :meth:`request` raises. Nothing
-        bounds what comes after it.
+        Raises what :meth:`request` raises. Nothing bounds what comes after status 101, with which the server switched;
+        on leaving, the connection is closed.
         """
+        request = ("GET", _target(path), None, {**self._headers, **headers})
         connection = Connection(server, self._options, for_requests=False)
-        connection.budget = budget = self._budget(server)
         with contextlib.closing(connection):
-            with self._limit(), self._while_waiting(), _translated(connection):
-                connection.connect()
-                greet(connection.sock, budget)
-            yield connection.sock
+            with self._limit():
+                answer = _exchange(connection, self._budget(server), *request)
+            yield answer, connection.sock, connection.read_ahead
 
     def close(self) -> None:
         """Close every connection that is kept."""
@@ -173,6 +167,16 @@ def _target(path: str) -> str:
     if len(path) > MAX_PATH or not (path.isascii() and path.isprintable()):
         raise ValueError("a path is printable ASCII, and not endless")
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
+
+
+def _exchange(connection: Connection, budget: Budget, *request: Any) -> Answer:
+    started = time.monotonic()
+    connection.budget = budget
+    with _translated(connection):
+        response, content = connection.exchange(*request)
+    for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
+        response.headers.discard(name)
+    return Answer(response.status, response.headers, content, round((time.monotonic() - started) * 1000))
 
 
 @contextlib.contextmanager
