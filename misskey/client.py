@@ -18,7 +18,7 @@ from .errors import (
     RateLimited,
     Redirected,
 )
-from .exchange import Exchange, answer_text, body_text
+from .exchange import Exchange, text_of_answer, text_of_body
 from .json_values import NotJSON, parse
 from .multipart import MultipartBody
 from .server import Server
@@ -100,8 +100,8 @@ class Client:
         fields |= {"comment": comment.encode("utf-8", "replace").decode()} if comment else {}
         body = MultipartBody(fields, file, name, mime_type)
         shown = fields | {"file": f"({name}, {mime_type}, {body.file_bytes} bytes)"}
-        headers = _JSON | {"Content-Type": body.content_type}
-        return self._send("POST", f"/api/{UPLOAD_ENDPOINT}", body, headers, json.dumps(shown).encode())
+        sent = json.dumps(shown).encode()
+        return self._send("POST", f"/api/{UPLOAD_ENDPOINT}", body, _JSON | body.headers, sent)
 
     def get(self, path: str, *, max_answer_bytes: int | None = None) -> Any:
         """GET ``path``, which needs no token, and return its JSON; errors and ``max_answer_bytes`` as in :meth:`call`.
@@ -128,25 +128,27 @@ class Client:
         finally:
             if self.on_exchange:
                 self.on_exchange(self._exchange(method, path, sent, answer, most_values))
-        return self._content(answer, parse(answer.body, self.token, most_values))
+        told = parse(answer.body, self.token, most_values)
+        if answer.status == 204:
+            return None
+        if not 200 <= answer.status < 300:
+            raise error_of(self.server, answer, told)
+        if isinstance(told, NotJSON):
+            raise InvalidAnswer(self.server.host, "answered with something that is not JSON", status=answer.status)
+        return told
 
     def _exchange(
         self, method: str, path: str, sent: bytes | None, answer: Answer | None, most_values: int
     ) -> Exchange:
-        url, body = self.server.url(path), body_text(sent, self.token) if sent else None
+        url, token = self.server.url(path), self.token
+        body = (lambda: text_of_body(sent, token)) if sent else None
         if answer is None:
             return Exchange(method, url, body)
-        text = answer_text(answer.body, self.token, most_values)
-        return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(answer.body))
 
-    def _content(self, answer: Answer, content: Any) -> Any:
-        if answer.status == 204:
-            return None
-        if not 200 <= answer.status < 300:
-            raise error_of(self.server, answer, content)
-        if isinstance(content, NotJSON):
-            raise InvalidAnswer(self.server.host, "answered with something that is not JSON", status=answer.status)
-        return content
+        def text() -> str:
+            return text_of_answer(answer.body, token, most_values)
+
+        return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(answer.body))
 
 
 def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
+from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
-from .server import ip_address
+from .errors import ServerUnreachable
+from .server import Server, ip_address
 
 
 def ca_bundle() -> str | bool:
@@ -64,41 +66,42 @@ def check_proxies() -> None:
     """
     proxies = getproxies()
     for name in dict.fromkeys(scheme if proxies.get(scheme) else "all" for scheme in ("https", "http")):
-        if (proxy := proxies.get(name)) and not _is_http_proxy(proxy):
+        if (proxy := proxies.get(name)) and not _http_proxy(proxy):
             raise ValueError(
                 f"{name.upper()}_PROXY must be the address of an HTTP proxy, such as http://proxy.example:3128. "
                 "Others, such as SOCKS or over TLS, are not supported; without a proxy, leave it empty"
             )
 
 
-def proxies_for(url: str) -> dict[str, str]:
-    """Return the proxies of the environment for ``url``: none for this machine itself, where no proxy can lead."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
+def proxy_for(server: Server) -> Url | None:
+    """Return the proxy of the environment for ``server``: none for this machine itself, where no proxy can lead.
+
+    Raises :class:`~misskey.errors.ServerUnreachable` for one that can't be used.
+    """
+    host = (urlsplit(server.origin).hostname or "").rstrip(".")
     is_here = re.search(r"(^|\.)localhost$", host) or ((ip := ip_address(host)) and ip.is_loopback)
-    return {} if is_here else dict(get_environ_proxies(url))
+    address = None if is_here else select_proxy(server.origin, get_environ_proxies(server.origin))
+    if not address:
+        return None
+    if not (proxy := _http_proxy(address)):
+        raise ServerUnreachable(server.host, "can't be reached through this proxy; SOCKS or a proxy over TLS won't do")
+    return proxy
 
 
-def _is_http_proxy(proxy: str) -> bool:
+def _http_proxy(address: str) -> Url | None:
+    """Return the address of a proxy, taken apart; ``None`` where it is not that of an HTTP proxy."""
     try:
-        url = parse_url(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
+        proxy = parse_url(prepend_scheme_if_needed(address, "http"))  # type: ignore[no-untyped-call]
     except (LocationParseError, ValueError, TypeError):
-        return False
-    rest = (url.path or "/", url.query, url.fragment)
-    return url.scheme == "http" and bool(url.host) and url.port != 0 and rest == ("/", None, None)
+        return None
+    rest = (proxy.path or "/", proxy.query, proxy.fragment)
+    return proxy if proxy.scheme == "http" and proxy.host and proxy.port != 0 and rest == ("/", None, None) else None
 
 
 def _has_certificates(place: Path) -> bool:
-    try:  # in a folder, OpenSSL looks for names that tell a certificate's own
-        hashed = [path for path in place.iterdir() if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", path.name)]
-    except OSError:
-        hashed = [place]
-    return any(map(_has_certificate, hashed))
-
-
-def _has_certificate(file: Path) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(file)
-    except OSError:  # also what OpenSSL says
-        return False
+    # In a folder, OpenSSL looks for names that tell a certificate's own.
+    for file in [*place.glob("[0-9a-f]" * 8 + ".[0-9]*")] or [place]:
+        with suppress(OSError):  # also what OpenSSL says
+            context.load_verify_locations(file)
     return context.cert_store_stats()["x509"] > 0

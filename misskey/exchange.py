@@ -1,4 +1,4 @@
-"""One call as it went over the wire, for showing."""
+"""One call as it went over the wire."""
 
 from __future__ import annotations
 
@@ -55,23 +55,15 @@ class Exchange:
         return asdict(self)
 
 
-def body_text(sent: bytes, token: str | None) -> Callable[[], str]:
-    """Return what makes the text of a request's parameters, which are JSON, without any token."""
-
-    def text() -> str:
-        fields = json.loads(sent)
-        return indented(fields | ({"i": MASK} if "i" in fields else {}), token)
-
-    return text
+def text_of_body(sent: bytes, token: str | None) -> str:
+    """Return the text of a request's parameters, which are JSON, without any token."""
+    fields = json.loads(sent)
+    return indented(fields | ({"i": MASK} if "i" in fields else {}), token)
 
 
-def answer_text(body: bytes, token: str | None, most_values: int) -> Callable[[], str]:
-    """Return what makes the text of an answer, without ``token`` and without a token that it grants."""
-
-    def text() -> str:
-        content, fresh = parse(body, token, most_values), None
-        if isinstance(content, dict) and "token" in content:
-            fresh, content = content["token"], content | {"token": MASK}
-        return indented(content, fresh if isinstance(fresh, str) else None)
-
-    return text
+def text_of_answer(body: bytes, token: str | None, most_values: int) -> str:
+    """Return the text of an answer, without ``token`` and without a token that it grants."""
+    content, fresh = parse(body, token, most_values), None
+    if isinstance(content, dict) and "token" in content:
+        fresh, content = content["token"], content | {"token": MASK}
+    return indented(content, fresh if isinstance(fresh, str) else None)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
 
-from .connections import Adapter, Connection
+from .connections import Connection, ConnectionOptions
 from .server import Server
 
 POOLED_SERVERS = 256
@@ -23,8 +23,8 @@ POOLED_PER_SERVER = 8
 class Pool:
     """Keeps connections on which nothing is under way, and closes those that nobody used for ``idle_seconds``."""
 
-    def __init__(self, adapter: Adapter, idle_seconds: float) -> None:
-        self._adapter = adapter
+    def __init__(self, options: ConnectionOptions, idle_seconds: float) -> None:
+        self._options = options
         self._idle_seconds = idle_seconds
         # What is private now may not be so for the next caller, whose addresses are checked when connecting.
         self._idle: OrderedDict[tuple[Server, bool], list[Connection]] = OrderedDict()
@@ -43,7 +43,7 @@ class Pool:
                 connection.is_reused = True
                 return connection
             connection.close()
-        return self._adapter.connection(server)
+        return Connection(server, self._options)
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection that :meth:`take` returned if it can be reused, else close it."""

@@ -9,25 +9,25 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
-import socket
 import time
 from collections.abc import Iterator
+from http.client import SWITCHING_PROTOCOLS
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from requests.structures import CaseInsensitiveDict
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, PayloadTooBig
+from websockets.datastructures import Headers
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from .budget import Budget
 from .client import Client, error_of
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .json_values import parse
-from .transport import CHUNK_BYTES, Answer
+from .responses import CHUNK_BYTES
+from .transport import Answer
 
 TICK_SECONDS = 5.0
 SILENCE_SECONDS = 60.0  # pinged after half of it, a server that lives has long answered
@@ -36,8 +36,6 @@ MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their re
 TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
 FRAME_BYTES = 8 * 1024  # what a frame counts for, however small: drawing a note takes milliseconds
 
-#: Whole informational responses: any number may come before the final one.
-_INFORMATIONAL = re.compile(rb"\A(?:HTTP/1\.1 1(?!01)[0-9]{2}(?: [^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n)+")
 _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
 
 # websockets would log the address, which holds the token, wherever a program logs everything.
@@ -74,10 +72,15 @@ class Stream:
         query = urlencode({"i": self._client.token or ""})
         self._protocol = ClientProtocol(parse_uri(f"{address}?{query}"), max_size=MESSAGE_BYTES, logger=_SILENT)
         self._text: bytearray | None = None
+        request = self._protocol.connect()
         with contextlib.ExitStack() as stack:
-            self._socket = stack.enter_context(self._client.transport.connect(self._server, self._shake_hands))
-            if error := self._protocol.handshake_exc:
-                raise self._refusal(error) from None
+            opening = self._client.transport.upgrade(self._server, request.path, dict(request.headers.raw_items()))
+            answer, self._socket, came_along = stack.enter_context(opening)
+            if answer.status != SWITCHING_PROTOCOLS:
+                raise self._refusal(answer)
+            self._feed(Response(answer.status, "", Headers(answer.headers.items())).serialize() + came_along)
+            if self._protocol.handshake_exc:
+                raise InvalidAnswer(self._server.host, "did not open a stream")
             stack.callback(self._say_goodbye)
             if self._protocol.state is State.OPEN:  # else what came along with the handshake ended it already
                 self._protocol.send_text(json.dumps({"type": "connect", "body": _HOME_TIMELINE}).encode())
@@ -107,35 +110,10 @@ class Stream:
             self._check_silence()
             yield None
 
-    def _shake_hands(self, sock: socket.socket, budget: Budget) -> None:
-        request = self._protocol.connect()
-        request.headers["User-Agent"] = self._client.transport.user_agent
-        self._protocol.send_request(request)
-        sock.settimeout(budget.seconds(SEND_SECONDS))
-        sock.sendall(b"".join(self._protocol.data_to_send()))
-        head: bytes | None = b""
-        while self._protocol.state is State.CONNECTING and not self._protocol.handshake_exc:
-            sock.settimeout(budget.seconds(budget.step_seconds))
-            received = sock.recv(CHUNK_BYTES)
-            budget.count_read(len(received))
-            if head is not None and received:
-                head = _INFORMATIONAL.sub(b"", head + received)
-                if b"\r\n\r\n" not in head:
-                    continue
-                received, head = head, None
-                budget.expect_body()
-            self._feed(received)
-
-    def _refusal(self, error: Exception) -> MisskeyError:
-        if isinstance(error, InvalidStatus):
-            status, headers = error.response.status_code, CaseInsensitiveDict(error.response.headers.raw_items())
-            if status in (401, 403):  # to a wrong token and to one without the permission alike; this tells them apart
-                self._client.call("i")
-            answer = Answer(status, headers, bytes(error.response.body), 0)
-            return error_of(self._server, answer, parse(answer.body, self._client.token))
-        if isinstance(error.__cause__, EOFError):
-            return ServerUnreachable(self._server.host, "cut the connection off")
-        return InvalidAnswer(self._server.host, "did not open a stream")
+    def _refusal(self, answer: Answer) -> MisskeyError:
+        if answer.status in (401, 403):  # to a wrong token and to one without the permission alike; a call tells which
+            self._client.call("i")
+        return error_of(self._server, answer, parse(answer.body, self._client.token))
 
     def _pieces(self, ends: float) -> Iterator[bytes]:
         """Yield what comes until ``ends``."""

@@ -10,23 +10,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 
-from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
-from .budget import MAX_ANSWER_BYTES, Budget
-from .connections import Adapter, Connection
+from .connections import Connection, ConnectionOptions
 from .environment import tls_context
-from .errors import AnswerTooLarge, InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
-from .framing import Waiting
+from .errors import InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
 from .pool import Pool
+from .responses import MAX_ANSWER_BYTES, Budget, Waiting
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
@@ -35,7 +33,6 @@ STEP_SECONDS = 10.0  # the longest silence in the middle of a response
 TOTAL_SECONDS = 15.0  # what a person waits for before reloading
 UPLOAD_SECONDS = 60.0  # what a server may take over a file that it has: it looks at it, makes small pictures, stores it
 UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: between servers, a tenth of the usual
-CHUNK_BYTES = 16 * 1024
 MAX_PATH = 4096  # with its query; what is longer is no address
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
 _SAFE_IN_A_PATH = "%!$&'()*+,-./:;=?@_~[]"
@@ -92,8 +89,8 @@ class Transport:
         self._limit = limit
         self._while_waiting = while_waiting
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
-        self._adapter = Adapter(tls_context(), resolve, connect_seconds, while_waiting)
-        self._pool = Pool(self._adapter, idle_seconds)
+        self._options = ConnectionOptions(tls_context(), resolve, connect_seconds)
+        self._pool = Pool(self._options, idle_seconds)
 
     def request(
         self,
@@ -115,36 +112,29 @@ class Transport:
         >>> transport.request("GET", server, "/nowhere").status
         404
         """
-        length = {"Content-Length": str(len(body))} if body else {}
-        request = (method, _target(path), body, {**self._headers, **length, **(headers or {})})
+        request = (method, _target(path), body, {"Host": server.host, **self._headers, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
+            connection = self._pool.take(server)
             try:
-                return self._send(self._pool.take(server), budget, *request)
-            except _HungUp:
-                if not idempotent:
+                return self._send(connection, budget, *request)
+            except ServerUnreachable:
+                if not (idempotent and connection.is_reused) or budget.received:
                     raise
-                return self._send(self._adapter.connection(server), budget, *request)
+            return self._send(Connection(server, self._options), budget, *request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
     ) -> Budget:
-        most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
+        seconds, step_seconds = self.total_seconds, self._step_seconds
         if isinstance(body, MultipartBody):
-            return Budget(server.host, self.max_upload_seconds(len(body)), self._upload_seconds, most)
-        return Budget(server.host, self.total_seconds, self._step_seconds, most)
+            seconds, step_seconds = self.max_upload_seconds(len(body)), self._upload_seconds
+        most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
+        return Budget(server.host, seconds, step_seconds, most, self._while_waiting)
 
-    def _send(self, connection: Connection, budget: Budget, *request: Any) -> Answer:
-        started = time.monotonic()
-        connection.budget = budget
+    def _send(self, connection: Connection, *request: Any) -> Answer:
         try:
-            with _translated(connection), connection.exchange(*request) as response:
-                content = _read(response, budget)
-            connection.is_done = True
-            for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
-                response.headers.discard(name)
-            milliseconds = round((time.monotonic() - started) * 1000)
-            return Answer(response.status, response.headers, content, milliseconds)
+            return _exchange(connection, *request)
         finally:
             self._pool.give_back(connection)
 
@@ -153,27 +143,24 @@ class Transport:
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
     @contextlib.contextmanager
-    def connect(self, server: Server, greet: Callable[[socket.socket, Budget], None]) -> Iterator[socket.socket]:
-        """Open a connection to ``server`` for something else than requests, and close it on leaving.
+    def upgrade(
+        self, server: Server, path: str, headers: Mapping[str, str]
+    ) -> Iterator[tuple[Answer, socket.socket, bytes]]:
+        """GET ``path`` to switch to another protocol; give the answer, the socket, and what came along with the answer.
 
-        ``greet`` does what has to be done first, within a budget, and raises what :meth:`request` raises. Nothing
-        bounds what comes after it.
+        Raises what :meth:`request` raises. Nothing bounds what comes after status 101, with which the server switched;
+        on leaving, the connection is closed.
         """
-        connection = self._adapter.connection(server, for_requests=False)
-        connection.budget = budget = self._budget(server)
+        request = ("GET", _target(path), None, {**self._headers, **headers})
+        connection = Connection(server, self._options, for_requests=False)
         with contextlib.closing(connection):
-            with self._limit(), self._while_waiting(), _translated(connection):
-                connection.connect()
-                greet(connection.sock, budget)
-            yield connection.sock
+            with self._limit():
+                answer = _exchange(connection, self._budget(server), *request)
+            yield answer, connection.sock, connection.read_ahead
 
     def close(self) -> None:
         """Close every connection that is kept."""
         self._pool.close()
-
-
-class _HungUp(ServerUnreachable):
-    """The server closed a connection that was kept, before anything of an answer came."""
 
 
 def _target(path: str) -> str:
@@ -182,15 +169,14 @@ def _target(path: str) -> str:
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
 
 
-def _read(response: HTTPResponse, budget: Budget) -> bytes:
-    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
-        raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
-    content = bytearray()
-    while chunk := response.read(CHUNK_BYTES, decode_content=True):
-        content += chunk
-        if len(content) > budget.body_bytes:
-            raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")
-    return bytes(content)
+def _exchange(connection: Connection, budget: Budget, *request: Any) -> Answer:
+    started = time.monotonic()
+    connection.budget = budget
+    with _translated(connection):
+        response, content = connection.exchange(*request)
+    for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
+        response.headers.discard(name)
+    return Answer(response.status, response.headers, content, round((time.monotonic() - started) * 1000))
 
 
 @contextlib.contextmanager
@@ -206,6 +192,5 @@ def _translated(connection: Connection) -> Iterator[None]:
             raise InsecureConnection(host, "the certificate is not valid for this server") from None
         if isinstance(error, DecodeError):
             raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        kind = _HungUp if connection.is_reused and not budget.received else ServerUnreachable
         words = "could not be reached, cut the connection off or does not speak HTTP"
-        raise kind(host, words, connected=connection.was_open) from None
+        raise ServerUnreachable(host, words, connected=connection.was_open) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from misskey import Server, Transport
-from misskey.environment import ca_bundle, check_proxies, proxies_for
+from misskey.environment import ca_bundle, check_proxies, proxy_for
 from tests import hostile
 from tests.hostile import answers, authority, serve
 
@@ -142,16 +142,16 @@ def test_no_proxy_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch, name: s
     monkeypatch.setenv(name, PROXY)
 
     for scheme in ("http", "https"):
-        assert proxies_for(f"{scheme}://{host}/api/meta") == {}
+        assert proxy_for(Server(f"{scheme}://{host}")) is None
 
 
 @pytest.mark.parametrize("host", ["misskey.io", "10.0.0.1", "misskey.lan:3000", "notlocalhost", "localhost.example"])
 def test_elsewhere_no_proxy_decides(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", PROXY)
-    assert proxies_for(f"http://{host}/")["http"] == PROXY
+    assert str(proxy_for(Server(f"http://{host}"))) == PROXY
 
     monkeypatch.setenv("NO_PROXY", re.sub(":.*", "", host))
-    assert proxies_for(f"http://{host}/") == {}
+    assert proxy_for(Server(f"http://{host}")) is None
 
 
 def test_a_server_on_this_machine_is_reached_beside_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

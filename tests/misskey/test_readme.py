@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from misskey import TOTAL_SECONDS
-from misskey.budget import MAX_ANSWER_BYTES
+from misskey.responses import MAX_ANSWER_BYTES
 from misskey.streaming import SILENCE_SECONDS
 from misskey.transport import CONNECT_SECONDS
 from sandbox import Running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,10 +56,10 @@ class WatchedTransport(Transport):
             return answer
 
     @contextmanager
-    def connect(self, server: Server, greet: Callable[..., None]) -> Iterator[socket.socket]:
-        """Open a connection for a stream, as :meth:`misskey.Transport.connect` does."""
-        with self._told(Call("stream", "GET", server.host)), super().connect(server, greet) as sock:
-            yield sock
+    def upgrade(self, server: Server, *args: Any) -> Iterator[tuple[Answer, socket.socket, bytes]]:
+        """Open a connection for a stream, as :meth:`misskey.Transport.upgrade` does."""
+        with self._told(Call("stream", "GET", server.host)), super().upgrade(server, *args) as opened:
+            yield opened
 
     @contextmanager
     def _told(self, call: Call) -> Iterator[Call]:

@@ -1,0 +1,175 @@
+"""How a response is read: within a budget, and by strict rules about its end.
+
+By them no byte of it can be taken for another request's response:
+https://www.rfc-editor.org/rfc/rfc9112#name-message-body-length
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import socket
+import time
+from collections.abc import Callable
+from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
+from typing import Any
+
+from urllib3 import HTTPResponse as UnpackedResponse
+
+from .errors import AnswerTooLarge, InvalidAnswer
+
+MAX_ANSWER_BYTES = 1024 * 1024  # by default: the largest ``meta`` seen is smaller, lists of notes have a tenth
+HEADER_BYTES = 64 * 1024  # of a response's head, with all informational responses before it
+READ_COST_BYTES = 64  # what a read counts for, however little came: each costs processor time
+CHUNK_BYTES = 16 * 1024
+CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs processor time
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_LENGTH = re.compile("[0-9]{1,18}")
+
+Waiting = Callable[[], contextlib.AbstractContextManager[object]]
+
+
+class Budget:
+    """What one request to ``host`` may take: so much time until its end, so much in one step, so many bytes.
+
+    ``step_seconds`` is the longest silence; ``while_waiting`` returns a context manager that is entered for each wait.
+    ``received`` is whether anything of the response came.
+    """
+
+    def __init__(self, host: str, seconds: float, step_seconds: float, body_bytes: int, while_waiting: Waiting) -> None:
+        self.host = host
+        self.step_seconds = step_seconds
+        self.body_bytes = body_bytes
+        self.while_waiting = while_waiting
+        self.received = False
+        self._deadline = time.monotonic() + seconds
+        self._bytes_left = HEADER_BYTES
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def seconds(self, most: float) -> float:
+        """Return how long the next step may take, at most ``most``; raises :class:`TimeoutError` past the deadline."""
+        if (left := self._deadline - time.monotonic()) <= 0:
+            raise TimeoutError("timed out")
+        return min(left, most)
+
+    def expect_body(self) -> None:
+        """Let a body come: as large as allowed, with a quarter of that for what is not content."""
+        self._bytes_left = HEADER_BYTES + self.body_bytes + self.body_bytes // 4
+
+    def count(self, size: int) -> None:
+        """Count what came; raises :class:`~misskey.errors.AnswerTooLarge` when it is more than may come."""
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise AnswerTooLarge(self.host, "sends without end")
+
+    def count_read(self, size: int) -> None:
+        """Count one read from the connection."""
+        self.received = self.received or size > 0
+        self.count(max(size, READ_COST_BYTES))
+
+
+class _BudgetedReader(io.RawIOBase):
+    """What comes over a connection for one response, for as long and as much as its budget allows."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, budget: Budget) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._budget = budget
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.ended:
+            return 0
+        self._sock.settimeout(self._budget.seconds(self._budget.step_seconds))
+        with self._budget.while_waiting():
+            count = self._raw.readinto(buffer) or 0
+        self._budget.count_read(count)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class Response(HTTPResponse):
+    """A response that is read past any number of informational ones.
+
+    ``is_whole`` when all of it came, and nothing else, so that its connection can be used again; ``read_ahead`` is
+    what was read beyond it.
+    """
+
+    def __init__(self, sock: socket.socket, method: str | None, budget: Budget) -> None:
+        super().__init__(sock, method=method)
+        self.is_whole = self._is_doubtful = self._saw_last_chunk = False
+        self.read_ahead = b""
+        self._sock, self._budget = sock, budget
+        self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
+        self.fp = io.BufferedReader(self._reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the first status line that is final: http.client itself passes over 100 only."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == SWITCHING_PROTOCOLS:
+                return version, status, reason
+            parse_headers(self.fp)
+
+    def begin(self) -> None:
+        """Read the head.
+
+        Raises :class:`http.client.HTTPException` where two programs could differ about the end of the response.
+        """
+        super().begin()
+        if self.msg.defects:  # urllib3 would write them, the server's own words, into the log
+            raise HTTPException
+        lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
+        codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
+        if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1:
+            raise HTTPException
+        if codings and not self.chunked:
+            raise HTTPException
+        if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
+            self.chunked, self.length = False, 0
+            self._is_doubtful = bool(codings or lengths - {"0"})
+        else:
+            self._is_doubtful = bool(lengths and codings)
+        self._budget.expect_body()
+
+    def _read_next_chunk_size(self) -> int:
+        self._budget.count(CHUNK_COST_BYTES)
+        size = _CHUNK_SIZE.fullmatch(self.fp.readline(HEADER_BYTES))
+        if not size:
+            raise HTTPException
+        self._saw_last_chunk = int(size[1], 16) == 0
+        return int(size[1], 16)
+
+    def _close_conn(self) -> None:
+        """Note whether this was the whole response, and nothing came after it."""
+        self._reader.ended = True
+        is_at_end = self._saw_last_chunk if self.chunked is True else self.length == 0
+        self.read_ahead = self.fp.read()
+        more = self.read_ahead or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
+        self.is_whole = is_at_end and not more and not self._is_doubtful
+        super()._close_conn()  # type: ignore[misc]
+
+
+def read_body(response: UnpackedResponse, budget: Budget) -> bytes:
+    """Return the unpacked body of ``response``.
+
+    Raises :class:`~misskey.errors.AnswerTooLarge` and, when it is packed twice, :class:`~misskey.errors.InvalidAnswer`.
+    """
+    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
+        raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
+    content = bytearray()
+    while chunk := response.read(CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > budget.body_bytes:
+            raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")
+    return bytes(content)
