@@ -47,7 +47,7 @@ from web import (
     token_store,
 )
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
-from web.hosting import commands, metrics, request_log
+from web.hosting import commands, health, metrics, request_log
 from web.hosting.remote_calls import WatchedTransport
 from web.rate_limits import limiter
 
@@ -78,7 +78,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     for part in (languages, template_filters, error_pages, commands, dashboard):
         part.init_app(app)
     app.register_blueprint(journey)
-    for part in (public_pages, account_page, dashboard, languages):
+    for part in (public_pages, account_page, dashboard, languages, health):
         app.register_blueprint(part.pages)
     demo.init_app(app)  # `make own` takes this out; what you add goes here
     return app

@@ -38,7 +38,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     @app.before_request
     def stay() -> ResponseReturnValue | None:
         no_name = isinstance(request.routing_exception, BadHost)  # not even our own pages can be found under it
-        open_to_all = request.endpoint in ("static", "pages.healthz", "pages.readyz", "metrics.show")
+        open_to_all = request.endpoint in ("static", "health.healthz", "health.readyz", "metrics.show")
         if (_is_at_home(settings) or open_to_all) and not no_name:
             return None
         if no_name or request.method not in ("GET", "HEAD"):

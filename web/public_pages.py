@@ -1,18 +1,16 @@
-"""Pages that are the same for everybody: how a sign-in works, privacy; and what robots and monitoring ask for."""
+"""Pages that are the same for everybody: how a sign-in works, privacy, and what robots may read."""
 
 from __future__ import annotations
 
-import tempfile
 import textwrap
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 import misskey
 from misskey import Server, authorize_url
 
 from . import services
-from .storage.store_backend import StoreUnavailable
 
 EXAMPLE_SERVER = Server.parse("misskey.io")
 EXAMPLE_SESSION_ID = "c1f6d42b-468b-4fd2-8274-e58abdedef6f"
@@ -26,8 +24,6 @@ Allow: /privacy
 Allow: /static/
 Disallow: /
 """
-
-_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 pages = Blueprint("pages", __name__)
 
@@ -64,25 +60,4 @@ def privacy() -> ResponseReturnValue:
 @pages.get("/robots.txt")
 def robots() -> ResponseReturnValue:
     """Let search engines read the pages that are the same for everybody."""
-    return ROBOTS, _TEXT
-
-
-@pages.get("/healthz")
-def healthz() -> ResponseReturnValue:
-    """Answer that the process lives."""
-    return "ok\n", _TEXT
-
-
-@pages.get("/readyz")
-def readyz() -> ResponseReturnValue:
-    """Answer that the token store can be written and read too, and that large forms have a place to rest."""
-    store = services.token_store()
-    store.put("ready?", "yes", 60)
-    if store.get("ready?") != "yes":
-        raise StoreUnavailable("a value was not there a moment later")
-    try:
-        tempfile.TemporaryFile().close()
-    except OSError as error:
-        current_app.logger.error("%s, for files that people send: %s", tempfile.tempdir, error.strerror)
-        return "the folder for files that people send can't be written to\n", 503, _TEXT
-    return "ready\n", _TEXT
+    return ROBOTS, {"Content-Type": "text/plain; charset=utf-8"}

@@ -53,7 +53,7 @@ def test_a_stream_is_sent_as_it_comes(app: Flask, visitor: Visitor, kind: str) -
 
         return Response(events(), content_type=kind)
 
-    app.view_functions["pages.healthz"] = stream
+    app.view_functions["health.healthz"] = stream
 
     with visitor.get("/healthz", headers=ZIPPED) as answer:
         assert "Content-Encoding" not in answer.headers
