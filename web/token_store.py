@@ -46,8 +46,7 @@ class TokenStore:
     def get(self, key: str) -> str | None:
         """Return the value, ``None`` when there is none, its time is over, or no key opens it."""
         entry = _entry(key)
-        sealed = self.backend.get(entry)
-        written_for, value = self._open(sealed) if sealed is not None else (None, None)
+        written_for, value = self._open(self.backend.get(entry) or b"")
         return value if written_for == entry else None
 
     def replace(self, key: str, value: str, *, owner: str = "") -> bool:

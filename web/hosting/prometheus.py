@@ -69,37 +69,28 @@ class Metrics:
     """The figures of one app."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Histogram(
-            "miauth_request_seconds",
-            "Requests of visitors, until the answer was sent",
-            ("method", "route", "status"),
-            registry=self.registry,
-            buckets=SECONDS,
+        self.registry = registry = CollectorRegistry()
+        seconds = partial(Histogram, registry=registry, buckets=SECONDS)
+        self.requests = seconds(
+            "miauth_request_seconds", "Requests of visitors, until the answer was sent", ("method", "route", "status")
         )
-        self.calls = Histogram(
+        self.calls = seconds(
             "miauth_remote_call_seconds",
             "Requests to remote servers, and streams from them, until they ended",
             ("kind", "outcome"),
-            registry=self.registry,
-            buckets=SECONDS,
         )
-        self.begun = Counter("miauth_sign_ins_begun", "Sign-ins begun with MiAuth", registry=self.registry)
-        self.finished = Counter(
-            "miauth_sign_ins_finished", "Sign-ins that ended in an account", ("way",), registry=self.registry
-        )
-        self.streams = Gauge(
-            "miauth_open_streams",
-            "Streams that browsers have open",
-            registry=self.registry,
-            multiprocess_mode="livesum",
-        )
-        self.store = Histogram(
+        self.store = seconds(
             "miauth_store_seconds",
             "What is read from the token store and written to it",
             ("operation",),
-            registry=self.registry,
             buckets=STORE_SECONDS,
+        )
+        self.begun = Counter("miauth_sign_ins_begun", "Sign-ins begun with MiAuth", registry=registry)
+        self.finished = Counter(
+            "miauth_sign_ins_finished", "Sign-ins that ended in an account", ("way",), registry=registry
+        )
+        self.streams = Gauge(
+            "miauth_open_streams", "Streams that browsers have open", registry=registry, multiprocess_mode="livesum"
         )
 
     def observe_request(self, _app: Flask, served: Served) -> None:
