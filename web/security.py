@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -56,6 +57,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    elif settings.production:
+        _watch_for_proxies(app)
     canonical_url.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
@@ -86,6 +89,20 @@ def _configure(app: Flask, settings: Settings) -> None:
         MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
     )
+
+
+def _watch_for_proxies(app: Flask) -> None:
+    """Have the log tell, once, of a proxy that the settings do not count: all visitors would share its limits."""
+    seen = Event()
+
+    @app.before_request
+    def look() -> None:
+        if "X-Forwarded-For" in request.headers and not seen.is_set():
+            seen.set()
+            app.logger.warning(
+                "A proxy seems to be in front of the app, and MIAUTH_TRUSTED_PROXIES is 0: all visitors share one rate "
+                "limit. Set it to the number of proxies that stand one behind another."
+            )
 
 
 def _refuse_other_sites(settings: Settings) -> None:

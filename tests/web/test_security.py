@@ -248,6 +248,17 @@ def test_odd_addresses_from_a_proxy_are_counted_too(
     assert statuses == [422, 429]
 
 
+@pytest.mark.parametrize(("proxies", "times"), [("0", 1), ("1", 0)])
+def test_a_proxy_that_the_settings_do_not_count_is_told_in_the_log_once(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture, proxies: str, times: int
+) -> None:
+    client = make_app(**PRODUCTION, TRUSTED_PROXIES=proxies).test_client()
+    for _ in range(3):
+        client.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
+
+    assert caplog.text.count("MIAUTH_TRUSTED_PROXIES is 0") == times
+
+
 def test_ipv4_visitors_at_an_ipv6_socket_are_told_apart(make_app: Callable[..., Flask], sandbox: Running) -> None:
     app = make_app(SIGNIN_LIMIT="1 per minute", PRIVATE_SERVERS=sandbox.origin)
     statuses = [
