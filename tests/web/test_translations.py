@@ -87,5 +87,5 @@ def test_a_page_is_in_the_browsers_language(visitor: Visitor, accepted: str, lan
 def test_errors_and_permissions_are_in_the_browsers_language_too(visitor: Visitor) -> None:
     page = visitor.post("/signin", {"host": "misskey"}, headers={"Accept-Language": "ja"}).text
 
-    assert "末尾が足りません" in page
+    assert "末尾の「.io」などが足りません" in page
     assert "ノートを作成・削除する" in page
