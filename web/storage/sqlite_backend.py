@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -88,13 +88,13 @@ class SqliteBackend:
             database.execute("DELETE FROM entries WHERE id = ?", (entry,))
 
     def owned_by(self, *owners: str) -> list[bytes]:
+        query = f"SELECT value FROM entries WHERE owner IN ({', '.join('?' * len(owners))}) AND expires > ?"  # noqa: S608
         with self._reader.use() as database:
-            query = f"SELECT value FROM entries WHERE owner IN ({_places(owners)}) AND expires > ?"  # noqa: S608
             return [value for (value,) in database.execute(query, (*owners, time.time()))]
 
     def delete_owned_by(self, *owners: str) -> None:
         with self._write() as database:
-            database.execute(f"DELETE FROM entries WHERE owner IN ({_places(owners)})", owners)  # noqa: S608
+            database.executemany("DELETE FROM entries WHERE owner = ?", [(owner,) for owner in owners])
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         rows = [("", b"", 0.0)]
@@ -204,7 +204,3 @@ def _write_ahead(database: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
                 raise
         time.sleep(0.01)
-
-
-def _places(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
