@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -140,7 +141,22 @@ class _Connection:
 
 
 def check(path: Path) -> None:
-    """Raise :class:`ValueError` unless the file is one of this app's that can be used; nothing is changed in it."""
+    """Raise :class:`ValueError` unless the file can be made, or is one that can be used; nothing is changed in it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.exists():
+            with path.open("r+b") as file:  # SQLite would open one that can't be written to all the same
+                head = file.read(16)
+            if head not in (b"", b"SQLite format 3\0"):
+                raise ValueError(f"is a file of another kind: {path}")
+            if head:
+                _check_database(path)
+    except OSError as error:
+        raise ValueError(f"can't be used, {path}: {error.strerror}") from error
+
+
+def _check_database(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", WAIT_SECONDS, uri=True)) as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
