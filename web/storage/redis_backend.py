@@ -21,9 +21,7 @@ local function index(seconds)
     redis.call("EXPIREAT", KEYS[2], redis.call("ZRANGE", KEYS[2], -1, -1, "WITHSCORES")[2])
 end
 """
-_PUT = (
-    _INDEX
-    + """
+_PUT = """
 if ARGV[3] == "new" and redis.call("EXISTS", KEYS[1]) == 1 then
     -- The same bytes are one's own, sealed with a chance of their own: an answer that got lost, and asked for again.
     return redis.call("HGET", KEYS[1], "value") == ARGV[1] and 1 or 0
@@ -48,10 +46,7 @@ if KEYS[2] then
 end
 return 1
 """
-)
-_REPLACE = (
-    _INDEX
-    + """
+_REPLACE = """
 if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
 redis.call("HSET", KEYS[1], "value", ARGV[1])
 if KEYS[2] then
@@ -60,7 +55,6 @@ if KEYS[2] then
 end
 return 1
 """
-)
 _OWNED_BY = """
 local found = {}
 for _, set in ipairs(KEYS) do
@@ -93,8 +87,8 @@ class RedisBackend:
 
     def __init__(self, url: str) -> None:
         self.redis = connect(url)
-        self._put = self.redis.register_script(_PUT)
-        self._replace = self.redis.register_script(_REPLACE)
+        self._put = self.redis.register_script(_INDEX + _PUT)
+        self._replace = self.redis.register_script(_INDEX + _REPLACE)
         self._owned_by = self.redis.register_script(_OWNED_BY)
         self._delete_owned_by = self.redis.register_script(_DELETE_OWNED_BY)
 
