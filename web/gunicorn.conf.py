@@ -44,14 +44,11 @@ class Log(Logger):
         for handler in self.error_log.handlers if settings.log == "json" else ():
             handler.setFormatter(JSONFormatter())
 
-    def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> dict[str, Any]:
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         # The path as it was sent: decoded, a %0A in it would begin a line of its own.
         path = quote(environ.get("PATH_INFO", ""), safe="/:@", encoding="latin-1")
-        return {**super().atoms(resp, req, environ, request_time), "U": path}
-
-    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        if environ.get("PATH_INFO") != "/healthz":  # asked twice a minute, for ever
-            super().access(resp, req, environ, request_time)
+        if path != "/healthz":  # asked twice a minute, for ever
+            super().access(resp, req, {**environ, "PATH_INFO": path}, request_time)
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         # gunicorn's own "Invalid request from ip=…" names the visitor's address, and the request's with its query.

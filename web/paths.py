@@ -16,9 +16,11 @@ _FILE = "sqlite:///"
 def token_store(url: str) -> str:
     """Return ``url`` if tokens can be kept there; raises :class:`ValueError`, which tells no password."""
     if re.match(r"(rediss?|unix)(\+[a-z]+)?://", url):
-        _check_redis(url)
+        from .storage import redis_connection  # a large library, which few need
+
+        redis_connection.check(url)
     elif url.startswith(_FILE) and url != _FILE:
-        _check_file(Path(url.removeprefix(_FILE)))
+        sqlite_backend.check(Path(url.removeprefix(_FILE)))
     else:
         raise ValueError(
             "must be a file, such as sqlite:////data/tokens.sqlite3, or a Redis, such as redis://localhost:6379/0"
@@ -43,33 +45,3 @@ def temporary_folder(token_store: str) -> str:
     if token_store.startswith(_FILE) and os.access(folder, os.W_OK | os.X_OK):
         return folder
     raise ValueError("TMPDIR must name a folder that can be written to, for files that people send; /tmp can't")
-
-
-def _check_redis(url: str) -> None:
-    from .storage.redis_connection import NO_CLUSTER, check  # a large library, which few need
-
-    try:
-        check(url)
-    except ValueError as error:  # whose words may hold a part of the password
-        if str(error) == NO_CLUSTER:
-            raise
-        raise ValueError(
-            "must read like redis://:password@host:6379/0, rediss://:password@host:6379/0, "
-            "unix:///run/redis.sock?db=0 or redis+sentinel://:password@host:26379,host2:26379/service/0, "
-            "with %-escapes for signs such as / and @ in the password"
-        ) from None
-
-
-def _check_file(path: Path) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-        if path.exists():
-            with path.open("r+b") as file:  # SQLite would open one that can't be written to all the same
-                head = file.read(16)
-            if head not in (b"", b"SQLite format 3\0"):
-                raise ValueError(f"is a file of another kind: {path}")
-            if head:
-                sqlite_backend.check(path)
-    except OSError as error:
-        raise ValueError(f"can't be used, {path}: {error.strerror}") from error

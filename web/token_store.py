@@ -41,12 +41,13 @@ class TokenStore:
         """Keep ``value`` for ``seconds``; with ``only_if_new`` return whether nothing was there, in one step."""
         entry = _entry(key)
         sealed = self._seal(entry, value)
-        return self.backend.put(entry, sealed, seconds, only_if_new=only_if_new, owner=self._owner(owner))
+        return self.backend.put(entry, sealed, seconds, only_if_new=only_if_new, owner=self.pseudonym(owner))
 
     def get(self, key: str) -> str | None:
         """Return the value, ``None`` when there is none, its time is over, or no key opens it."""
         entry = _entry(key)
-        written_for, value = self._open(self.backend.get(entry) or b"")
+        sealed = self.backend.get(entry)
+        written_for, value = self._open(sealed) if sealed is not None else (None, None)
         return value if written_for == entry else None
 
     def replace(self, key: str, value: str, *, owner: str = "") -> bool:
@@ -55,7 +56,7 @@ class TokenStore:
         What was deleted meanwhile does not come back.
         """
         entry = _entry(key)
-        return self.backend.replace(entry, self._seal(entry, value), owner=self._owner(owner))
+        return self.backend.replace(entry, self._seal(entry, value), owner=self.pseudonym(owner))
 
     def delete(self, key: str) -> None:
         """Forget the value, if there is one."""
@@ -71,8 +72,11 @@ class TokenStore:
         self.backend.delete_owned_by(*self._owners(owner))
 
     def pseudonym(self, name: str) -> str:
-        """Return what the backend calls ``name``: on all machines the same, and nobody else can tell what it means."""
-        return self._owners(name)[0]
+        """Return what the backend calls ``name``, on all machines alike, so that nobody else can tell who it is.
+
+        No name, ``""``, stays none.
+        """
+        return self._owners(name)[0] if name else ""
 
     def entries(self) -> Iterator[tuple[str, str, float]]:
         """Yield each entry that a key opens: its id, its value and when it expires, in seconds since 1970."""
@@ -105,9 +109,6 @@ class TokenStore:
     def _owners(self, owner: str) -> list[str]:
         """Return what the backend calls ``owner``, by the current secret key and by those before."""
         return [hmac.digest(key, owner.encode(), "sha256").hex() for key in self._owner_keys]
-
-    def _owner(self, owner: str) -> str:
-        return self.pseudonym(owner) if owner else ""
 
 
 def open_store(url: str, secret_keys: Sequence[str]) -> TokenStore:

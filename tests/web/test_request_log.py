@@ -333,3 +333,14 @@ def test_gunicorns_log_is_text_by_default_with_the_id(tmp_path: Path) -> None:
     why, request = map(re.escape, (f" [{answer.headers['X-Request-Id']}]", answer.headers["X-Request-Id"]))
     assert re.search(rf"ERROR in error_pages: token store: no such table: entries{why}$", told[0])
     assert re.search(rf"\] GET /readyz 503 \d+ms {request}$", told[1])
+
+
+def test_no_path_begins_a_line_of_its_own_in_gunicorns_log(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _):
+        for path in ("/healthz", "/nowhere%0A%E3%81%82/@me?secret"):
+            requests.get(url + path, timeout=60)
+
+    log = (tmp_path / "log").read_text()
+    assert "] GET /nowhere%0A%E3%81%82/@me 404 " in log
+    assert "/healthz" not in log
+    assert "secret" not in log

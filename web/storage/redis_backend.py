@@ -9,6 +9,8 @@ from typing import cast
 from . import store_backend
 from .redis_connection import PREFIX, connect, translated_errors
 
+_ENTRY, _OWNER = f"{PREFIX}:entry:", f"{PREFIX}:owner:"
+
 # Scripts are carried out as one step. KEYS[1] is an entry, KEYS[2] the set of its owner, if it has one; a score is the
 # second after the one in which the entry expires.
 _INDEX = """
@@ -19,9 +21,7 @@ local function index(seconds)
     redis.call("EXPIREAT", KEYS[2], redis.call("ZRANGE", KEYS[2], -1, -1, "WITHSCORES")[2])
 end
 """
-_PUT = (
-    _INDEX
-    + """
+_PUT = """
 if ARGV[3] == "new" and redis.call("EXISTS", KEYS[1]) == 1 then
     -- The same bytes are one's own, sealed with a chance of their own: an answer that got lost, and asked for again.
     return redis.call("HGET", KEYS[1], "value") == ARGV[1] and 1 or 0
@@ -46,10 +46,7 @@ if KEYS[2] then
 end
 return 1
 """
-)
-_REPLACE = (
-    _INDEX
-    + """
+_REPLACE = """
 if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
 redis.call("HSET", KEYS[1], "value", ARGV[1])
 if KEYS[2] then
@@ -58,7 +55,6 @@ if KEYS[2] then
 end
 return 1
 """
-)
 _OWNED_BY = """
 local found = {}
 for _, set in ipairs(KEYS) do
@@ -91,8 +87,8 @@ class RedisBackend:
 
     def __init__(self, url: str) -> None:
         self.redis = connect(url)
-        self._put = self.redis.register_script(_PUT)
-        self._replace = self.redis.register_script(_REPLACE)
+        self._put = self.redis.register_script(_INDEX + _PUT)
+        self._replace = self.redis.register_script(_INDEX + _REPLACE)
         self._owned_by = self.redis.register_script(_OWNED_BY)
         self._delete_owned_by = self.redis.register_script(_DELETE_OWNED_BY)
 
@@ -103,7 +99,7 @@ class RedisBackend:
 
     @translated_errors()
     def get(self, entry: str) -> bytes | None:
-        return cast("bytes | None", self.redis.hget(_keys(entry)[0], "value"))
+        return cast("bytes | None", self.redis.hget(_ENTRY + entry, "value"))
 
     @translated_errors()
     def replace(self, entry: str, value: bytes, *, owner: str = "") -> bool:
@@ -111,22 +107,22 @@ class RedisBackend:
 
     @translated_errors()
     def delete(self, entry: str) -> None:
-        self.redis.delete(_keys(entry)[0])
+        self.redis.delete(_ENTRY + entry)
 
     @translated_errors()
     def owned_by(self, *owners: str) -> list[bytes]:
-        return cast("list[bytes]", self._owned_by([_index(owner) for owner in owners]))
+        return cast("list[bytes]", self._owned_by([_OWNER + owner for owner in owners]))
 
     @translated_errors()
     def delete_owned_by(self, *owners: str) -> None:
-        self._delete_owned_by([_index(owner) for owner in owners])
+        self._delete_owned_by([_OWNER + owner for owner in owners])
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         cursor = None
         with translated_errors():
             while cursor != 0:
                 # Others may have keys of another type there.
-                cursor, names = self.redis.scan(cursor or 0, f"{PREFIX}:entry:*", store_backend.BATCH, "hash")
+                cursor, names = self.redis.scan(cursor or 0, f"{_ENTRY}*", store_backend.BATCH, "hash")
                 asked = self.redis.pipeline(transaction=False)
                 for name in names:
                     asked.hget(name, "value")
@@ -134,16 +130,12 @@ class RedisBackend:
                 found = asked.execute()
                 for name, value, milliseconds in zip(names, found[::2], found[1::2], strict=True):
                     if value:
-                        entry = cast(bytes, name).decode().rpartition(":")[2]
+                        entry = cast(bytes, name).decode().removeprefix(_ENTRY)
                         yield entry, value, time.time() + milliseconds / 1000
 
     def prune(self) -> int:
         return 0  # a Redis does so by itself
 
 
-def _keys(entry: str, owner: str = "") -> list[str]:
-    return [f"{PREFIX}:entry:{entry}", *([_index(owner)] if owner else [])]
-
-
-def _index(owner: str) -> str:
-    return f"{PREFIX}:owner:{owner}"
+def _keys(entry: str, owner: str) -> list[str]:
+    return [_ENTRY + entry, _OWNER + owner] if owner else [_ENTRY + entry]

@@ -26,6 +26,11 @@ NO_CLUSTER = (
     "can't be a cluster: what belongs to one person is changed in one step, so it must be in one place. "
     "Take one Redis, with replicas and Sentinels where it must not fail"
 )
+NO_URL = (
+    "must read like redis://:password@host:6379/0, rediss://:password@host:6379/0, "
+    "unix:///run/redis.sock?db=0 or redis+sentinel://:password@host:26379,host2:26379/service/0, "
+    "with %-escapes for signs such as / and @ in the password"
+)
 
 _LOGIN = "([^@/?#]*@)?"
 _HOST = r"([^@/?#:,\[\]]+|\[[^@/?#\]]+\])(:[1-9][0-9]*)?"
@@ -65,24 +70,16 @@ def translated_errors() -> Iterator[None]:
 
 
 def check(url: str) -> None:
-    """Raise :class:`ValueError` unless ``url`` is one that this app can use, and as far as is known now no cluster's.
-
-    That is ``redis://:password@host:6379/0``, ``rediss://…``, ``unix:///path`` or
-    ``redis+sentinel://:password@host:26379,host2:26379/service/0``. The library would overlook a mistyped part, and has
-    options that would break this.
-    """
+    """Raise :class:`ValueError` unless ``url`` is one that this app can use, and no cluster's, as far as it answers."""
     if re.match(r"rediss?\+cluster:", url):
         raise ValueError(NO_CLUSTER)
-    address, _, query = url.partition("?")
-    allowed = next((options for form, options in _URLS.items() if re.fullmatch(form, address)), None)
-    names = parse_qs(query, keep_blank_values=True)
-    if allowed is None or "#" in query or not all(re.fullmatch(allowed, name) for name in names):
-        raise ValueError("not the URL of a Redis")
-    client = connect(url, seconds=START_SECONDS)
     try:
+        if not _is_known(url):
+            raise ValueError
+        client = connect(url, seconds=START_SECONDS)
         client.connection_pool.make_connection()  # which does not connect it yet
-    except (TypeError, redis.RedisError) as error:
-        raise ValueError("an option that is none, or has a wrong value") from error
+    except (TypeError, ValueError, redis.RedisError):  # whose words may hold a part of the password
+        raise ValueError(NO_URL) from None
     try:
         client.ping()
     except ClusterRefused:
@@ -91,6 +88,16 @@ def check(url: str) -> None:
         pass  # unlike a folder, a Redis may start after the app, or restart: /readyz tells
     finally:
         client.connection_pool.disconnect()
+
+
+def _is_known(url: str) -> bool:
+    """Return whether ``url`` is one of ours; the library overlooks mistyped parts, and has options that break this."""
+    address, _, query = url.partition("?")
+    names = parse_qs(query, keep_blank_values=True)
+    for form, options in _URLS.items():
+        if re.fullmatch(form, address):
+            return "#" not in query and all(re.fullmatch(options, name) for name in names)
+    return False
 
 
 def _options(seconds: float) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -88,13 +89,13 @@ class SqliteBackend:
             database.execute("DELETE FROM entries WHERE id = ?", (entry,))
 
     def owned_by(self, *owners: str) -> list[bytes]:
+        query = f"SELECT value FROM entries WHERE owner IN ({', '.join('?' * len(owners))}) AND expires > ?"  # noqa: S608
         with self._reader.use() as database:
-            query = f"SELECT value FROM entries WHERE owner IN ({_places(owners)}) AND expires > ?"  # noqa: S608
             return [value for (value,) in database.execute(query, (*owners, time.time()))]
 
     def delete_owned_by(self, *owners: str) -> None:
         with self._write() as database:
-            database.execute(f"DELETE FROM entries WHERE owner IN ({_places(owners)})", owners)  # noqa: S608
+            database.executemany("DELETE FROM entries WHERE owner = ?", [(owner,) for owner in owners])
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         rows = [("", b"", 0.0)]
@@ -140,7 +141,22 @@ class _Connection:
 
 
 def check(path: Path) -> None:
-    """Raise :class:`ValueError` unless the file is one of this app's that can be used; nothing is changed in it."""
+    """Raise :class:`ValueError` unless the file can be made, or is one that can be used; nothing is changed in it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.exists():
+            with path.open("r+b") as file:  # SQLite would open one that can't be written to all the same
+                head = file.read(16)
+            if head not in (b"", b"SQLite format 3\0"):
+                raise ValueError(f"is a file of another kind: {path}")
+            if head:
+                _check_database(path)
+    except OSError as error:
+        raise ValueError(f"can't be used, {path}: {error.strerror}") from error
+
+
+def _check_database(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", WAIT_SECONDS, uri=True)) as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -204,7 +220,3 @@ def _write_ahead(database: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
                 raise
         time.sleep(0.01)
-
-
-def _places(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
