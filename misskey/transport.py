@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
@@ -19,11 +20,10 @@ from urllib.parse import quote
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
-from .connections import Connection, ConnectionOptions
+from .connections import Connection, Pool
 from .environment import tls_context
 from .errors import InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
-from .pool import Pool
 from .responses import MAX_ANSWER_BYTES, Budget, Waiting
 from .server import Server
 
@@ -89,8 +89,8 @@ class Transport:
         self._limit = limit
         self._while_waiting = while_waiting
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
-        self._options = ConnectionOptions(tls_context(), resolve, connect_seconds)
-        self._pool = Pool(self._options, idle_seconds)
+        self._connection = partial(Connection, tls_context(), resolve, connect_seconds)
+        self._pool = Pool(self._connection, idle_seconds)
 
     def request(
         self,
@@ -121,7 +121,7 @@ class Transport:
             except ServerUnreachable:
                 if not (idempotent and connection.is_reused) or budget.received:
                     raise
-            return self._send(Connection(server, self._options), budget, *request)
+            return self._send(self._connection(server), budget, *request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
@@ -152,7 +152,7 @@ class Transport:
         on leaving, the connection is closed.
         """
         request = ("GET", _target(path), None, {**self._headers, **headers})
-        connection = Connection(server, self._options, for_requests=False)
+        connection = self._connection(server, to_upgrade=True)
         with contextlib.closing(connection):
             with self._limit():
                 answer = _exchange(connection, self._budget(server), *request)

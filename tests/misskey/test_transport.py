@@ -32,7 +32,7 @@ from misskey import (
     Transport,
 )
 from misskey.addresses import is_public
-from misskey.pool import POOLED_SERVERS
+from misskey.connections import POOLED_SERVERS
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, says, serve
 
