@@ -24,7 +24,7 @@ from .connections import Connection, Pool
 from .environment import tls_context
 from .errors import InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
-from .responses import MAX_ANSWER_BYTES, Budget, Waiting
+from .responses import MAX_ANSWER_BYTES, Budget, Response, Waiting
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
@@ -112,7 +112,8 @@ class Transport:
         >>> transport.request("GET", server, "/nowhere").status
         404
         """
-        request = (method, _target(path), body, {"Host": server.host, **self._headers, **(headers or {})})
+        length = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
+        request = (method, _target(path), body, {"Host": server.host, **self._headers, **length, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
             connection = self._pool.take(server)
@@ -134,7 +135,7 @@ class Transport:
 
     def _send(self, connection: Connection, *request: Any) -> Answer:
         try:
-            return _exchange(connection, *request)
+            return _exchange(connection, *request)[0]
         finally:
             self._pool.give_back(connection)
 
@@ -155,8 +156,8 @@ class Transport:
         connection = self._connection(server, to_upgrade=True)
         with contextlib.closing(connection):
             with self._limit():
-                answer = _exchange(connection, self._budget(server), *request)
-            yield answer, connection.sock, connection.read_ahead
+                answer, response = _exchange(connection, self._budget(server), *request)
+            yield answer, response.sock, response.read_ahead
 
     def close(self) -> None:
         """Close every connection that is kept."""
@@ -169,20 +170,20 @@ def _target(path: str) -> str:
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
 
 
-def _exchange(connection: Connection, budget: Budget, *request: Any) -> Answer:
+def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[Answer, Response]:
     started = time.monotonic()
-    connection.budget = budget
-    with _translated(connection):
-        response, content = connection.exchange(*request)
+    with _translated(connection, budget):
+        response, content = connection.exchange(budget, *request)
     for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
-        response.headers.discard(name)
-    return Answer(response.status, response.headers, content, round((time.monotonic() - started) * 1000))
+        response.fields.discard(name)
+    milliseconds = round((time.monotonic() - started) * 1000)
+    return Answer(response.status, response.fields, content, milliseconds), response
 
 
 @contextlib.contextmanager
-def _translated(connection: Connection) -> Iterator[None]:
+def _translated(connection: Connection, budget: Budget) -> Iterator[None]:
     """Turn what urllib3, http.client and the socket raise into this package's errors."""
-    host, budget = connection.server.host, connection.budget
+    host = budget.host
     try:
         yield
     except (HTTPError, HTTPException, OSError, ValueError) as error:
