@@ -19,7 +19,7 @@ from http.client import OK, SWITCHING_PROTOCOLS, HTTPException
 from threading import Lock
 from urllib.parse import unquote, urlsplit
 
-from urllib3.util import Url, make_headers, wait_for_read
+from urllib3.util import make_headers, wait_for_read
 
 from .addresses import Resolver, connect, look_up
 from .environment import proxy_for
@@ -62,8 +62,9 @@ class Connection:
         address = urlsplit(server.origin)
         self._host, self._port = str(address.hostname), address.port or _PORTS[address.scheme]
         self._tls = tls if address.scheme == "https" else None
-        self._proxy = proxy_for(server)
-        self._tunnels = bool(self._proxy and (self._tls or to_upgrade))
+        self._proxy = proxy = proxy_for(server)
+        self._proxy_headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy and proxy.auth else {}
+        self._tunnels = bool(proxy and (self._tls or to_upgrade))
 
     def exchange(
         self, budget: Budget, method: str, path: str, body: bytes | MultipartBody | None, headers: Mapping[str, str]
@@ -72,7 +73,7 @@ class Connection:
         self.can_be_reused = False
         sock = self.sock or self._connect(budget)
         if self._proxy and not self._tunnels:
-            path, headers = self.server.url(path), {**headers, **_log_in(self._proxy)}
+            path, headers = self.server.url(path), {**headers, **self._proxy_headers}
         is_sent = _send(sock, budget, _head(method, path, headers), body)
         with Response(sock, method, budget) as response:
             response.begin()
@@ -101,25 +102,21 @@ class Connection:
                 addresses = look_up(self.server, self._host, self._port, self._resolver, deadline - time.monotonic())
                 self.sock = connect(addresses, deadline - time.monotonic())
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._proxy and self._tunnels:
-                self._open_tunnel(self.sock, self._proxy, budget)
+            if self._tunnels:
+                self._open_tunnel(self.sock, budget)
             if self._tls:
                 self.sock.settimeout(budget.seconds(self._connect_seconds))
                 self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._host)
         self.was_open = True
         return self.sock
 
-    def _open_tunnel(self, sock: socket.socket, proxy: Url, budget: Budget) -> None:
+    def _open_tunnel(self, sock: socket.socket, budget: Budget) -> None:
         place = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
-        _send(sock, budget, _head("CONNECT", place, {"Host": place, **_log_in(proxy)}))
+        _send(sock, budget, _head("CONNECT", place, {"Host": place, **self._proxy_headers}))
         with Response(sock, "CONNECT", budget) as response:
             response.begin()
         if response.status != OK:
             raise HTTPException
-
-
-def _log_in(proxy: Url) -> dict[str, str]:
-    return make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy.auth else {}
 
 
 def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:

@@ -22,7 +22,7 @@ from urllib3.exceptions import DecodeError, HTTPError
 from .addresses import Resolver
 from .connections import Connection, Pool
 from .environment import tls_context
-from .errors import InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
+from .errors import InsecureConnection, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
 from .responses import MAX_ANSWER_BYTES, Budget, Response, Waiting
 from .server import Server
@@ -109,6 +109,7 @@ class Transport:
         a new connection, when the server closed one that was kept before anything came. Raises a
         :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that can't be
         unpacked, or :class:`ValueError` for a path that no server has.
+
         >>> transport.request("GET", server, "/nowhere").status
         404
         """
@@ -172,26 +173,23 @@ def _target(path: str) -> str:
 
 def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[Answer, Response]:
     started = time.monotonic()
-    with _translated(connection, budget):
+    try:
         response, content = connection.exchange(budget, *request)
+    except (HTTPError, HTTPException, OSError, ValueError) as error:
+        raise _translated(error, budget, connected=connection.was_open) from None
     for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
         response.fields.discard(name)
     milliseconds = round((time.monotonic() - started) * 1000)
     return Answer(response.status, response.fields, content, milliseconds), response
 
 
-@contextlib.contextmanager
-def _translated(connection: Connection, budget: Budget) -> Iterator[None]:
-    """Turn what urllib3, http.client and the socket raise into this package's errors."""
-    host = budget.host
-    try:
-        yield
-    except (HTTPError, HTTPException, OSError, ValueError) as error:
-        if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
-            raise ServerTimeout(host, "took too long to answer", connected=connection.was_open) from None
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise InsecureConnection(host, "the certificate is not valid for this server") from None
-        if isinstance(error, DecodeError):
-            raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        words = "could not be reached, cut the connection off or does not speak HTTP"
-        raise ServerUnreachable(host, words, connected=connection.was_open) from None
+def _translated(error: Exception, budget: Budget, *, connected: bool) -> MisskeyError:
+    """Return this package's error for what urllib3, http.client and the socket raise."""
+    if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
+        return ServerTimeout(budget.host, "took too long to answer", connected=connected)
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return InsecureConnection(budget.host, "the certificate is not valid for this server")
+    if isinstance(error, DecodeError):
+        return InvalidAnswer(budget.host, "gave an answer that can't be unpacked")
+    words = "could not be reached, cut the connection off or does not speak HTTP"
+    return ServerUnreachable(budget.host, words, connected=connected)
