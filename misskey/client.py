@@ -100,8 +100,8 @@ class Client:
         fields |= {"comment": comment.encode("utf-8", "replace").decode()} if comment else {}
         body = MultipartBody(fields, file, name, mime_type)
         shown = fields | {"file": f"({name}, {mime_type}, {body.file_bytes} bytes)"}
-        sent = json.dumps(shown).encode()
-        return self._send("POST", f"/api/{UPLOAD_ENDPOINT}", body, _JSON | body.headers, sent)
+        headers = _JSON | {"Content-Type": body.content_type}
+        return self._send("POST", f"/api/{UPLOAD_ENDPOINT}", body, headers, json.dumps(shown).encode())
 
     def get(self, path: str, *, max_answer_bytes: int | None = None) -> Any:
         """GET ``path``, which needs no token, and return its JSON; errors and ``max_answer_bytes`` as in :meth:`call`.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any
+from contextlib import suppress
+from typing import NamedTuple
 
 from .client import Client
 from .errors import (
@@ -57,49 +58,53 @@ def find_misskey(server: Server, transport: Transport, private: Collection[str] 
     if server.private:
         private = {*private, server.origin}
     meta = _meta(server, transport, private)
-    own = _own(server, meta, private)
+    own = meta.own
     if own != server:
         meta = _meta(own, transport, private)
-        if _own(own, meta, private) != own:
+        if meta.own != own:
             raise NotMisskey(server.host)
     _require_miauth(own, meta, transport)
     return own
 
 
-def _meta(server: Server, transport: Transport, private: Collection[str]) -> dict[str, Any]:
+class _Meta(NamedTuple):
+    """What is needed of ``meta``, and no more: many may be waiting for what the server says next."""
+
+    own: Server
+    version: str
+    miauth: object
+
+
+def _meta(server: Server, transport: Transport, private: Collection[str]) -> _Meta:
     try:
         meta = Client(server, transport).call("meta", {"detail": True}, idempotent=True, max_answer_bytes=META_BYTES)
     except (InvalidAnswer, APIError) as error:
         status = error.status or 0
         if status == 429 or status >= 500:
             raise
-        other = _elsewhere(server, error.location, private, _API) if isinstance(error, Redirected) else None
-        software = _require_family(server, transport, private, other)
+        if isinstance(error, Redirected) and (other := _elsewhere(server, error.location, private, _API)):
+            raise ServerElsewhere(server.host, other) from None
+        software = _require_family(server, transport, private)
         if status == 401 or (status == 403 and isinstance(error, APIError)):
             raise LoginRequired(server, status=status) from None
         if software or (isinstance(error, InvalidAnswer) and (status < 400 or status == 403)):
             raise  # a page in its place: a firewall's, or that it is under maintenance
         raise NotMisskey(server.host) from None
-    if isinstance(meta, dict) and isinstance(meta.get("version"), str) and named(meta.get("uri")):
-        # No more than is needed: many of these may be waiting for what the server says next.
-        features = meta.get("features")
-        return {
-            "uri": meta["uri"],
-            "version": named(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
-            or meta["version"][:VERSION_CHARACTERS],
-            "miauth": features.get("miauth") if isinstance(features, dict) else None,
-        }
-    _require_family(server, transport, private)
+    match meta:
+        case {"version": str() as version, "uri": str() as uri}:
+            based_on = named(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
+            features = meta.get("features")
+            miauth = features.get("miauth") if isinstance(features, dict) else None
+            with suppress(ServerNameError):
+                return _Meta(Server.parse(uri, private), based_on or version[:VERSION_CHARACTERS], miauth)
+        case _:
+            _require_family(server, transport, private)
     raise NotMisskey(server.host)
 
 
-def _require_family(
-    server: Server, transport: Transport, private: Collection[str], other: Server | None = None
-) -> str | None:
-    """Return what a server that did not answer as Misskey says it runs; raise where that or ``other`` explains it."""
-    software = None
-    if other is None:
-        software, other = _nodeinfo(server, transport, private)
+def _require_family(server: Server, transport: Transport, private: Collection[str]) -> str | None:
+    """Return what a server that did not answer as Misskey says it runs; raise where that explains it."""
+    software, other = _nodeinfo(server, transport, private)
     if other:
         raise ServerElsewhere(server.host, other) from None
     if software and software not in FAMILY:
@@ -107,21 +112,13 @@ def _require_family(
     return software
 
 
-def _own(server: Server, meta: dict[str, Any], private: Collection[str]) -> Server:
-    try:
-        return Server.parse(meta["uri"], private)
-    except ServerNameError:
-        raise NotMisskey(server.host) from None
-
-
-def _require_miauth(server: Server, meta: dict[str, Any], transport: Transport) -> None:
-    told = meta["miauth"]
-    if told is False:
+def _require_miauth(server: Server, meta: _Meta, transport: Transport) -> None:
+    if meta.miauth is False:
         raise MiAuthDisabled(server)
     # Servers before 12.28.0 don't tell, and forks have numbers of their own.
-    numbers = _NUMBERS.match(meta["version"])
+    numbers = _NUMBERS.match(meta.version)
     is_old = numbers and (int(numbers[1]), int(numbers[2])) < MIAUTH_SINCE
-    if told is not True and is_old and _nodeinfo(server, transport)[0] in (None, "misskey"):
+    if meta.miauth is not True and is_old and _nodeinfo(server, transport)[0] in (None, "misskey"):
         raise MiAuthMissing(server)
 
 

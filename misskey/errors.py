@@ -8,7 +8,7 @@
     │   ├── ServerNotFound      the name leads nowhere
     │   ├── ServerForbidden     the name leads to an address that is not public
     │   ├── ServerUnreachable   refused, cut off, not speaking HTTP
-    │   ├── InsecureConnection  the certificate does not hold
+    │   │   └── InsecureConnection  the certificate does not hold
     │   ├── ServerTimeout       too slow, as a whole or in one step
     │   └── AnswerTooLarge      more than this program reads
     ├── ServerUnsuitable        answers, but a sign-in can't be done there
@@ -87,7 +87,7 @@ class TransportError(MisskeyError):
 
     def __init__(self, host: str, message: str, *, connected: bool = False) -> None:
         super().__init__(host, message)
-        self.maybe_done = connected
+        self.maybe_done = self.maybe_done or connected
 
 
 class ServerNotFound(TransportError):
@@ -113,8 +113,7 @@ class ServerTimeout(TransportError):
 class AnswerTooLarge(TransportError):
     """The answer is larger than this program reads."""
 
-    def __init__(self, host: str, message: str) -> None:
-        super().__init__(host, message, connected=True)
+    maybe_done = True
 
 
 class ServerUnsuitable(MisskeyError):

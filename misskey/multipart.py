@@ -20,12 +20,12 @@ class MultipartBody:
 
     def __init__(self, fields: Mapping[str, str], file: BinaryIO, name: str, kind: str) -> None:
         boundary = choose_boundary()
+        self.content_type = f"multipart/form-data; boundary={boundary}"
         self.file_bytes = file.seek(0, 2)
         self._file = file
         parts = [_part(boundary, field) + value.encode() + b"\r\n" for field, value in fields.items()]
         self._head = b"".join([*parts, _part(boundary, "file", name, kind)])
         self._end = f"\r\n--{boundary}--\r\n".encode()
-        self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(len(self))}
 
     def __len__(self) -> int:
         return len(self._head) + self.file_bytes + len(self._end)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
 from typing import Any
 
+from urllib3 import HTTPHeaderDict
 from urllib3 import HTTPResponse as UnpackedResponse
 
 from .errors import AnswerTooLarge, InvalidAnswer
@@ -44,7 +45,7 @@ class Budget:
         self.while_waiting = while_waiting
         self.received = False
         self._deadline = time.monotonic() + seconds
-        self._bytes_left = HEADER_BYTES
+        self._bytes_left = 0
 
     @property
     def is_late(self) -> bool:
@@ -56,9 +57,9 @@ class Budget:
             raise TimeoutError("timed out")
         return min(left, most)
 
-    def expect_body(self) -> None:
-        """Let a body come: as large as allowed, with a quarter of that for what is not content."""
-        self._bytes_left = HEADER_BYTES + self.body_bytes + self.body_bytes // 4
+    def expect(self, size: int) -> None:
+        """Let so many bytes come from now on."""
+        self._bytes_left = size
 
     def count(self, size: int) -> None:
         """Count what came; raises :class:`~misskey.errors.AnswerTooLarge` when it is more than may come."""
@@ -101,15 +102,18 @@ class _BudgetedReader(io.RawIOBase):
 class Response(HTTPResponse):
     """A response that is read past any number of informational ones.
 
-    ``is_whole`` when all of it came, and nothing else, so that its connection can be used again; ``read_ahead`` is
-    what was read beyond it.
+    ``fields`` are its headers. ``is_whole`` when all of it came, and nothing else, so that its connection can be used
+    again; ``read_ahead`` is what was read beyond it.
     """
+
+    fields: HTTPHeaderDict
 
     def __init__(self, sock: socket.socket, method: str | None, budget: Budget) -> None:
         super().__init__(sock, method=method)
         self.is_whole = self._is_doubtful = self._saw_last_chunk = False
         self.read_ahead = b""
-        self._sock, self._budget = sock, budget
+        self.sock, self._budget = sock, budget
+        budget.expect(HEADER_BYTES)
         self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
         self.fp = io.BufferedReader(self._reader)
 
@@ -127,7 +131,7 @@ class Response(HTTPResponse):
         Raises :class:`http.client.HTTPException` where two programs could differ about the end of the response.
         """
         super().begin()
-        if self.msg.defects:  # urllib3 would write them, the server's own words, into the log
+        if self.msg.defects:  # where the head ends is doubtful
             raise HTTPException
         lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
         codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
@@ -140,7 +144,9 @@ class Response(HTTPResponse):
             self._is_doubtful = bool(codings or lengths - {"0"})
         else:
             self._is_doubtful = bool(lengths and codings)
-        self._budget.expect_body()
+        body_bytes = self._budget.body_bytes
+        self._budget.expect(HEADER_BYTES + body_bytes + body_bytes // 4)  # a quarter for what is not content
+        self.fields = HTTPHeaderDict((name, "".join(value.splitlines())) for name, value in self.msg.items())
 
     def _read_next_chunk_size(self) -> int:
         self._budget.count(CHUNK_COST_BYTES)
@@ -155,20 +161,21 @@ class Response(HTTPResponse):
         self._reader.ended = True
         is_at_end = self._saw_last_chunk if self.chunked is True else self.length == 0
         self.read_ahead = self.fp.read()
-        more = self.read_ahead or getattr(self._sock, "pending", int)()  # an SSL socket has a buffer of its own
+        more = self.read_ahead or getattr(self.sock, "pending", int)()  # an SSL socket has a buffer of its own
         self.is_whole = is_at_end and not more and not self._is_doubtful
         super()._close_conn()  # type: ignore[misc]
 
 
-def read_body(response: UnpackedResponse, budget: Budget) -> bytes:
+def read_body(response: Response, budget: Budget) -> bytes:
     """Return the unpacked body of ``response``.
 
     Raises :class:`~misskey.errors.AnswerTooLarge` and, when it is packed twice, :class:`~misskey.errors.InvalidAnswer`.
     """
-    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
+    if "," in response.fields.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
         raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
+    unpacked = UnpackedResponse(response, response.fields, response.status, preload_content=False)
     content = bytearray()
-    while chunk := response.read(CHUNK_BYTES, decode_content=True):
+    while chunk := unpacked.read(CHUNK_BYTES, decode_content=True):
         content += chunk
         if len(content) > budget.body_bytes:
             raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")

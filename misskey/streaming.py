@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from http.client import SWITCHING_PROTOCOLS
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -42,6 +43,7 @@ _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
 _SILENT = logging.Logger("misskey.streaming", logging.CRITICAL)  # noqa: LOG001 - out of reach of any configuration
 
 
+@dataclass(eq=False)
 class Stream:
     """The home timeline of the person whose token ``client`` holds, as it grows; needs ``read:account``.
 
@@ -58,29 +60,26 @@ class Stream:
     ``silence_seconds``. Leaving the block ends the stream at the server; there it would outlive its token.
     """
 
-    def __init__(
-        self, client: Client, *, tick_seconds: float = TICK_SECONDS, silence_seconds: float = SILENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._server = client.server
-        self._tick_seconds = tick_seconds
-        self._silence_seconds = silence_seconds
+    client: Client
+    _: KW_ONLY
+    tick_seconds: float = TICK_SECONDS
+    silence_seconds: float = SILENCE_SECONDS
 
     def __enter__(self) -> Self:
         """Open the stream; raises what :meth:`~misskey.client.Client.call` raises."""
-        address = self._server.url("/streaming").replace("http", "ws", 1)
-        query = urlencode({"i": self._client.token or ""})
+        address = self.client.server.url("/streaming").replace("http", "ws", 1)
+        query = urlencode({"i": self.client.token or ""})
         self._protocol = ClientProtocol(parse_uri(f"{address}?{query}"), max_size=MESSAGE_BYTES, logger=_SILENT)
         self._text: bytearray | None = None
         request = self._protocol.connect()
         with contextlib.ExitStack() as stack:
-            opening = self._client.transport.upgrade(self._server, request.path, dict(request.headers.raw_items()))
+            opening = self.client.transport.upgrade(self.client.server, request.path, dict(request.headers.raw_items()))
             answer, self._socket, came_along = stack.enter_context(opening)
             if answer.status != SWITCHING_PROTOCOLS:
                 raise self._refusal(answer)
             self._feed(Response(answer.status, "", Headers(answer.headers.items())).serialize() + came_along)
             if self._protocol.handshake_exc:
-                raise InvalidAnswer(self._server.host, "did not open a stream")
+                raise InvalidAnswer(self.client.server.host, "did not open a stream")
             stack.callback(self._say_goodbye)
             if self._protocol.state is State.OPEN:  # else what came along with the handshake ended it already
                 self._protocol.send_text(json.dumps({"type": "connect", "body": _HOME_TIMELINE}).encode())
@@ -100,20 +99,20 @@ class Stream:
         """
         yield from self._notes()  # what came along with the handshake
         while True:
-            ends, left = time.monotonic() + self._tick_seconds, TICK_BYTES
+            ends, left = time.monotonic() + self.tick_seconds, TICK_BYTES
             for received in self._pieces(ends):
                 self._feed(received)
                 left -= len(received) + FRAME_BYTES * len(self._protocol.events)
                 if left < 0:
-                    raise AnswerTooLarge(self._server.host, "sends without end")
+                    raise AnswerTooLarge(self.client.server.host, "sends without end")
                 yield from self._notes()
             self._check_silence()
             yield None
 
     def _refusal(self, answer: Answer) -> MisskeyError:
         if answer.status in (401, 403):  # to a wrong token and to one without the permission alike; a call tells which
-            self._client.call("i")
-        return error_of(self._server, answer, parse(answer.body, self._client.token))
+            self.client.call("i")
+        return error_of(self.client.server, answer, parse(answer.body, self.client.token))
 
     def _pieces(self, ends: float) -> Iterator[bytes]:
         """Yield what comes until ``ends``."""
@@ -124,7 +123,7 @@ class Stream:
             except TimeoutError:
                 return
             except OSError:
-                raise ServerUnreachable(self._server.host, "cut the stream off") from None
+                raise ServerUnreachable(self.client.server.host, "cut the stream off") from None
             yield received
 
     def _feed(self, received: bytes) -> None:
@@ -138,7 +137,7 @@ class Stream:
         events = self._protocol.events_received()
         self._send()
         for text in self._texts(events):
-            match parse(text, self._client.token):  # Misskey tells more than was asked for, and forks more than that
+            match parse(text, self.client.token):  # Misskey tells more than was asked for, and forks more than that
                 case {"type": "channel", "body": {"id": "1", "type": "note", "body": dict() as note}}:
                     yield note
         if self._protocol.state is not State.OPEN:
@@ -159,16 +158,16 @@ class Stream:
     def _end(self) -> MisskeyError:
         error = self._protocol.parser_exc
         if isinstance(error, PayloadTooBig):
-            return AnswerTooLarge(self._server.host, f"sent a message of more than {MESSAGE_BYTES} bytes")
+            return AnswerTooLarge(self.client.server.host, f"sent a message of more than {MESSAGE_BYTES} bytes")
         if error is None or isinstance(error, EOFError):
-            return ServerUnreachable(self._server.host, "ended the stream")
-        return InvalidAnswer(self._server.host, "sent something that is not a WebSocket's")
+            return ServerUnreachable(self.client.server.host, "ended the stream")
+        return InvalidAnswer(self.client.server.host, "sent something that is not a WebSocket's")
 
     def _check_silence(self) -> None:
         silence = time.monotonic() - self._heard
-        if silence > self._silence_seconds:
-            raise ServerTimeout(self._server.host, "has fallen silent")
-        if silence > self._silence_seconds / 2:
+        if silence > self.silence_seconds:
+            raise ServerTimeout(self.client.server.host, "has fallen silent")
+        if silence > self.silence_seconds / 2:
             self._protocol.send_ping(b"")
             self._send()
 
@@ -178,9 +177,9 @@ class Stream:
             try:
                 self._socket.sendall(to_send)
             except TimeoutError:
-                raise ServerTimeout(self._server.host, "no longer reads") from None
+                raise ServerTimeout(self.client.server.host, "no longer reads") from None
             except OSError:
-                raise ServerUnreachable(self._server.host, "cut the stream off") from None
+                raise ServerUnreachable(self.client.server.host, "cut the stream off") from None
 
     def _say_goodbye(self) -> None:
         if self._protocol.state is State.OPEN:

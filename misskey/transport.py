@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
@@ -19,12 +20,11 @@ from urllib.parse import quote
 from urllib3.exceptions import DecodeError, HTTPError
 
 from .addresses import Resolver
-from .connections import Connection, ConnectionOptions
+from .connections import Connection, Pool
 from .environment import tls_context
-from .errors import InsecureConnection, InvalidAnswer, ServerTimeout, ServerUnreachable
+from .errors import InsecureConnection, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
-from .pool import Pool
-from .responses import MAX_ANSWER_BYTES, Budget, Waiting
+from .responses import MAX_ANSWER_BYTES, Budget, Response, Waiting
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
@@ -89,8 +89,8 @@ class Transport:
         self._limit = limit
         self._while_waiting = while_waiting
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
-        self._options = ConnectionOptions(tls_context(), resolve, connect_seconds)
-        self._pool = Pool(self._options, idle_seconds)
+        self._connection = partial(Connection, tls_context(), resolve, connect_seconds)
+        self._pool = Pool(self._connection, idle_seconds)
 
     def request(
         self,
@@ -109,10 +109,12 @@ class Transport:
         a new connection, when the server closed one that was kept before anything came. Raises a
         :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that can't be
         unpacked, or :class:`ValueError` for a path that no server has.
+
         >>> transport.request("GET", server, "/nowhere").status
         404
         """
-        request = (method, _target(path), body, {"Host": server.host, **self._headers, **(headers or {})})
+        length = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
+        request = (method, _target(path), body, {"Host": server.host, **self._headers, **length, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
             connection = self._pool.take(server)
@@ -121,7 +123,7 @@ class Transport:
             except ServerUnreachable:
                 if not (idempotent and connection.is_reused) or budget.received:
                     raise
-            return self._send(Connection(server, self._options), budget, *request)
+            return self._send(self._connection(server), budget, *request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
@@ -134,7 +136,7 @@ class Transport:
 
     def _send(self, connection: Connection, *request: Any) -> Answer:
         try:
-            return _exchange(connection, *request)
+            return _exchange(connection, *request)[0]
         finally:
             self._pool.give_back(connection)
 
@@ -152,11 +154,11 @@ class Transport:
         on leaving, the connection is closed.
         """
         request = ("GET", _target(path), None, {**self._headers, **headers})
-        connection = Connection(server, self._options, for_requests=False)
+        connection = self._connection(server, to_upgrade=True)
         with contextlib.closing(connection):
             with self._limit():
-                answer = _exchange(connection, self._budget(server), *request)
-            yield answer, connection.sock, connection.read_ahead
+                answer, response = _exchange(connection, self._budget(server), *request)
+            yield answer, response.sock, response.read_ahead
 
     def close(self) -> None:
         """Close every connection that is kept."""
@@ -169,28 +171,25 @@ def _target(path: str) -> str:
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
 
 
-def _exchange(connection: Connection, budget: Budget, *request: Any) -> Answer:
+def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[Answer, Response]:
     started = time.monotonic()
-    connection.budget = budget
-    with _translated(connection):
-        response, content = connection.exchange(*request)
-    for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
-        response.headers.discard(name)
-    return Answer(response.status, response.headers, content, round((time.monotonic() - started) * 1000))
-
-
-@contextlib.contextmanager
-def _translated(connection: Connection) -> Iterator[None]:
-    """Turn what urllib3, http.client and the socket raise into this package's errors."""
-    host, budget = connection.server.host, connection.budget
     try:
-        yield
+        response, content = connection.exchange(budget, *request)
     except (HTTPError, HTTPException, OSError, ValueError) as error:
-        if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
-            raise ServerTimeout(host, "took too long to answer", connected=connection.was_open) from None
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise InsecureConnection(host, "the certificate is not valid for this server") from None
-        if isinstance(error, DecodeError):
-            raise InvalidAnswer(host, "gave an answer that can't be unpacked") from None
-        words = "could not be reached, cut the connection off or does not speak HTTP"
-        raise ServerUnreachable(host, words, connected=connection.was_open) from None
+        raise _translated(error, budget, connected=connection.was_open) from None
+    for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
+        response.fields.discard(name)
+    milliseconds = round((time.monotonic() - started) * 1000)
+    return Answer(response.status, response.fields, content, milliseconds), response
+
+
+def _translated(error: Exception, budget: Budget, *, connected: bool) -> MisskeyError:
+    """Return this package's error for what urllib3, http.client and the socket raise."""
+    if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
+        return ServerTimeout(budget.host, "took too long to answer", connected=connected)
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return InsecureConnection(budget.host, "the certificate is not valid for this server")
+    if isinstance(error, DecodeError):
+        return InvalidAnswer(budget.host, "gave an answer that can't be unpacked")
+    words = "could not be reached, cut the connection off or does not speak HTTP"
+    return ServerUnreachable(budget.host, words, connected=connected)

@@ -450,6 +450,7 @@ NOT_PACKED: dict[str, Behaviour] = {
     "not gzip, though it says so": answers(200, b"{}", "Content-Encoding: gzip"),
     "gzip in gzip": packed("nested", "gzip, gzip"),
     "a gzip bomb in gzip": packed("nested bomb", "gzip, gzip"),
+    "a gzip bomb in gzip, in two lines": packed("nested bomb", "gzip\r\nContent-Encoding: gzip"),
     "too many packings": answers(200, b"{}", "Content-Encoding: " + ", ".join(["gzip"] * 50)),
 }
 #: Answers in HTTP that Misskey would not give to any call.

@@ -32,7 +32,7 @@ from misskey import (
     Transport,
 )
 from misskey.addresses import is_public
-from misskey.pool import POOLED_SERVERS
+from misskey.connections import POOLED_SERVERS
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, says, serve
 
@@ -883,6 +883,18 @@ def test_cookies_are_dropped_unread(transport: Transport) -> None:
         answer = transport.request("GET", private(server), "/")
 
     assert not any("cookie" in name.lower() for name in answer.headers)
+
+
+def test_a_header_in_two_lines_is_read_as_one(transport: Transport) -> None:
+    with serve(answers(200, b"{}", "X-Name: a\r\n b")) as server:
+        assert transport.request("GET", private(server), "/").headers["X-Name"] == "a b"
+
+
+def test_a_header_of_two_lines_is_not_sent(make_transport: MakeTransport) -> None:
+    with serve(answers(200, b"{}")) as server, pytest.raises(ServerUnreachable):
+        post(make_transport("test/1.0\r\nX-Name: value"), server)
+
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("path", ["/" + "%" * 5000, "/a b\n", "/a\r\nHost: b", "/caf\u00e9", "/\x00", "/\x7f"])
