@@ -12,7 +12,7 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader
 
-from misskey import MASK
+from misskey import MASK, NATIVE_ONLY_ENDPOINTS, UPLOAD_ENDPOINT
 from web import dashboard
 
 from . import console, live, notes, notifications, picture_proxy, posting, template_filters, trace, uploads
@@ -31,10 +31,13 @@ FILTERS = {
     "picture": picture_proxy.picture,
 }
 GLOBALS = {
+    "empty_values": console.EMPTY_VALUES,
     "mask": MASK,
+    "native_only": NATIVE_ONLY_ENDPOINTS,
     "new_note_form": NoteForm,
     "new_upload_form": uploads.new_upload_form,
     "sign_in_trace": trace.of_sign_in,
+    "upload_endpoint": UPLOAD_ENDPOINT,
 }
 
 

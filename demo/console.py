@@ -20,7 +20,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
-from misskey import NATIVE_ONLY_ENDPOINTS, PERMISSIONS, UPLOAD_ENDPOINT, InvalidAnswer, MisskeyError, mask_token
+from misskey import UPLOAD_ENDPOINT, InvalidAnswer, MisskeyError, mask_token
 from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.htmx import answers_form, wants_fragment
@@ -40,7 +40,7 @@ EXAMPLES = {
     "notes/create": '{\n  "text": "Hello from the console",\n  "visibility": "specified"\n}',
 }
 #: What to insert for a parameter, by the type that the server tells.
-EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
+EMPTY_VALUES = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
 MAX_CALLS, MAX_CALLS_CHARACTERS, CALLS_SECONDS = 20, 250_000, 86_400  # that are remembered of an account
@@ -110,7 +110,7 @@ def clear(account: Account) -> ResponseReturnValue:
 def endpoints(account: Account) -> ResponseReturnValue:
     """Show the server's endpoints, as a fragment for completion or as a page of links."""
     template = "console/names.html" if wants_fragment() else "console/endpoints.html"
-    return render_template(template, account=account, names=_endpoints(account), native_only=NATIVE_ONLY_ENDPOINTS)
+    return render_template(template, account=account, names=_endpoints(account))
 
 
 @pages.get("/console/parameters")
@@ -122,7 +122,7 @@ def parameters(account: Account) -> ResponseReturnValue:
     if not wants_fragment():
         return _show_parameters(account, form)
     known = _parameters(account, form.endpoint.data)
-    return render_template("console/parameters.html", account=account, form=form, parameters=known, **_FACTS)
+    return render_template("console/parameters.html", account=account, form=form, parameters=known)
 
 
 def coloured(text: str) -> Markup:
@@ -136,23 +136,19 @@ _NOT_KNOWN = failures.Failure(
     _l("The result of this call is not known"),
     _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),
 )
-_FACTS = {"native_only": NATIVE_ONLY_ENDPOINTS, "upload": UPLOAD_ENDPOINT, "empty": EMPTY}
 
 
 def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
     if form.endpoint.data == UPLOAD_ENDPOINT:
         url = account.server.url(f"/api/{UPLOAD_ENDPOINT}")
         values["codes"] = code_snippets.of_upload(url, mask_token(getattr(form, "values", {}), account.token))
-    granted = services.default_permissions() if account.permissions is None else account.permissions
     return render_template(
         "console/part.html" if wants_fragment() else "console/console.html",
         account=account,
         form=form,
         history=_history(account),
         examples=EXAMPLES,
-        granted=granted,
-        missing=[permission for name, permission in PERMISSIONS.items() if name not in granted],
-        **_FACTS,
+        granted=services.default_permissions() if account.permissions is None else account.permissions,
         **values,
     )
 
@@ -173,7 +169,7 @@ def _show_parameters(account: Account, form: ConsoleForm) -> ResponseReturnValue
     if name is not None:
         if not form.validate_on_submit():
             return _console(account, form, parameters=known), 422
-        empty = EMPTY.get(dict(known or ()).get(name, ""), "null")
+        empty = EMPTY_VALUES.get(dict(known or ()).get(name, ""), "null")
         form.params.data = code_snippets.as_json({name: json.loads(empty)} | form.values)
     return _console(account, form, parameters=known)
 

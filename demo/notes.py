@@ -14,7 +14,7 @@ from misskey import Server
 from web.template_filters import line, moment, read_id, text
 
 from .picture_proxy import picture
-from .template_filters import web_address
+from .template_filters import percent_of, web_address
 
 MAX_TEXT = 10_000  # servers usually allow 3,000, some a few times that
 MAX_REACTIONS = 30
@@ -48,15 +48,6 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One answer to a poll; ``share`` of all votes is in percent."""
-
-    text: str
-    votes: int
-    share: int
-
-
-@dataclass(frozen=True, slots=True)
 class Note:
     """A note: ``id`` is fit for an address and for HTML, ``at`` is ``None`` when the server gave no time.
 
@@ -75,7 +66,7 @@ class Note:
     local_only: bool
     is_reply: bool
     files: list[File]
-    poll: list[Choice]
+    poll: list[tuple[str, int, int]]
     reactions: list[tuple[str, int]]
     renote: Note | None
     renote_gone: bool
@@ -94,7 +85,7 @@ def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
 
 def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None:
     """Return the note in a server's answer, ``None`` for what is none; of renotes one within the other, the first."""
-    fields = value if isinstance(value, dict) else {}
+    fields = _fields(value)
     note_id, author = read_id(fields.get("id")), read_author(fields.get("user"), server)
     if not note_id or author is None:
         return None
@@ -121,7 +112,7 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
 
 def read_author(value: Any, server: Server) -> Author | None:
     """Return the person in a server's answer, ``None`` for what is none; those without a host are the server's own."""
-    fields = value if isinstance(value, dict) else {}
+    fields = _fields(value)
     author_id, username = read_id(fields.get("id")), line(fields.get("username"), 128)
     if not author_id or not username:
         return None
@@ -136,7 +127,7 @@ def read_files(values: Iterable[Any], server: Server) -> list[File]:
 
 
 def _read_file(value: Any, server: Server) -> File | None:
-    fields = value if isinstance(value, dict) else {}
+    fields = _fields(value)
     file_id = read_id(fields.get("id"))
     if not file_id:
         return None
@@ -152,21 +143,17 @@ def _read_file(value: Any, server: Server) -> File | None:
     )
 
 
-def _read_poll(value: Any) -> list[Choice]:
-    given = value.get("choices") if isinstance(value, dict) else None
-    choices = [choice for choice in _items(given, MAX_CHOICES) if isinstance(choice, dict)]
-    votes = [_count(choice.get("votes")) for choice in choices]
-    total = sum(votes) or 1
-    return [
-        Choice(line(choice.get("text"), 200), number, round(100 * number / total))
-        for choice, number in zip(choices, votes, strict=True)
-    ]
+def _read_poll(value: Any) -> list[tuple[str, int, int]]:
+    """Return each choice with its votes, and how much of all votes these are in percent."""
+    given = [choice for choice in _items(_fields(value).get("choices"), MAX_CHOICES) if isinstance(choice, dict)]
+    choices = [(line(choice.get("text"), 200), _count(choice.get("votes"))) for choice in given]
+    total = sum(votes for _, votes in choices)
+    return [(words, votes, percent_of(votes, total)) for words, votes in choices]
 
 
 def _read_reactions(value: Any) -> list[tuple[str, int]]:
     """Return each reaction with how many gave it, the most frequent first."""
-    given = value.items() if isinstance(value, dict) else ()
-    counted = {read_reaction(name): _count(number) for name, number in given}
+    counted = {read_reaction(name): _count(number) for name, number in _fields(value).items()}
     told = [(name, number) for name, number in counted.items() if name and number]
     return sorted(told, key=lambda pair: -pair[1])[:MAX_REACTIONS]
 
@@ -174,6 +161,10 @@ def _read_reactions(value: Any) -> list[tuple[str, int]]:
 def read_reaction(value: Any) -> str:
     """Return an emoji or the name of one, ``""`` for what is none; names of local emoji end in ``@.``."""
     return line(value, REACTION_CHARACTERS).replace("@.:", ":")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _items(value: Any, most: int) -> list[Any]:
