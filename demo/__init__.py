@@ -18,7 +18,6 @@ from web import dashboard
 from . import console, live, notes, notifications, picture_proxy, posting, template_filters, trace, uploads
 from .forms import NoteForm
 from .panels import PANELS as PANELS
-from .upload_limits import UploadRequest
 
 PERMISSIONS = ("write:notes", "write:drive")  # beside those of the panels
 FILTERS = {
@@ -44,7 +43,6 @@ GLOBALS = {
 def init_app(app: Flask) -> None:
     """Add the demonstration to ``app``."""
     dashboard.init_app(app, PANELS, PERMISSIONS)
-    app.request_class = UploadRequest
     templates = Path(app.root_path, str(app.template_folder))
     of_web = FileSystemLoader(templates)
     app.jinja_loader = ChoiceLoader([FileSystemLoader(templates / "demo"), of_web, PrefixLoader({"web": of_web}, ":")])
