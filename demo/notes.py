@@ -37,10 +37,8 @@ class Author:
 class File:
     """A file of a drive or a note: ``size`` in bytes, ``picture`` where this app shows a small one, or ``""``."""
 
-    id: str
     name: str
     description: str
-    kind: str
     size: Any
     url: str
     picture: str
@@ -123,24 +121,18 @@ def read_author(value: Any, server: Server) -> Author | None:
 
 def read_files(values: Iterable[Any], server: Server) -> list[File]:
     """Return the files in a server's answer, without what is none."""
-    return [file for value in values if (file := _read_file(value, server))]
-
-
-def _read_file(value: Any, server: Server) -> File | None:
-    fields = _fields(value)
-    file_id = read_id(fields.get("id"))
-    if not file_id:
-        return None
-    return File(
-        id=file_id,
-        name=line(fields.get("name"), 256) or file_id,
-        description=line(fields.get("comment"), 512),
-        kind=line(fields.get("type"), 128),
-        size=fields.get("size"),
-        url=web_address(fields.get("url"), server),
-        picture=picture(fields.get("thumbnailUrl")),
-        sensitive=fields.get("isSensitive") is True,
-    )
+    return [
+        File(
+            name=line(fields.get("name"), 256) or fields["id"],
+            description=line(fields.get("comment"), 512),
+            size=fields.get("size"),
+            url=web_address(fields.get("url"), server),
+            picture=picture(fields.get("thumbnailUrl")),
+            sensitive=fields.get("isSensitive") is True,
+        )
+        for fields in map(_fields, values)
+        if read_id(fields.get("id"))
+    ]
 
 
 def _read_poll(value: Any) -> list[tuple[str, int, int]]:
