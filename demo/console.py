@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from cachetools import TTLCache, cached
@@ -48,7 +47,6 @@ MAX_ENDPOINTS = 2000  # Misskey has some 400
 MAX_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
 REMEMBERED_SECONDS = 600
-Told = TypeVar("Told")
 
 
 @pages.get("/console")
@@ -204,12 +202,12 @@ def _add_to_history(account: Account, call: dict[str, Any]) -> None:
     account_data.save(account, "console", text, CALLS_SECONDS)
 
 
-def _remembered(ask: Callable[..., Told]) -> Callable[..., Told]:
-    """Remember for ten minutes what a server told: everybody shares it, so it is asked without a token."""
-    cache: TTLCache[Any, Told] = TTLCache(
-        REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda value: len(str(value))
-    )
-    return cached(cache, key=lambda account, *rest: (services.token_store(), account.origin, *rest), lock=Lock())(ask)
+#: Remembers what a server told: everybody shares it, so it is asked without a token.
+_remembered = cached(
+    TTLCache(REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda told: len(str(told))),
+    key=lambda account, *endpoint: (services.token_store(), account.origin, *endpoint),
+    lock=Lock(),
+)
 
 
 @_remembered
