@@ -12,13 +12,12 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader
 
-from misskey import MASK
+from misskey import MASK, NATIVE_ONLY_ENDPOINTS, UPLOAD_ENDPOINT
 from web import dashboard
 
 from . import console, live, notes, notifications, picture_proxy, posting, template_filters, trace, uploads
 from .forms import NoteForm
 from .panels import PANELS as PANELS
-from .upload_limits import UploadRequest
 
 PERMISSIONS = ("write:notes", "write:drive")  # beside those of the panels
 FILTERS = {
@@ -31,17 +30,19 @@ FILTERS = {
     "picture": picture_proxy.picture,
 }
 GLOBALS = {
+    "empty_values": console.EMPTY_VALUES,
     "mask": MASK,
+    "native_only": NATIVE_ONLY_ENDPOINTS,
     "new_note_form": NoteForm,
     "new_upload_form": uploads.new_upload_form,
     "sign_in_trace": trace.of_sign_in,
+    "upload_endpoint": UPLOAD_ENDPOINT,
 }
 
 
 def init_app(app: Flask) -> None:
     """Add the demonstration to ``app``."""
     dashboard.init_app(app, PANELS, PERMISSIONS)
-    app.request_class = UploadRequest
     templates = Path(app.root_path, str(app.template_folder))
     of_web = FileSystemLoader(templates)
     app.jinja_loader = ChoiceLoader([FileSystemLoader(templates / "demo"), of_web, PrefixLoader({"web": of_web}, ":")])

@@ -47,7 +47,8 @@ def of_call(url: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 def of_upload(url: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Return code by language that sends a file and ``params`` as a multipart form to ``url``."""
-    fields = {name: _field(value) for name, value in ({"i": TOKEN} | dict(params)).items() if value is not None}
+    given = {name: value for name, value in {"i": TOKEN, **params}.items() if value is not None}
+    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     # Unlike -F, --form-string takes a value that begins with @ or < as it is.
     parts = [f"  --form-string {shlex.quote(f'{name}={value}')} \\\n" for name, value in fields.items()]
     curl = f"curl {shlex.quote(url)} \\\n{''.join(parts)}  -F file=@{FILE}\n"
@@ -83,7 +84,3 @@ def _javascript(value: Any, columns: int) -> str:
     # In JavaScript the name __proto__ is special unless it is computed; </ and <! would end or mute a page's script.
     text = re.sub("<(?=[/!])", r"\\u003c", as_json(value)).replace('"__proto__":', '["__proto__"]:')
     return indent(text, " " * columns).lstrip()
-
-
-def _field(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from cachetools import TTLCache, cached
@@ -20,7 +19,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import JsonLexer
 
-from misskey import NATIVE_ONLY_ENDPOINTS, PERMISSIONS, UPLOAD_ENDPOINT, InvalidAnswer, MisskeyError, mask_token
+from misskey import UPLOAD_ENDPOINT, InvalidAnswer, MisskeyError, mask_token
 from web import accounts, failures, services
 from web.accounts import Account, login_required
 from web.htmx import answers_form, wants_fragment
@@ -40,7 +39,7 @@ EXAMPLES = {
     "notes/create": '{\n  "text": "Hello from the console",\n  "visibility": "specified"\n}',
 }
 #: What to insert for a parameter, by the type that the server tells.
-EMPTY = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
+EMPTY_VALUES = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
 MAX_CALLS, MAX_CALLS_CHARACTERS, CALLS_SECONDS = 20, 250_000, 86_400  # that are remembered of an account
@@ -48,7 +47,6 @@ MAX_ENDPOINTS = 2000  # Misskey has some 400
 MAX_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
 REMEMBERED_SECONDS = 600
-Told = TypeVar("Told")
 
 
 @pages.get("/console")
@@ -110,7 +108,7 @@ def clear(account: Account) -> ResponseReturnValue:
 def endpoints(account: Account) -> ResponseReturnValue:
     """Show the server's endpoints, as a fragment for completion or as a page of links."""
     template = "console/names.html" if wants_fragment() else "console/endpoints.html"
-    return render_template(template, account=account, names=_endpoints(account), native_only=NATIVE_ONLY_ENDPOINTS)
+    return render_template(template, account=account, names=_endpoints(account))
 
 
 @pages.get("/console/parameters")
@@ -122,7 +120,7 @@ def parameters(account: Account) -> ResponseReturnValue:
     if not wants_fragment():
         return _show_parameters(account, form)
     known = _parameters(account, form.endpoint.data)
-    return render_template("console/parameters.html", account=account, form=form, parameters=known, **_FACTS)
+    return render_template("console/parameters.html", account=account, form=form, parameters=known)
 
 
 def coloured(text: str) -> Markup:
@@ -136,23 +134,19 @@ _NOT_KNOWN = failures.Failure(
     _l("The result of this call is not known"),
     _l("Something went wrong on the way. Check at the server whether it was done before you send it again."),
 )
-_FACTS = {"native_only": NATIVE_ONLY_ENDPOINTS, "upload": UPLOAD_ENDPOINT, "empty": EMPTY}
 
 
 def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
     if form.endpoint.data == UPLOAD_ENDPOINT:
         url = account.server.url(f"/api/{UPLOAD_ENDPOINT}")
         values["codes"] = code_snippets.of_upload(url, mask_token(getattr(form, "values", {}), account.token))
-    granted = services.default_permissions() if account.permissions is None else account.permissions
     return render_template(
         "console/part.html" if wants_fragment() else "console/console.html",
         account=account,
         form=form,
         history=_history(account),
         examples=EXAMPLES,
-        granted=granted,
-        missing=[permission for name, permission in PERMISSIONS.items() if name not in granted],
-        **_FACTS,
+        granted=services.default_permissions() if account.permissions is None else account.permissions,
         **values,
     )
 
@@ -173,7 +167,7 @@ def _show_parameters(account: Account, form: ConsoleForm) -> ResponseReturnValue
     if name is not None:
         if not form.validate_on_submit():
             return _console(account, form, parameters=known), 422
-        empty = EMPTY.get(dict(known or ()).get(name, ""), "null")
+        empty = EMPTY_VALUES.get(dict(known or ()).get(name, ""), "null")
         form.params.data = code_snippets.as_json({name: json.loads(empty)} | form.values)
     return _console(account, form, parameters=known)
 
@@ -208,12 +202,12 @@ def _add_to_history(account: Account, call: dict[str, Any]) -> None:
     account_data.save(account, "console", text, CALLS_SECONDS)
 
 
-def _remembered(ask: Callable[..., Told]) -> Callable[..., Told]:
-    """Remember for ten minutes what a server told: everybody shares it, so it is asked without a token."""
-    cache: TTLCache[Any, Told] = TTLCache(
-        REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda value: len(str(value))
-    )
-    return cached(cache, key=lambda account, *rest: (services.token_store(), account.origin, *rest), lock=Lock())(ask)
+#: Remembers what a server told: everybody shares it, so it is asked without a token.
+_remembered = cached(
+    TTLCache(REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda told: len(str(told))),
+    key=lambda account, *endpoint: (services.token_store(), account.origin, *endpoint),
+    lock=Lock(),
+)
 
 
 @_remembered

@@ -10,17 +10,8 @@ from flask import request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
-from wtforms import (
-    BooleanField,
-    Field,
-    HiddenField,
-    SelectChoice,
-    SelectField,
-    StringField,
-    TextAreaField,
-    ValidationError,
-)
-from wtforms.validators import UUID, Length
+from wtforms import BooleanField, Field, HiddenField, SelectChoice, SelectField, StringField, TextAreaField
+from wtforms.validators import UUID, Length, ValidationError
 from wtforms.widgets import FileInput
 
 from misskey import UPLOAD_ENDPOINT
@@ -81,7 +72,7 @@ def _at_most(characters: int) -> Length:
 
 
 def _typed(text: str | None) -> str:
-    """Return what was typed with the line breaks of JSON's ``\\n``, ``""`` where there are spaces only."""
+    """Return what was typed, with line breaks as servers have them, ``""`` where there are spaces only."""
     return text.replace("\r\n", "\n") if text and text.strip() else ""
 
 

@@ -37,11 +37,7 @@ def read(text: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            text,
-            object_pairs_hook=_each_once,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_whole,
+            text, object_pairs_hook=_each_once, parse_constant=_no_constant, parse_float=_number, parse_int=_number
         )
     except json.JSONDecodeError as error:
         words = next(words for start, words in _WORDS.items() if error.msg.startswith(start))
@@ -58,7 +54,6 @@ def read(text: str) -> dict[str, Any]:
 
 
 _TOO_DEEP = _l("The brackets are nested deeper than any endpoint takes.")
-_TOO_LONG = _l("A number in it is longer than any server reads.")
 
 
 def _fits(value: Any, levels: int) -> bool:
@@ -80,13 +75,7 @@ def _no_constant(name: str) -> None:
     raise ValidationError(_("JSON has no %(name)s. Use a number, or null.", name=name))
 
 
-def _finite(text: str) -> float:
-    if math.isinf(number := float(text)):
-        raise ValidationError(_TOO_LONG)
-    return number
-
-
-def _whole(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise ValidationError(_TOO_LONG)
-    return int(text)
+def _number(text: str) -> int | float:
+    if len(text) > MAX_DIGITS or math.isinf(float(text)):
+        raise ValidationError(_l("A number in it is longer than any server reads."))
+    return int(text) if text.removeprefix("-").isdigit() else float(text)

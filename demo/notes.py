@@ -14,7 +14,7 @@ from misskey import Server
 from web.template_filters import line, moment, read_id, text
 
 from .picture_proxy import picture
-from .template_filters import web_address
+from .template_filters import percent_of, web_address
 
 MAX_TEXT = 10_000  # servers usually allow 3,000, some a few times that
 MAX_REACTIONS = 30
@@ -37,23 +37,12 @@ class Author:
 class File:
     """A file of a drive or a note: ``size`` in bytes, ``picture`` where this app shows a small one, or ``""``."""
 
-    id: str
     name: str
     description: str
-    kind: str
     size: Any
     url: str
     picture: str
     sensitive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One answer to a poll; ``share`` of all votes is in percent."""
-
-    text: str
-    votes: int
-    share: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +64,7 @@ class Note:
     local_only: bool
     is_reply: bool
     files: list[File]
-    poll: list[Choice]
+    poll: list[tuple[str, int, int]]
     reactions: list[tuple[str, int]]
     renote: Note | None
     renote_gone: bool
@@ -94,7 +83,7 @@ def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
 
 def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None:
     """Return the note in a server's answer, ``None`` for what is none; of renotes one within the other, the first."""
-    fields = value if isinstance(value, dict) else {}
+    fields = _fields(value)
     note_id, author = read_id(fields.get("id")), read_author(fields.get("user"), server)
     if not note_id or author is None:
         return None
@@ -121,7 +110,7 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
 
 def read_author(value: Any, server: Server) -> Author | None:
     """Return the person in a server's answer, ``None`` for what is none; those without a host are the server's own."""
-    fields = value if isinstance(value, dict) else {}
+    fields = _fields(value)
     author_id, username = read_id(fields.get("id")), line(fields.get("username"), 128)
     if not author_id or not username:
         return None
@@ -132,41 +121,31 @@ def read_author(value: Any, server: Server) -> Author | None:
 
 def read_files(values: Iterable[Any], server: Server) -> list[File]:
     """Return the files in a server's answer, without what is none."""
-    return [file for value in values if (file := _read_file(value, server))]
-
-
-def _read_file(value: Any, server: Server) -> File | None:
-    fields = value if isinstance(value, dict) else {}
-    file_id = read_id(fields.get("id"))
-    if not file_id:
-        return None
-    return File(
-        id=file_id,
-        name=line(fields.get("name"), 256) or file_id,
-        description=line(fields.get("comment"), 512),
-        kind=line(fields.get("type"), 128),
-        size=fields.get("size"),
-        url=web_address(fields.get("url"), server),
-        picture=picture(fields.get("thumbnailUrl")),
-        sensitive=fields.get("isSensitive") is True,
-    )
-
-
-def _read_poll(value: Any) -> list[Choice]:
-    given = value.get("choices") if isinstance(value, dict) else None
-    choices = [choice for choice in _items(given, MAX_CHOICES) if isinstance(choice, dict)]
-    votes = [_count(choice.get("votes")) for choice in choices]
-    total = sum(votes) or 1
     return [
-        Choice(line(choice.get("text"), 200), number, round(100 * number / total))
-        for choice, number in zip(choices, votes, strict=True)
+        File(
+            name=line(fields.get("name"), 256) or fields["id"],
+            description=line(fields.get("comment"), 512),
+            size=fields.get("size"),
+            url=web_address(fields.get("url"), server),
+            picture=picture(fields.get("thumbnailUrl")),
+            sensitive=fields.get("isSensitive") is True,
+        )
+        for fields in map(_fields, values)
+        if read_id(fields.get("id"))
     ]
+
+
+def _read_poll(value: Any) -> list[tuple[str, int, int]]:
+    """Return each choice with its votes, and how much of all votes these are in percent."""
+    given = [choice for choice in _items(_fields(value).get("choices"), MAX_CHOICES) if isinstance(choice, dict)]
+    choices = [(line(choice.get("text"), 200), _count(choice.get("votes"))) for choice in given]
+    total = sum(votes for _, votes in choices)
+    return [(words, votes, percent_of(votes, total)) for words, votes in choices]
 
 
 def _read_reactions(value: Any) -> list[tuple[str, int]]:
     """Return each reaction with how many gave it, the most frequent first."""
-    given = value.items() if isinstance(value, dict) else ()
-    counted = {read_reaction(name): _count(number) for name, number in given}
+    counted = {read_reaction(name): _count(number) for name, number in _fields(value).items()}
     told = [(name, number) for name, number in counted.items() if name and number]
     return sorted(told, key=lambda pair: -pair[1])[:MAX_REACTIONS]
 
@@ -174,6 +153,10 @@ def _read_reactions(value: Any) -> list[tuple[str, int]]:
 def read_reaction(value: Any) -> str:
     """Return an emoji or the name of one, ``""`` for what is none; names of local emoji end in ``@.``."""
     return line(value, REACTION_CHARACTERS).replace("@.:", ":")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _items(value: Any, most: int) -> list[Any]:

@@ -15,7 +15,6 @@ from flask_babel import lazy_gettext as _l
 from misskey import APIError, InvalidAnswer, MisskeyError
 from web import accounts, error_pages, failures
 from web.accounts import Account, login_required
-from web.dashboard import to_ask_for
 from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
@@ -74,8 +73,7 @@ def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
         if error.code == "ACCESS_DENIED":
             return error_pages.answer(_NOT_YOURS)
         if not gone_before:
-            context = {"account": account, "ask_for": to_ask_for(error, account, "write:notes")}
-            return error_pages.answer(replace(failures.of_server(error), context=context))
+            return error_pages.answer(results.failure_of(error, account, "write:notes"))
     return page_or_fragment("note_deleted.html", _l("Deleted"), account, gone_before=gone_before)
 
 
@@ -113,10 +111,8 @@ def _failure_of(error: MisskeyError, account: Account, form: NoteForm) -> Failur
     if words := _too_long(error):
         form.text.errors = [words]
         return None
-    failure = failures.of_server(error)
-    if failure.maybe_done:
-        failure = replace(failure, words=_MAYBE_POSTED)
-    return replace(failure, context={"ask_for": to_ask_for(error, account, "write:notes")})
+    failure = results.failure_of(error, account, "write:notes")
+    return replace(failure, words=_MAYBE_POSTED) if failure.maybe_done else failure
 
 
 def _too_long(error: MisskeyError) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from flask import abort
 from flask.typing import ResponseReturnValue
 
 from misskey import Exchange, MisskeyError
-from web import accounts, services
+from web import accounts, failures, services
 from web.accounts import Account
+from web.dashboard import to_ask_for
 from web.failures import Failure
 from web.htmx import page_or_fragment
 from web.idempotency import WORKING_SECONDS, do_once
@@ -43,7 +45,7 @@ def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, A
             unclear.append(error)
         exchanges = trace.exchanges()
         most_bytes = SENT_BYTES // max(2 * len(exchanges), 1)
-        sent = [trace.in_bounds(exchange, most_bytes) for exchange in exchanges]
+        sent = [trace.truncated(exchange, most_bytes) for exchange in exchanges]
         return json.dumps([result, sent], ensure_ascii=False)
 
     name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
@@ -66,15 +68,20 @@ def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
     return cast(dict[str, Any], kept)
 
 
+def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Failure:
+    """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
+    context = {"account": account, "ask_for": to_ask_for(error, account, *permissions)}
+    return replace(failures.of_server(error), context=context)
+
+
 def form_again(
     template: str, title: Any, account: Account, form: OnceForm, failure: Failure | None = None
 ) -> ResponseReturnValue:
     """Show a form with all that was typed, and what is wrong: with its fields, or else ``failure``."""
     if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew
         form.draft.process(None)
-    context = failure.context if failure else {}
-    page = page_or_fragment(template, title, account, form=form, failure=failure, **context)
-    return page, failure.status if failure else 422
+    values = {"account": account, **(failure.context if failure else {}), "form": form, "failure": failure}
+    return page_or_fragment(template, title, **values), failure.status if failure else 422
 
 
 def _name(kind: str, account: Account, draft: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Literal
 
@@ -15,11 +16,10 @@ def file_size(value: Any) -> str:
     """Return a number of bytes as people say it, a dash for anything else; a megabyte is 1024 * 1024, as at Misskey."""
     if not _is_amount(value):
         return "–"
-    for unit, divisor in (("byte", 1), ("kilobyte", 2**10), ("megabyte", 2**20), ("gigabyte", 2**30)):
-        if value < divisor * 1024 or unit == "gigabyte":
-            break
-    length: Literal["long", "short"] = "long" if unit == "byte" else "short"
-    said = str(format_unit(round(value / divisor, 1), unit, length, locale=get_locale()))
+    power = min(int(math.log2(max(value, 1)) // 10), 3)
+    unit = ("byte", "kilobyte", "megabyte", "gigabyte")[power]
+    length: Literal["long", "short"] = "short" if power else "long"
+    said = str(format_unit(round(value / 1024**power, 1), unit, length, locale=get_locale()))
     return said.replace(" ", "\N{NO-BREAK SPACE}")
 
 

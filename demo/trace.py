@@ -31,7 +31,7 @@ def _add(_app: Flask, exchange: Exchange) -> None:
         exchanges().append(exchange)
 
 
-def in_bounds(exchange: Exchange, most_bytes: int) -> dict[str, Any]:
+def truncated(exchange: Exchange, most_bytes: int) -> dict[str, Any]:
     """Return an exchange for the store, whose texts take at most so many bytes each, with … where there was more."""
 
     def cut(text: str | None) -> str | None:
@@ -56,7 +56,7 @@ def of_sign_in(account: Account) -> dict[str, Any] | None:
 def _keep(_app: Flask, account: Account, begun: Pending | None, **_: Any) -> None:
     if not exchanges():  # no server was asked
         return
-    trace: dict[str, Any] = {"exchange": in_bounds(exchanges()[-1], ANSWER_BYTES)}
+    trace: dict[str, Any] = {"exchange": truncated(exchanges()[-1], ANSWER_BYTES)}
     if begun:
         trace |= {
             "page": begun.authorize_url,

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import wraps
 from tempfile import SpooledTemporaryFile
 from threading import BoundedSemaphore
-from typing import IO, Any, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from flask import abort, make_response, request
@@ -23,7 +23,7 @@ from web import accounts, concurrency, error_pages
 from web.accounts import View
 from web.concurrency import Visitor
 from web.failures import Failure
-from web.security import MAX_FORM_BYTES, BoundedRequest
+from web.security import MAX_FORM_BYTES
 
 #: Servers with a larger limit are rare; browsers take long for this one.
 MAX_UPLOAD_BYTES = 1024**3
@@ -62,24 +62,6 @@ class _File(SpooledTemporaryFile[bytes]):
         return super().write(content)
 
 
-class UploadRequest(BoundedRequest):
-    """A request that closes its files in every case: until then they take room on the disk.
-
-    Werkzeug leaves those of a form that can't be read to its end to the garbage collector.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._opened = ExitStack()
-
-    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
-        return self._opened.enter_context(_File(IN_MEMORY_BYTES, "rb+"))
-
-    def close(self) -> None:
-        self._opened.close()
-        super().close()
-
-
 def takes_files(view: View) -> View:
     """Let ``view`` take large forms from visitors who are signed in, while the disk has room; strangers could fill it.
 
@@ -97,12 +79,16 @@ def takes_files(view: View) -> View:
         places = _places.setdefault(cast(Visitor, concurrency.current()), BoundedSemaphore(MAX_UPLOADS))
         if not places.acquire(blocking=False):
             return error_pages.answer(_TOO_MANY)
-        try:
+        with ExitStack() as at_the_end:
+            at_the_end.callback(places.release)
             _make_sure_of_room(min(size, MAX_UPLOAD_BYTES))
             request.max_content_length = MAX_UPLOAD_BYTES
             request.max_form_parts = MAX_PARTS
+            # Closed in every case: until then they take room. Werkzeug leaves those of a form that can't be read to its
+            # end to the garbage collector.
+            request._get_file_stream = lambda *_, **__: at_the_end.enter_context(  # type: ignore[method-assign]
+                _File(IN_MEMORY_BYTES, "rb+")
+            )
             return view(*args, **kwargs)
-        finally:
-            places.release()
 
     return cast(View, guarded)

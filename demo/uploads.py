@@ -15,10 +15,9 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
 from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
-from web import accounts, failures, services
+from web import accounts, services
 from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
-from web.dashboard import to_ask_for
 from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
@@ -120,12 +119,11 @@ def failure_of(error: MisskeyError, account: Account, field: Files, *permissions
     if refusal := _refusal(error, drive_name(field.data[0].filename or "")):
         field.errors = [refusal]
         return None
-    failure = failures.of_server(error)
-    words = failure.words
-    if failure.maybe_done:
-        cut = _("If the server goes on cutting the connection, the file may be too large for it.")
-        words = sentences(_MAYBE_UPLOADED, cut if type(error) is ServerUnreachable else "")
-    return replace(failure, words=words, context={"ask_for": to_ask_for(error, account, *permissions)})
+    failure = results.failure_of(error, account, *permissions)
+    if not failure.maybe_done:
+        return failure
+    cut = _("If the server goes on cutting the connection, the file may be too large for it.")
+    return replace(failure, words=sentences(_MAYBE_UPLOADED, cut if type(error) is ServerUnreachable else ""))
 
 
 def _refusal(error: MisskeyError, name: str) -> str:

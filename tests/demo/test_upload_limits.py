@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -60,6 +61,24 @@ def test_a_file_finds_the_disk_full_while_it_comes(alice: Visitor, monkeypatch: 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(looks)))
 
     assert upload(alice) == 503
+
+
+def test_files_take_room_no_longer_than_their_request(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of a form that is not read to its end."""
+    opened: list[upload_limits._File] = []
+
+    def open_file(*options: Any) -> upload_limits._File:
+        opened.append(file(*options))
+        return opened[-1]
+
+    file = upload_limits._File
+    monkeypatch.setattr(upload_limits, "_File", open_file)
+    assert upload(alice) == 303
+    looks = iter([10**12, 0])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(looks)))
+    assert upload(alice) == 503
+
+    assert [found.closed for found in opened] == [True, True]
 
 
 def test_where_all_but_the_data_is_read_only_files_rest_beside_the_tokens(
