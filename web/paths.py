@@ -10,8 +10,6 @@ from pathlib import Path
 
 from .storage import sqlite_backend
 
-_FILE = "sqlite:///"
-
 
 def token_store(url: str) -> str:
     """Return ``url`` if tokens can be kept there; raises :class:`ValueError`, which tells no password."""
@@ -19,8 +17,8 @@ def token_store(url: str) -> str:
         from .storage import redis_connection  # a large library, which few need
 
         redis_connection.check(url)
-    elif url.startswith(_FILE) and url != _FILE:
-        sqlite_backend.check(Path(url.removeprefix(_FILE)))
+    elif file := sqlite_backend.file_at(url):
+        sqlite_backend.check(file)
     else:
         raise ValueError(
             "must be a file, such as sqlite:////data/tokens.sqlite3, or a Redis, such as redis://localhost:6379/0"
@@ -30,8 +28,8 @@ def token_store(url: str) -> str:
 
 def data_folder(token_store: str, otherwise: Path) -> str:
     """Return the folder for what the app keeps: that of the tokens, ``otherwise`` where they are in a Redis."""
-    file = token_store.removeprefix(_FILE)
-    return str(otherwise if file == token_store else Path(file).absolute().parent)
+    file = sqlite_backend.file_at(token_store)
+    return str(file.absolute().parent if file else otherwise)
 
 
 def temporary_folder(token_store: str) -> str:
@@ -41,7 +39,7 @@ def temporary_folder(token_store: str) -> str:
     """
     with suppress(FileNotFoundError):
         return tempfile.gettempdir()
-    folder = str(Path(token_store.removeprefix(_FILE)).parent)
-    if token_store.startswith(_FILE) and os.access(folder, os.W_OK | os.X_OK):
-        return folder
+    file = sqlite_backend.file_at(token_store)
+    if file and os.access(file.parent, os.W_OK | os.X_OK):
+        return str(file.parent)
     raise ValueError("TMPDIR must name a folder that can be written to, for files that people send; /tmp can't")

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .storage.sqlite_backend import SqliteBackend
+from .storage.sqlite_backend import SqliteBackend, file_at
 from .storage.store_backend import Backend
 
 
@@ -113,8 +113,8 @@ class TokenStore:
 
 def open_store(url: str, secret_keys: Sequence[str]) -> TokenStore:
     """Return the store at ``url``: ``sqlite:///path``, or that of a Redis."""
-    if url.startswith("sqlite:"):
-        return TokenStore(SqliteBackend(url.removeprefix("sqlite:///")), secret_keys)
+    if file := file_at(url):
+        return TokenStore(SqliteBackend(file), secret_keys)
     from .storage.redis_backend import RedisBackend  # a large library, which few need
 
     return TokenStore(RedisBackend(url), secret_keys)

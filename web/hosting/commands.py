@@ -22,8 +22,6 @@ from web import config, secret_keys, services, signals
 from web.accounts import BEGINNING, Account
 from web.storage import sqlite_backend
 
-_SQLITE = "sqlite:///"
-
 secret_key = AppGroup("secret-key", help="The key that signs cookies and encrypts tokens.")
 people = AppGroup("accounts", help="People's sign-ins.")
 store = AppGroup("store", help="The token store.")
@@ -118,11 +116,11 @@ def backup(file: Path) -> None:
 
     Without the secret key nobody can read it: keep that too, in another place.
     """
-    url = services.settings().token_store
-    if not url.startswith(_SQLITE):
+    stored = sqlite_backend.file_at(services.settings().token_store)
+    if not stored:
         raise click.ClickException("The token store is a Redis; copy it with its own tools, such as BGSAVE.")
     try:
-        sqlite_backend.backup(url.removeprefix(_SQLITE), file)
+        sqlite_backend.backup(stored, file)
     except OSError as error:
         raise click.ClickException(f"{file} can't be written: {error.strerror}.") from error
     click.echo(

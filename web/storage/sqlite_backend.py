@@ -29,7 +29,7 @@ MAX_CHECKED = 64 * 1024 * 1024  # bytes that are read at the start, in a tenth o
 class SqliteBackend:
     """Keeps entries in one file, for one machine and any number of workers."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Two connections for all threads, so that nobody who reads waits for those who write. They stay open: closing
         # the last one makes SQLite tidy up the whole file.
@@ -126,7 +126,7 @@ class SqliteBackend:
 class _Connection:
     """A connection that one thread at a time can use."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._lock = Lock()
         self._database = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         finalize(self, self._database.close)
@@ -138,6 +138,12 @@ class _Connection:
                 yield self._database
             except sqlite3.Error as error:
                 raise StoreUnavailable(str(error)) from error
+
+
+def file_at(url: str) -> Path | None:
+    """Return the file of the store at ``sqlite:///path``, ``None`` for a URL of another kind."""
+    path = url.removeprefix("sqlite:///")
+    return Path(path) if path not in ("", url) else None
 
 
 def check(path: Path) -> None:
@@ -177,7 +183,7 @@ def _check_database(path: Path) -> None:
         raise ValueError(f"was written by a newer version of this app, so nothing was changed in it: {path}")
 
 
-def backup(path: str, copy: Path) -> None:
+def backup(path: Path, copy: Path) -> None:
     """Copy the file at ``path``, which may be in use, into a new one, its owner's alone.
 
     Raises :class:`OSError` where there is a file or can't be one, and
