@@ -66,7 +66,7 @@ def rotate(path: str, days: int) -> datetime:
     Raises :class:`OSError` where the file can't be replaced, and :class:`ValueError` where it can't be read.
     """
     file = Path(path).resolve()
-    with _alone_in(file.parent):
+    with _locked(file.parent):
         now = datetime.now(UTC).replace(microsecond=0)
         (present, _), *others = _lines(path, days)
         if not present:
@@ -90,30 +90,30 @@ class Sessions(SecureCookieSessionInterface):
         settings = app.extensions["settings"]
         file = settings.secret_key_file
         of_file = read(file, settings.production, settings.session_days) if file else ()
-        self._others = [key for key in settings.secret_key_fallbacks if key not in of_file]
-        self._seen: object = ()
+        self._of_environment = [key for key in settings.secret_key_fallbacks if key not in of_file]
+        self._loaded: object = ()
         self._lock = Lock()
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer:
         """Return what signs cookies and reads them."""
         file = app.extensions["settings"].secret_key_file
-        if file and _state(file) != self._seen:
+        if file and _version(file) != self._loaded:
             with self._lock:
-                state = _state(file)
-                self._take_over(app)
-                self._seen = state
+                version = _version(file)
+                self._reload(app)
+                self._loaded = version
         serializer = cast(URLSafeTimedSerializer, super().get_signing_serializer(app))
         serializer.signer = _Signer
         return serializer
 
-    def _take_over(self, app: Flask) -> None:
+    def _reload(self, app: Flask) -> None:
         settings = app.extensions["settings"]
         try:
             of_file = read(settings.secret_key_file, settings.production, settings.session_days)
         except ValueError as error:
             app.logger.error("The file of the secret key %s. The keys from before stay in use.", error)
             return
-        keys = (*of_file, *self._others)
+        keys = (*of_file, *self._of_environment)
         # In this order: whoever reads one of these meanwhile, in another thread, finds the former key in it.
         app.extensions["token_store"].use(keys)
         settings = replace(settings, secret_key=keys[0], secret_key_fallbacks=keys[1:])
@@ -138,7 +138,7 @@ class _Signer(TimestampSigner):
         return (value, signed) if return_timestamp else value
 
 
-def _state(path: str) -> object:
+def _version(path: str) -> object:
     """Return what changes when the file does, and every day: a former key's time may be over."""
     try:
         found = Path(path).stat()
@@ -168,7 +168,7 @@ def _line(line: str) -> tuple[str, datetime | None]:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Wait for others who replace a file in ``folder``, and keep them waiting."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -50,7 +50,7 @@ class WatchedTransport(Transport):
 
     def request(self, method: str, server: Server, *args: Any, **options: Any) -> Answer:
         """Send a request, as :meth:`misskey.Transport.request` does."""
-        with self._told(Call("request", method, server.host)) as call:
+        with self._timed(Call("request", method, server.host)) as call:
             answer = super().request(method, server, *args, **options)
             call.status, call.size = answer.status, len(answer.body)
             return answer
@@ -58,11 +58,11 @@ class WatchedTransport(Transport):
     @contextmanager
     def upgrade(self, server: Server, *args: Any) -> Iterator[tuple[Answer, socket.socket, bytes]]:
         """Open a connection for a stream, as :meth:`misskey.Transport.upgrade` does."""
-        with self._told(Call("stream", "GET", server.host)), super().upgrade(server, *args) as opened:
+        with self._timed(Call("stream", "GET", server.host)), super().upgrade(server, *args) as opened:
             yield opened
 
     @contextmanager
-    def _told(self, call: Call) -> Iterator[Call]:
+    def _timed(self, call: Call) -> Iterator[Call]:
         started = time.monotonic()
         try:
             yield call

@@ -59,7 +59,7 @@ class Served:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Give each request of ``app`` an id, and write the log as the settings say."""
-    app.wsgi_app = _Watch(app, settings.trusted_proxies > 0)  # type: ignore[method-assign]
+    app.wsgi_app = _Middleware(app, settings.trusted_proxies > 0)  # type: ignore[method-assign]
     app.jinja_env.globals["request_id"] = request_id
     if settings.log == "json":
         _write_json()
@@ -111,7 +111,7 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record) + of_request
 
 
-class _Watch:
+class _Middleware:
     """WSGI middleware: names each request, and sends the signal ``request_served`` when its answer was sent."""
 
     def __init__(self, app: Flask, trusts_proxy: bool) -> None:

@@ -74,7 +74,7 @@ def check(url: str) -> None:
     if re.match(r"rediss?\+cluster:", url):
         raise ValueError(NO_CLUSTER)
     try:
-        if not _is_known(url):
+        if not _is_valid(url):
             raise ValueError
         client = connect(url, seconds=START_SECONDS)
         client.connection_pool.make_connection()  # which does not connect it yet
@@ -90,7 +90,7 @@ def check(url: str) -> None:
         client.connection_pool.disconnect()
 
 
-def _is_known(url: str) -> bool:
+def _is_valid(url: str) -> bool:
     """Return whether ``url`` is one of ours; the library overlooks mistyped parts, and has options that break this."""
     address, _, query = url.partition("?")
     names = parse_qs(query, keep_blank_values=True)
@@ -106,11 +106,11 @@ def _options(seconds: float) -> dict[str, Any]:
         "socket_connect_timeout": seconds,
         "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         "protocol": 2,  # all that is needed here, and every server speaks it
-        "redis_connect_func": _greet,
+        "redis_connect_func": _on_connect,
     }
 
 
-def _greet(connection: Any) -> None:
+def _on_connect(connection: Any) -> None:
     """Begin a connection as the library does, unless it leads to a cluster."""
     try:
         connection.on_connect()
