@@ -28,7 +28,7 @@ CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 
-Waiting = Callable[[], contextlib.AbstractContextManager[object]]
+ContextFactory = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 class Budget:
@@ -38,7 +38,9 @@ class Budget:
     ``received`` is whether anything of the response came.
     """
 
-    def __init__(self, host: str, seconds: float, step_seconds: float, body_bytes: int, while_waiting: Waiting) -> None:
+    def __init__(
+        self, host: str, seconds: float, step_seconds: float, body_bytes: int, while_waiting: ContextFactory
+    ) -> None:
         self.host = host
         self.step_seconds = step_seconds
         self.body_bytes = body_bytes
