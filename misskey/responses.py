@@ -49,10 +49,6 @@ class Budget:
         self._deadline = time.monotonic() + seconds
         self._bytes_left = 0
 
-    @property
-    def is_late(self) -> bool:
-        return time.monotonic() >= self._deadline
-
     def seconds(self, most: float) -> float:
         """Return how long the next step may take, at most ``most``; raises :class:`TimeoutError` past the deadline."""
         if (left := self._deadline - time.monotonic()) <= 0:

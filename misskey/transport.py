@@ -176,20 +176,20 @@ def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[An
     try:
         response, content = connection.exchange(budget, *request)
     except (HTTPError, HTTPException, OSError, ValueError) as error:
-        raise _translated(error, budget, connected=connection.was_open) from None
+        raise _translated(error, budget.host, connected=connection.was_open) from None
     for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
         response.fields.discard(name)
     milliseconds = round((time.monotonic() - started) * 1000)
     return Answer(response.status, response.fields, content, milliseconds), response
 
 
-def _translated(error: Exception, budget: Budget, *, connected: bool) -> MisskeyError:
+def _translated(error: Exception, host: str, *, connected: bool) -> MisskeyError:
     """Return this package's error for what urllib3, http.client and the socket raise."""
-    if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
-        return ServerTimeout(budget.host, "took too long to answer", connected=connected)
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return ServerTimeout(host, "took too long to answer", connected=connected)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return InsecureConnection(budget.host, "the certificate is not valid for this server")
+        return InsecureConnection(host, "the certificate is not valid for this server")
     if isinstance(error, DecodeError):
-        return InvalidAnswer(budget.host, "gave an answer that can't be unpacked")
+        return InvalidAnswer(host, "gave an answer that can't be unpacked")
     words = "could not be reached, cut the connection off or does not speak HTTP"
-    return ServerUnreachable(budget.host, words, connected=connected)
+    return ServerUnreachable(host, words, connected=connected)
