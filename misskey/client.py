@@ -22,7 +22,7 @@ from .exchange import Exchange, text_of_answer, text_of_body
 from .json_values import NotJSON, parse
 from .multipart import MultipartBody
 from .server import Server
-from .text import clean_text, named
+from .text import clean_text, printable_ascii
 from .transport import Answer, Transport
 
 BYTES_FOR_A_VALUE = 10  # of the largest answer: many small values take much more memory and time than their text
@@ -154,7 +154,7 @@ class Client:
 def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
     """Return the error that an answer means, whatever its shape: an endpoint's, the layer's below it, HTML, nothing."""
     if 300 <= answer.status < 400:
-        return Redirected(server.host, named(answer.headers.get("Location")), status=answer.status)
+        return Redirected(server.host, printable_ascii(answer.headers.get("Location")), status=answer.status)
     if answer.status < 400 or not (isinstance(content, dict) or content == "" or answer.status == 429):
         return InvalidAnswer(server.host, "did not answer as Misskey does", status=answer.status)
     fields: dict[str, Any] = content if isinstance(content, dict) else {}

@@ -21,7 +21,7 @@ from .errors import (
     ServerNameError,
 )
 from .server import Server
-from .text import named
+from .text import printable_ascii
 from .transport import Transport
 
 #: How large the answer of ``meta`` may be, for ``max_answer_bytes``.
@@ -92,7 +92,7 @@ def _meta(server: Server, transport: Transport, private: Collection[str]) -> _Me
         raise NotMisskey(server.host) from None
     match meta:
         case {"version": str() as version, "uri": str() as uri}:
-            based_on = named(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
+            based_on = printable_ascii(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
             features = meta.get("features")
             miauth = features.get("miauth") if isinstance(features, dict) else None
             with suppress(ServerNameError):
@@ -129,7 +129,7 @@ def _nodeinfo(server: Server, transport: Transport, private: Collection[str] = (
     """
     client = Client(server, transport)
     try:
-        href = named(client.get(_NODEINFO, max_answer_bytes=NODEINFO_BYTES)["links"][0]["href"])
+        href = printable_ascii(client.get(_NODEINFO, max_answer_bytes=NODEINFO_BYTES)["links"][0]["href"])
         if other := _elsewhere(server, href, private):
             return None, other
         path = _PATH.fullmatch(href.removeprefix(server.origin))

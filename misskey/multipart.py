@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from urllib3.fields import RequestField
-from urllib3.filepost import choose_boundary
+from urllib3.filepost import choose_boundary, encode_multipart_formdata
 
 PIECE_BYTES = 64 * 1024
 
@@ -20,12 +19,11 @@ class MultipartBody:
 
     def __init__(self, fields: Mapping[str, str], file: BinaryIO, name: str, kind: str) -> None:
         boundary = choose_boundary()
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        self.file_bytes = file.seek(0, 2)
-        self._file = file
-        parts = [_part(boundary, field) + value.encode() + b"\r\n" for field, value in fields.items()]
-        self._head = b"".join([*parts, _part(boundary, "file", name, kind)])
+        empty, self.content_type = encode_multipart_formdata({**fields, "file": (name, b"", kind)}, boundary)
         self._end = f"\r\n--{boundary}--\r\n".encode()
+        self._head = empty.removesuffix(self._end)
+        self._file = file
+        self.file_bytes = file.seek(0, 2)
 
     def __len__(self) -> int:
         return len(self._head) + self.file_bytes + len(self._end)
@@ -36,9 +34,3 @@ class MultipartBody:
         while piece := self._file.read(PIECE_BYTES):
             yield piece
         yield self._end
-
-
-def _part(boundary: str, field: str, name: str | None = None, kind: str | None = None) -> bytes:
-    part = RequestField(field, b"", name)
-    part.make_multipart(content_type=kind)
-    return f"--{boundary}\r\n{part.render_headers()}".encode()

@@ -28,7 +28,7 @@ CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 
-Waiting = Callable[[], contextlib.AbstractContextManager[object]]
+ContextFactory = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 class Budget:
@@ -38,7 +38,9 @@ class Budget:
     ``received`` is whether anything of the response came.
     """
 
-    def __init__(self, host: str, seconds: float, step_seconds: float, body_bytes: int, while_waiting: Waiting) -> None:
+    def __init__(
+        self, host: str, seconds: float, step_seconds: float, body_bytes: int, while_waiting: ContextFactory
+    ) -> None:
         self.host = host
         self.step_seconds = step_seconds
         self.body_bytes = body_bytes
@@ -46,10 +48,6 @@ class Budget:
         self.received = False
         self._deadline = time.monotonic() + seconds
         self._bytes_left = 0
-
-    @property
-    def is_late(self) -> bool:
-        return time.monotonic() >= self._deadline
 
     def seconds(self, most: float) -> float:
         """Return how long the next step may take, at most ``most``; raises :class:`TimeoutError` past the deadline."""
@@ -63,14 +61,10 @@ class Budget:
 
     def count(self, size: int) -> None:
         """Count what came; raises :class:`~misskey.errors.AnswerTooLarge` when it is more than may come."""
+        self.received = True
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise AnswerTooLarge(self.host, "sends without end")
-
-    def count_read(self, size: int) -> None:
-        """Count one read from the connection."""
-        self.received = self.received or size > 0
-        self.count(max(size, READ_COST_BYTES))
 
 
 class _BudgetedReader(io.RawIOBase):
@@ -91,7 +85,8 @@ class _BudgetedReader(io.RawIOBase):
         self._sock.settimeout(self._budget.seconds(self._budget.step_seconds))
         with self._budget.while_waiting():
             count = self._raw.readinto(buffer) or 0
-        self._budget.count_read(count)
+        if count:
+            self._budget.count(max(count, READ_COST_BYTES))
         return count
 
     def close(self) -> None:
@@ -108,7 +103,7 @@ class Response(HTTPResponse):
 
     fields: HTTPHeaderDict
 
-    def __init__(self, sock: socket.socket, method: str | None, budget: Budget) -> None:
+    def __init__(self, sock: socket.socket, method: str, budget: Budget) -> None:
         super().__init__(sock, method=method)
         self.is_whole = self._is_doubtful = self._saw_last_chunk = False
         self.read_ahead = b""
@@ -135,9 +130,7 @@ class Response(HTTPResponse):
             raise HTTPException
         lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
         codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
-        if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1:
-            raise HTTPException
-        if codings and not self.chunked:
+        if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1 or (codings and not self.chunked):
             raise HTTPException
         if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
             self.chunked, self.length = False, 0

@@ -24,7 +24,7 @@ from .connections import Connection, Pool
 from .environment import tls_context
 from .errors import InsecureConnection, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .multipart import MultipartBody
-from .responses import MAX_ANSWER_BYTES, Budget, Response, Waiting
+from .responses import MAX_ANSWER_BYTES, Budget, ContextFactory, Response
 from .server import Server
 
 CONNECT_SECONDS = 5.0  # a healthy server on another continent connects in one; some need a retransmission
@@ -78,8 +78,8 @@ class Transport:
         idle_seconds: float = IDLE_SECONDS,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         resolve: Resolver = socket.getaddrinfo,
-        limit: Waiting = contextlib.nullcontext,
-        while_waiting: Waiting = contextlib.nullcontext,
+        limit: ContextFactory = contextlib.nullcontext,
+        while_waiting: ContextFactory = contextlib.nullcontext,
     ) -> None:
         self.user_agent = user_agent
         self.total_seconds = total_seconds
@@ -89,8 +89,8 @@ class Transport:
         self._limit = limit
         self._while_waiting = while_waiting
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"}
-        self._connection = partial(Connection, tls_context(), resolve, connect_seconds)
-        self._pool = Pool(self._connection, idle_seconds)
+        self._new_connection = partial(Connection, tls_context(), resolve, connect_seconds)
+        self._pool = Pool(self._new_connection, idle_seconds)
 
     def request(
         self,
@@ -123,7 +123,7 @@ class Transport:
             except ServerUnreachable:
                 if not (idempotent and connection.is_reused) or budget.received:
                     raise
-            return self._send(self._connection(server), budget, *request)
+            return self._send(self._new_connection(server), budget, *request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
@@ -154,7 +154,7 @@ class Transport:
         on leaving, the connection is closed.
         """
         request = ("GET", _target(path), None, {**self._headers, **headers})
-        connection = self._connection(server, to_upgrade=True)
+        connection = self._new_connection(server, to_upgrade=True)
         with contextlib.closing(connection):
             with self._limit():
                 answer, response = _exchange(connection, self._budget(server), *request)
@@ -176,20 +176,20 @@ def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[An
     try:
         response, content = connection.exchange(budget, *request)
     except (HTTPError, HTTPException, OSError, ValueError) as error:
-        raise _translated(error, budget, connected=connection.was_open) from None
+        raise _translated(error, budget.host, connected=connection.was_open) from None
     for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
         response.fields.discard(name)
     milliseconds = round((time.monotonic() - started) * 1000)
     return Answer(response.status, response.fields, content, milliseconds), response
 
 
-def _translated(error: Exception, budget: Budget, *, connected: bool) -> MisskeyError:
+def _translated(error: Exception, host: str, *, connected: bool) -> MisskeyError:
     """Return this package's error for what urllib3, http.client and the socket raise."""
-    if budget.is_late or isinstance(error, TimeoutError) or "timed out" in str(error):
-        return ServerTimeout(budget.host, "took too long to answer", connected=connected)
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return ServerTimeout(host, "took too long to answer", connected=connected)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return InsecureConnection(budget.host, "the certificate is not valid for this server")
+        return InsecureConnection(host, "the certificate is not valid for this server")
     if isinstance(error, DecodeError):
-        return InvalidAnswer(budget.host, "gave an answer that can't be unpacked")
+        return InvalidAnswer(host, "gave an answer that can't be unpacked")
     words = "could not be reached, cut the connection off or does not speak HTTP"
-    return ServerUnreachable(budget.host, words, connected=connected)
+    return ServerUnreachable(host, words, connected=connected)
