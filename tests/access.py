@@ -101,10 +101,10 @@ def run_axe(page: Page, how: str, rules: dict[str, Any]) -> None:
 def check_widths(page: Page) -> None:
     """Nothing makes the page wider than the window, is cut off or overlaps, also with letters twice as large."""
     settings = page.context.new_cdp_session(page)
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        for size in (32, 16):
-            settings.send("Page.setFontSizes", {"fontSizes": {"standard": size}})
+    for size in (32, 16):
+        settings.send("Page.setFontSizes", {"fontSizes": {"standard": size}})
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
             wide, overlaps, cut = page.evaluate(f"() => [{TOO_WIDE}, {OVERLAPPING}, {CUT}].map((look) => look())")
             assert wide <= 0, f"{wide} pixels too wide at {width} with letters of {size}"
             for what, found in (("overlaps", overlaps), ("is cut off", cut)):
