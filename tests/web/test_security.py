@@ -171,6 +171,12 @@ def test_every_way_to_sign_in_and_out_is_under_test() -> None:
     assert {"/signin", "/signin/token"} <= set(FORMS)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_what_changes_nothing_is_answered_whoever_asks(visitor: Visitor, method: str) -> None:
+    """As a monitor does, which has no cookie, or a page of another site."""
+    assert visitor.client.open("/", method=method, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
 def test_own_pages_may_change_things(alice: Visitor) -> None:
     headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
 
