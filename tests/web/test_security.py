@@ -177,8 +177,9 @@ def test_what_changes_nothing_is_answered_whoever_asks(visitor: Visitor, method:
     assert visitor.client.open("/", method=method, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 
-def test_own_pages_may_change_things(alice: Visitor) -> None:
-    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
+@pytest.mark.parametrize("site", ["same-origin", "none"])  # none: the person did it, as when a tab is restored
+def test_own_pages_may_change_things(alice: Visitor, site: str) -> None:
+    headers = {"Sec-Fetch-Site": site, "Origin": "http://localhost"}
 
     assert alice.post("/signout", headers=headers).status_code == 303
 
