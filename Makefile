@@ -27,7 +27,7 @@ test: .venv/installed ## Run every test, those in a browser included (or some: A
 test-quick: .venv/installed ## Run the tests that need no browser
 	@.venv/bin/python -m pytest -m 'not browser' $(PARALLEL)
 
-proof: .venv/proof ## Change the sign-in's code in every way, and count what the tests notice; takes hours (or ARGS="web.accounts*")
+proof: .venv/proof ## Measure what the tests of the sign-in are worth; wants Node.js, takes hours (or ARGS="web.accounts*")
 	@.venv/bin/python -m tests.proof $(ARGS)
 
 check: .venv/installed ## Check the code: lint, formatting, types
@@ -74,7 +74,8 @@ lock: .venv/installed ## Write requirements*.txt anew after a change of requirem
 	@$(LOCK) requirements-proof.in --output-file requirements-proof.txt
 
 clean: ## Remove what make and the tests made (your settings and data stay)
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results screenshots mutants
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results screenshots mutants .fuzz \
+		tests/sandbox/foreign_clients/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose Python has gone, as after an upgrade of the system, counts as not installed.

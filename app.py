@@ -193,7 +193,7 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
         key = pending_signins.finish_once(begun.session_id, lambda: _fetch(begun))
     except MiAuthMissing as error:
         pending_signins.drop(begun.session_id)
-        return form_pages.refused(SignInForm(formdata=None, host=begun.server.host), error)
+        return form_pages.refused(SignInForm(host=begun.server.host), error)
     if key is None:
         return error_pages.answer(failures.not_allowed_yet(begun))
     account = accounts.load(key)

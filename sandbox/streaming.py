@@ -41,16 +41,16 @@ class Stream:
     """One open stream; it stays open when its token is revoked."""
 
     def __init__(self, socket: Server, me: Person) -> None:
-        self.socket, self.me, self.channels = socket, me, dict[str, str]()
+        self.socket, self.me, self.channels = socket, me, list[tuple[str, str]]()
 
     def obey(self, command: str, body: Json) -> None:
         """Connect or disconnect a channel."""
         if command == "connect" and body["channel"] in {*HOME, *PUBLIC, "main"}:
-            self.channels[str(body["id"])] = body["channel"]
+            self.channels.append((str(body["id"]), body["channel"]))  # ids may repeat
             if body.get("pong"):
                 self.send("connected", {"id": body["id"]})
         elif command == "disconnect":
-            self.channels.pop(str(body["id"]))
+            self.channels = [(id_, name) for id_, name in self.channels if id_ != str(body["id"])]
 
     def hear(self, event: str, person: Person, body: Json) -> None:
         """Pass an event on to the channels whose business it is."""
@@ -60,7 +60,7 @@ class Stream:
             names = HOME if self.me is not NOBODY.person and may_see(self.me, body) else set()
             names = names | (PUBLIC if body["visibility"] == "public" else set())
             body = body | {"reactionAndUserPairCache": []}
-        for id_ in [id_ for id_, name in self.channels.items() if name in names]:
+        for id_ in [id_ for id_, name in self.channels if name in names]:
             self.send("channel", {"id": id_, "type": event, "body": body})
 
     def send(self, kind: str, body: Json) -> None:

@@ -1,22 +1,28 @@
-"""``make proof``: whether the tests see every line of the sign-in, and how many changes of its code they notice.
+"""``make proof``: how much the tests of the sign-in are worth.
 
-mutmut changes the modules that ``[tool.mutmut]`` names, one place at a time, and runs the tests of each. It leaves out
-functions with a decorator, such as views and properties. What the tests do not notice belongs into ``survivors.toml``,
-with the reason, or is a gap.
+They have to reach every branch of it; clients that nobody here wrote have to get along with the sandbox; no input that
+the fuzzer finds in a minute may break anything; and the tests have to notice changes of the code. mutmut makes these in
+the modules that ``[tool.mutmut]`` names, one place at a time, but not in functions with a decorator, such as views and
+properties. A change that no test notices belongs into ``survivors.toml``, with the reason, or is a gap.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from tests import fuzz
+
 ROOT = Path(__file__).parent.parent
 LEAST = 90  # of a hundred changes, so many are to be noticed
+FUZZ_SECONDS = 60  # for each target
 NOTICED = ("killed",)  # on a busy machine, "timeout" need not mean that a change made a test hang
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
@@ -60,13 +66,35 @@ def report(found: dict[str, str], unnoticed: dict[str, str]) -> tuple[str, bool]
     return "\n".join([*lines, f"The tests notice {noticed} of {len(found)} changes: {share:.1f} %."]), share >= LEAST
 
 
-def main(wanted: list[str]) -> int:
-    """Measure, for all modules or for these changes alone; 0 when it is enough."""
-    settings: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
+def missing() -> str:
+    """Return in words what the machine lacks, ``""`` for nothing: it would be known only after long otherwise."""
+    return "\n".join(
+        [
+            *(["Node.js was not found: https://nodejs.org"] if not shutil.which("node") else []),
+            *(["npm, which comes with Node.js, was not found."] if not shutil.which("npm") else []),
+            *([fuzz.NOT_HERE] if not importlib.util.find_spec("atheris") else []),
+        ]
+    )
+
+
+def before_mutations(modules: list[str]) -> bool:
+    """Return whether all is well but for the changes, which take hours; stops at the first that is not."""
     tests = ["tests/misskey", "tests/web", "-m", "not browser", "--numprocesses=auto", "--dist=worksteal"]
-    if run("pytest", "-q", *tests, "--cov", "--cov-report=", "--cov-fail-under=0"):
-        return 1
-    if run("coverage", "report", "--fail-under=100", f"--include={','.join(settings['only_mutate'])}"):
+    return not (
+        run("pytest", "-q", *tests, "--cov", "--cov-report=", "--cov-fail-under=0")
+        or run("coverage", "report", "--fail-under=100", f"--include={','.join(modules)}")
+        or run("pytest", "-q", "tests/sandbox/foreign_clients.py")
+        or run("tests.fuzz", "--seconds", str(FUZZ_SECONDS))
+    )
+
+
+def main(wanted: list[str]) -> int:
+    """Measure everything, or what the tests notice of these changes alone; 0 when it is enough."""
+    settings: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
+    if not wanted and (lacking := missing()):
+        sys.stderr.write(f"{lacking}\n")
+        return 2
+    if not wanted and not before_mutations(settings["only_mutate"]):
         return 1
     if subprocess.run([MUTMUT, "run", *wanted], cwd=ROOT, check=False).returncode:
         return 1

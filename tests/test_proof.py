@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from tests.proof import LEAST, ROOT, change, reasons, report, statuses
+from tests import fuzz
+from tests.proof import LEAST, ROOT, change, main, reasons, report, statuses
 
 RESULTS = """\
     web.accounts.x_save__mutmut_1: killed
@@ -61,6 +64,18 @@ def test_a_change_that_nothing_noticed_has_its_reason_or_is_a_gap() -> None:
     text, _ = report({"x": "killed"}, {"web.a.b: c": "It is the default.", "web.a.d: e": ""})
 
     assert "web.a.b: c\n    It is the default.\nweb.a.d: e\n    No reason is known: this is a gap.\n" in text
+
+
+def test_what_the_machine_lacks_is_told_before_anything_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "atheris", None)
+
+    assert main([]) == 2
+    told = capfd.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in told] == ["Node.js", "npm,", "Fuzzing"]
+    assert told[-1] == fuzz.NOT_HERE
 
 
 def test_every_reason_is_given_for_a_function_that_exists() -> None:

@@ -52,7 +52,7 @@ ACCEPTED = {
     "a Japanese name": ("にほん。jp", "xn--r9j6a7d.jp"),
     "a Japanese name in half-width letters": ("ﾐｽｷｰ.jp", "xn--nckxa7i0e.jp"),
     "a Japanese name in punycode": ("XN--R9J6A7D.jp", "xn--r9j6a7d.jp"),
-    "a German name keeps its ß": ("straße.de", "xn--strae-oqa.de"),
+    "a German name keeps its sharp s": ("straße.de", "xn--strae-oqa.de"),
     "a name from right to left": ("אבג.com", "xn--4dbcd.com"),
     "a Persian name with a joiner": ("نامه\u200cای.com", "xn--mgba3gch31f060k.com"),
     "two hyphens in the middle": ("r1---sn-a.example", "r1---sn-a.example"),

@@ -805,6 +805,27 @@ def test_nonsense_is_passed_over_and_a_disconnected_channel_is_silent(sandbox: R
         assert json.loads(connection.recv())["body"]["id"] == "2"
 
 
+def test_channels_that_were_given_the_same_id_all_speak_and_end_together(sandbox: Running) -> None:
+    """As megalodon connects them."""
+    with stream(sandbox) as connection:
+        for channel in ("main", "homeTimeline"):
+            connect(connection, channel, "same")
+        connect(connection, "localTimeline", "other")
+        call(sandbox, "notes/create", BOB, text="@alice hi", visibility="home")
+        heard = [json.loads(connection.recv())["body"] for _ in range(3)]
+        connection.send(json.dumps({"type": "disconnect", "body": {"id": "same"}}))
+        connect(connection, "localTimeline", "another")
+        call(sandbox, "notes/create", BOB, text="@alice hi again")
+        rest = [json.loads(connection.recv())["body"]["id"] for _ in range(2)]
+
+    assert [(frame["id"], frame["type"]) for frame in heard] == [
+        ("same", "note"),
+        ("same", "mention"),
+        ("same", "notification"),
+    ]
+    assert rest == ["other", "another"]
+
+
 def test_nobody_in_particular_sees_the_local_timeline_only(sandbox: Running) -> None:
     with stream(sandbox, "") as connection:
         connect(connection, "homeTimeline", "1")

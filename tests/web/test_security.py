@@ -171,8 +171,15 @@ def test_every_way_to_sign_in_and_out_is_under_test() -> None:
     assert {"/signin", "/signin/token"} <= set(FORMS)
 
 
-def test_own_pages_may_change_things(alice: Visitor) -> None:
-    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_what_changes_nothing_is_answered_whoever_asks(visitor: Visitor, method: str) -> None:
+    """As a monitor does, which has no cookie, or a page of another site."""
+    assert visitor.client.open("/", method=method, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])  # none: the person did it, as when a tab is restored
+def test_own_pages_may_change_things(alice: Visitor, site: str) -> None:
+    headers = {"Sec-Fetch-Site": site, "Origin": "http://localhost"}
 
     assert alice.post("/signout", headers=headers).status_code == 303
 

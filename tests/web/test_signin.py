@@ -231,6 +231,7 @@ def test_a_sign_in_is_valid_for_ten_minutes(visitor: Visitor, monkeypatch: pytes
 
     assert answer.status_code == 410
     assert "took too long" in title(answer.text)
+    assert not visitor.under_way()
 
 
 def test_a_reload_of_the_callback_ends_in_the_same_account(alice: Visitor, sandbox: Running) -> None:
@@ -262,6 +263,7 @@ def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
 
     assert answer.status_code == 410
     assert title(answer.text) == "This sign-in is over"
+    assert not visitor.under_way()
 
 
 def test_an_old_cookie_can_not_bring_a_finished_sign_in_back(visitor: Visitor) -> None:
