@@ -108,7 +108,7 @@ def test_privacy_tells_what_the_settings_say(make_app: Callable[..., Flask], san
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("en", "It may rest for another hour"), ("ja", "最長 1 時間そのまま残り")]
+    ("language", "words"), [("en", "It may rest for another hour"), ("ja", "最長 1 時間は残ります")]
 )
 def test_privacy_tells_that_what_has_expired_may_rest_for_a_while(visitor: Visitor, language: str, words: str) -> None:
     assert CLOCK_SECONDS == 3600
