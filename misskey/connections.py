@@ -25,13 +25,12 @@ from .addresses import Resolver, connect, look_up
 from .environment import proxy_for
 from .multipart import MultipartBody
 from .responses import Budget, Response, read_body
-from .server import Server
+from .server import USUAL_PORTS, Server
 
 SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has may take no more for a while
 PIECE_BYTES = 16 * 1024  # one TLS record: Python's time-outs count for each anew
 POOLED_SERVERS = 256
 POOLED_PER_SERVER = 8
-_PORTS = {"https": 443, "http": 80}
 
 
 class Connection:
@@ -60,7 +59,7 @@ class Connection:
         self._connect_seconds = connect_seconds
         self._to_upgrade = to_upgrade
         address = urlsplit(server.origin)
-        self._host, self._port = str(address.hostname), address.port or _PORTS[address.scheme]
+        self._host, self._port = str(address.hostname), address.port or USUAL_PORTS[address.scheme]
         self._tls = tls if address.scheme == "https" else None
         self._proxy = proxy = proxy_for(server)
         self._proxy_headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy and proxy.auth else {}
@@ -96,7 +95,7 @@ class Connection:
         with budget.while_waiting():
             deadline = time.monotonic() + budget.seconds(self._connect_seconds)
             if self._proxy:
-                place = (str(self._proxy.host).strip("[]"), self._proxy.port or _PORTS["http"])
+                place = (str(self._proxy.host).strip("[]"), self._proxy.port or USUAL_PORTS["http"])
                 self.sock = socket.create_connection(place, deadline - time.monotonic())
             else:
                 addresses = look_up(self.server, self._host, self._port, self._resolver, deadline - time.monotonic())
@@ -173,7 +172,7 @@ class Pool:
         surplus = [connection]
         with self._lock:
             if connection.can_be_reused and not self._is_closed:
-                key = _key(connection.server)
+                key = (connection.server, connection.server.private)
                 kept = self._idle.setdefault(key, [])
                 kept.append(connection)
                 surplus = [kept.pop(0)] if len(kept) > POOLED_PER_SERVER else []
@@ -190,20 +189,17 @@ class Pool:
 
     def _pop(self, server: Server) -> Connection | None:
         with self._lock:
-            kept = self._idle.get(_key(server))
+            kept = self._idle.get((server, server.private))
             return kept.pop() if kept else None
 
     def _close_idle(self, since: float) -> None:
         with self._lock:
-            idle = [connection for kept in self._idle.values() for connection in kept if connection.idle_since <= since]
-            for connection in idle:
-                self._idle[_key(connection.server)].remove(connection)
+            idle = []
+            for kept in self._idle.values():
+                while kept and kept[0].idle_since <= since:
+                    idle.append(kept.pop(0))
         for connection in idle:
             connection.close()
-
-
-def _key(server: Server) -> tuple[Server, bool]:
-    return server, server.private
 
 
 def _close_all(idle: Mapping[tuple[Server, bool], list[Connection]]) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
-from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -92,7 +91,7 @@ def _http_proxy(address: str) -> Url | None:
     """Return the address of a proxy, taken apart; ``None`` where it is not that of an HTTP proxy."""
     try:
         proxy = parse_url(prepend_scheme_if_needed(address, "http"))  # type: ignore[no-untyped-call]
-    except (LocationParseError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None
     rest = (proxy.path or "/", proxy.query, proxy.fragment)
     return proxy if proxy.scheme == "http" and proxy.host and proxy.port != 0 and rest == ("/", None, None) else None

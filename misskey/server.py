@@ -20,6 +20,7 @@ from .errors import ServerNameError
 
 MAX_TEXT = 2048
 MAX_HOST, MAX_LABEL = 253, 63  # what DNS can carry
+USUAL_PORTS = {"https": 443, "http": 80}
 #: Endings that no public server has, but a private one may. ``.example`` is for documentation and leads nowhere anyway.
 RESERVED = frozenset(
     {
@@ -43,7 +44,6 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Scripts that can't pass for the letters of another name, as Cyrillic, Greek or accents can.
 _UNMISTAKABLE = ("HIRAGANA ", "KATAKANA LETTER ", "KATAKANA-HIRAGANA ", "CJK UNIFIED ", "IDEOGRAPHIC ", "HANGUL ")
-_USUAL_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class _Address(NamedTuple):
     path: str
 
     def origin(self, scheme: str) -> str:
-        port = "" if self.port in (None, _USUAL_PORTS[scheme]) else f":{self.port}"
+        port = "" if self.port in (None, USUAL_PORTS[scheme]) else f":{self.port}"
         return f"{scheme}://{self.host}{port}"
 
 
@@ -154,7 +154,7 @@ def _read(typed: str) -> _Address:
     scheme = scheme.lower()
     if not slashes:
         scheme, rest = "", text[5:] if scheme.startswith("acct:") else text
-    elif scheme not in _USUAL_PORTS:
+    elif scheme not in USUAL_PORTS:
         raise ServerNameError("scheme")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     place = _without_user(authority, scheme)
