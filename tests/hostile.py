@@ -18,13 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trustme
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
 
-from tests.cast import Visitor
+if TYPE_CHECKING:  # the attackers of bench/ need neither the app nor pytest
+    from tests.cast import Visitor
 
 TOKEN = "t0kenOfAliceThatNobodyElseMaySee"  # as long as a real one
 ALICE = {"id": "9alice", "username": "alice", "name": "Alice", "avatarUrl": None, "host": None}
