@@ -73,7 +73,8 @@ class Connection:
         sock = self.sock or self._connect(budget)
         if self._proxy and not self._tunnels:
             path, headers = self.server.url(path), {**headers, **self._proxy_headers}
-        is_sent = _send(sock, budget, _head(method, path, headers), body)
+        length = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
+        is_sent = _send(sock, budget, _head(method, path, {**headers, **length}), body)
         with Response(sock, method, budget) as response:
             response.begin()
             content = read_body(response, budget)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
+from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import quote
 
@@ -105,16 +106,14 @@ class Transport:
     ) -> Answer:
         """Send ``body`` to ``path`` at ``server`` and return the whole :class:`Answer`, whatever its status.
 
-        ``max_answer_bytes`` is another limit for the response's body. An ``idempotent`` request is sent once more, over
-        a new connection, when the server closed one that was kept before anything came. Raises a
-        :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer` for a body that can't be
-        unpacked, or :class:`ValueError` for a path that no server has.
+        ``max_answer_bytes`` limits the response's body. An ``idempotent`` request is sent once more, over a new
+        connection, when the server closed one that was kept before anything came. Raises :class:`ValueError` for a
+        path that no server has, :class:`~misskey.errors.TransportError` and :class:`~misskey.errors.InvalidAnswer`.
 
         >>> transport.request("GET", server, "/nowhere").status
         404
         """
-        length = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
-        request = (method, _target(path), body, {"Host": server.host, **self._headers, **length, **(headers or {})})
+        request = (method, _target(path), body, {"Host": server.host, **self._headers, **(headers or {})})
         budget = self._budget(server, body, max_answer_bytes)
         with self._limit():
             connection = self._pool.take(server)
@@ -187,8 +186,8 @@ def _translated(error: Exception, host: str, *, connected: bool) -> MisskeyError
     """Return this package's error for what urllib3, http.client and the socket raise."""
     if isinstance(error, TimeoutError) or "timed out" in str(error):
         return ServerTimeout(host, "took too long to answer", connected=connected)
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return InsecureConnection(host, "the certificate is not valid for this server")
+    if isinstance(error, SSLCertVerificationError):
+        return InsecureConnection(host, f"the certificate is not valid: {error.verify_message}")
     if isinstance(error, DecodeError):
         return InvalidAnswer(host, "gave an answer that can't be unpacked")
     words = "could not be reached, cut the connection off or does not speak HTTP"

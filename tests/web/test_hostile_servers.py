@@ -239,6 +239,8 @@ def test_a_server_without_good_tls_is_told_apart(
         scene.failed(scene.visitor.post("/signin", {"host": server.origin}), *expected)
         transport.close()
 
+    assert ("the certificate is not valid: unable to get local issuer" in caplog.text) == (name in certificates)
+
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_inward_leads_nowhere(scene: Scene, status: int) -> None:
