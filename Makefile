@@ -18,8 +18,11 @@ run: .venv/app ## Start the app and the sandbox, a Misskey server to try it with
 dev: .venv/app ## As run, for developing: the app starts anew when a file changes, and has the debugger
 	@.venv/bin/python -m sandbox.run --dev
 
-# A worker that has nothing left takes tests from the others: the slowest ones stand side by side in a few files.
-PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
+# Four at once on two cores, too: many tests wait for a time limit, a disk or a process. A worker that has nothing left
+# takes tests from the others: the slowest ones stand side by side in a few files.
+PARALLEL = --numprocesses 4 --dist worksteal --durations 10
+# What is compiled once is there for all processes, and for the next run: make clean removes it.
+test test-quick: export PYTHONDONTWRITEBYTECODE =
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
 	@.venv/bin/python tests/find_browser.py >/dev/null
 	@.venv/bin/python -m pytest $(or $(ARGS),--cov $(PARALLEL))
