@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -55,11 +56,11 @@ def meta(uri: str | None = None, **changes: object) -> Callable[[Caller], object
     return lambda caller: {"version": "2025.4.1", "uri": uri or caller.server.origin, "features": {}} | changes
 
 
-def wellknown(caller: Caller) -> object:
+def wellknown(caller: Caller) -> dict[str, object]:
     return {"links": [{"rel": "…/2.1", "href": f"{caller.server.origin}/nodeinfo/2.1"}]}
 
 
-def runs(name: object) -> dict[str, object]:
+def runs(name: object) -> dict[str, Any]:
     return {"wellknown": wellknown, "nodeinfo": {"version": "2.1", "software": {"name": name}}}
 
 
@@ -142,7 +143,7 @@ def test_other_software_is_called_by_its_name(transport: Transport, name: str) -
     with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=f"runs {name}, not Misskey") as caught:
         find(transport, server)
 
-    assert caught.value.software == name
+    assert (caught.value.host, caught.value.software) == (f"127.0.0.1:{server.port}", name)
 
 
 def test_what_runs_misskey_and_does_not_answer_like_it_is_not_called_so(transport: Transport) -> None:
@@ -217,9 +218,11 @@ def test_an_odd_address_in_nodeinfo_is_not_asked(transport: Transport, path: str
 
 def test_a_meta_and_a_nodeinfo_that_are_too_large_are_not_read(transport: Transport) -> None:
     padding = {"padding": "x" * NODEINFO_BYTES}
-    for halves in ({"wellknown": {"links": [], **padding}}, {"wellknown": wellknown, "nodeinfo": padding}):
-        with serve(paths(**halves)) as server, pytest.raises(NotMisskey):
+    whole = runs("mastodon")
+    for large in ({"wellknown": lambda caller: padding | wellknown(caller)}, {"nodeinfo": padding | whole["nodeinfo"]}):
+        with serve(paths(**whole | large)) as server, pytest.raises(NotMisskey) as caught:
             find(transport, server)
+        assert caught.value.software is None
     with serve(paths(meta=meta(padding="x" * META_BYTES))) as server, pytest.raises(AnswerTooLarge):
         find(transport, server)
 
@@ -234,7 +237,7 @@ def test_a_server_that_leads_to_another_one_names_it(transport: Transport, statu
         with pytest.raises(ServerElsewhere) as caught:
             find(transport, typed, other)
 
-        assert caught.value.leads_to == Server(other.origin)
+        assert (caught.value.host, caught.value.leads_to) == (f"127.0.0.1:{typed.port}", Server(other.origin))
         assert other.connections == 0
 
 
@@ -390,8 +393,10 @@ def test_two_servers_that_name_each_other_are_refused(transport: Transport) -> N
     ],
 )
 def test_a_named_address_that_nobody_may_type_is_refused(transport: Transport, uri: str) -> None:
-    with serve(paths(meta=meta(uri or " "))) as server, pytest.raises(NotMisskey):
+    with serve(paths(meta=meta(uri or " "))) as server, pytest.raises(NotMisskey) as caught:
         find(transport, server)
+
+    assert caught.value.host == f"127.0.0.1:{server.port}"
 
 
 def test_a_named_server_at_an_inner_address_is_refused(transport: Transport) -> None:
