@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from misskey import (
     Transport,
     find_misskey,
 )
+from misskey.budget import MAX_ANSWER_BYTES
 from misskey.discovery import META_BYTES, NODEINFO_BYTES, _elsewhere
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, misskey, serve
@@ -55,11 +57,11 @@ def meta(uri: str | None = None, **changes: object) -> Callable[[Caller], object
     return lambda caller: {"version": "2025.4.1", "uri": uri or caller.server.origin, "features": {}} | changes
 
 
-def wellknown(caller: Caller) -> object:
+def wellknown(caller: Caller) -> dict[str, object]:
     return {"links": [{"rel": "…/2.1", "href": f"{caller.server.origin}/nodeinfo/2.1"}]}
 
 
-def runs(name: object) -> dict[str, object]:
+def runs(name: object) -> dict[str, Any]:
     return {"wellknown": wellknown, "nodeinfo": {"version": "2.1", "software": {"name": name}}}
 
 
@@ -74,6 +76,23 @@ def test_a_misskey_server_is_found_at_its_own_address(transport: Transport) -> N
 
     assert [request.path for request in server.requests] == ["/api/meta"]
     assert json.loads(server.requests[0].body) == {"detail": True}
+
+
+def test_a_server_that_tells_of_all_its_emoji_is_found(transport: Transport) -> None:
+    """As those before Misskey 13 do: other answers may not be so large."""
+    with serve(paths(meta=meta(emojis="x" * 2 * MAX_ANSWER_BYTES))) as server:
+        assert find(transport, server) == Server(server.origin)
+
+
+def test_a_server_is_asked_again_when_a_kept_connection_was_dropped(transport: Transport) -> None:
+    def hangs_up_when_asked_again(caller: Caller) -> None:
+        caller.request()
+        caller.send(http(200, json.dumps(meta()(caller)).encode()))
+        caller.request()
+
+    with serve(hangs_up_when_asked_again) as server:
+        assert find(transport, server) == find(transport, server)
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("features", [{"miauth": True}, {}, None, [], "yes", {"miauth": "no"}, {"miauth": None}])
@@ -142,7 +161,7 @@ def test_other_software_is_called_by_its_name(transport: Transport, name: str) -
     with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=f"runs {name}, not Misskey") as caught:
         find(transport, server)
 
-    assert caught.value.software == name
+    assert (caught.value.host, caught.value.software) == (f"127.0.0.1:{server.port}", name)
 
 
 def test_what_runs_misskey_and_does_not_answer_like_it_is_not_called_so(transport: Transport) -> None:
@@ -217,9 +236,11 @@ def test_an_odd_address_in_nodeinfo_is_not_asked(transport: Transport, path: str
 
 def test_a_meta_and_a_nodeinfo_that_are_too_large_are_not_read(transport: Transport) -> None:
     padding = {"padding": "x" * NODEINFO_BYTES}
-    for halves in ({"wellknown": {"links": [], **padding}}, {"wellknown": wellknown, "nodeinfo": padding}):
-        with serve(paths(**halves)) as server, pytest.raises(NotMisskey):
+    whole = runs("mastodon")
+    for large in ({"wellknown": lambda caller: padding | wellknown(caller)}, {"nodeinfo": padding | whole["nodeinfo"]}):
+        with serve(paths(**whole | large)) as server, pytest.raises(NotMisskey) as caught:
             find(transport, server)
+        assert caught.value.software is None
     with serve(paths(meta=meta(padding="x" * META_BYTES))) as server, pytest.raises(AnswerTooLarge):
         find(transport, server)
 
@@ -234,7 +255,7 @@ def test_a_server_that_leads_to_another_one_names_it(transport: Transport, statu
         with pytest.raises(ServerElsewhere) as caught:
             find(transport, typed, other)
 
-        assert caught.value.leads_to == Server(other.origin)
+        assert (caught.value.host, caught.value.leads_to) == (f"127.0.0.1:{typed.port}", Server(other.origin))
         assert other.connections == 0
 
 
@@ -283,7 +304,7 @@ def test_a_challenge_is_a_firewalls(transport: Transport, status: int, body: byt
     assert caught.value.status == status
 
 
-@pytest.mark.parametrize("status", [404, 405, 410])
+@pytest.mark.parametrize("status", [400, 404, 405, 410])
 def test_a_site_without_an_api_is_not_misskey(transport: Transport, status: int) -> None:
     with serve(answers(status, b"<html>Nothing here")) as server, pytest.raises(NotMisskey):
         find(transport, server)
@@ -304,6 +325,7 @@ def test_a_server_that_tells_nothing_without_a_login_says_so(
         find(transport, server)
 
     assert caught.value.server == Server(server.origin)
+    assert caught.value.status == int(refusal.split()[1])
 
 
 @pytest.mark.parametrize(
@@ -367,6 +389,19 @@ def test_a_named_server_goes_through_the_same_checks(transport: Transport) -> No
     assert caught.value.host == f"127.0.0.1:{named.port}"
 
 
+@pytest.mark.parametrize("kind", [NotMisskey, ServerElsewhere])
+def test_a_named_server_that_makes_no_sense_or_leads_on_is_the_one_that_is_told(
+    transport: Transport, kind: type[NotMisskey | ServerElsewhere]
+) -> None:
+    with serve(misskey) as third:
+        moved = hostile.redirects(301, f"{third.origin}/api/meta")
+        behaviour = paths(meta=meta("garbage")) if kind is NotMisskey else moved
+        with serve(behaviour) as named, serve(paths(meta=meta(named.origin))) as one, pytest.raises(kind) as caught:
+            find(transport, one, named, third)
+
+    assert caught.value.host == f"127.0.0.1:{named.port}"
+
+
 def test_what_the_first_server_says_of_miauth_does_not_count(transport: Transport) -> None:
     with serve(misskey) as named, serve(paths(meta=meta(named.origin, features={"miauth": False}))) as typed:
         assert find(transport, typed, named).origin == named.origin
@@ -375,9 +410,10 @@ def test_what_the_first_server_says_of_miauth_does_not_count(transport: Transpor
 def test_two_servers_that_name_each_other_are_refused(transport: Transport) -> None:
     with serve(misskey) as one, serve(paths(meta=meta(one.origin))) as other:
         one.behaviour = paths(meta=meta(other.origin))
-        with pytest.raises(NotMisskey):
+        with pytest.raises(NotMisskey) as caught:
             find(transport, one, other)
 
+        assert caught.value.host == f"127.0.0.1:{one.port}"
         assert (len(one.requests), len(other.requests)) == (1, 1)
 
 
@@ -390,8 +426,10 @@ def test_two_servers_that_name_each_other_are_refused(transport: Transport) -> N
     ],
 )
 def test_a_named_address_that_nobody_may_type_is_refused(transport: Transport, uri: str) -> None:
-    with serve(paths(meta=meta(uri or " "))) as server, pytest.raises(NotMisskey):
+    with serve(paths(meta=meta(uri or " "))) as server, pytest.raises(NotMisskey) as caught:
         find(transport, server)
+
+    assert caught.value.host == f"127.0.0.1:{server.port}"
 
 
 def test_a_named_server_at_an_inner_address_is_refused(transport: Transport) -> None:

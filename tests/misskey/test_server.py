@@ -37,6 +37,8 @@ ACCEPTED = {
     "a handle without the person": ("@misskey.io", "misskey.io"),
     "a handle as a link": ("acct:alice@misskey.io", "misskey.io"),
     "a handle as a link in capitals": ("ACCT:alice@misskey.io", "misskey.io"),
+    "a link without the person": ("acct:misskey.io", "misskey.io"),
+    "the longest text": ("misskey.io/".ljust(2048, "x"), "misskey.io"),
     "the usual port": ("https://misskey.io:443/", "misskey.io"),
     "the usual port, written long": ("misskey.io:00443", "misskey.io"),
     "a dot at the end": ("misskey.io.", "misskey.io"),
@@ -78,6 +80,7 @@ REFUSED = {
         "http": "http://misskey.io",
         "ftp": "ftp://misskey.io/",
         "a script": "javascript:alert(1)",
+        "a script with a dot and a port": "javascript:a.b:1",
         "a script that looks like an address": "javascript://misskey.io/%0aalert(1)",
         "data": "data:text/html,hello",
         "a file": "file:///etc/passwd",
@@ -135,6 +138,7 @@ REFUSED = {
         "empty brackets": "[]",
     },
     "port": {
+        "a word after a host without a dot": "https://misskey:web",
         "another port": "misskey.io:3000",
         "another port with https": "https://misskey.io:80/",
         "an empty port": "https://misskey.io:",
@@ -191,6 +195,7 @@ REFUSED = {
         "punycode of ASCII": "xn--misskey-.io",
         "punycode of a capital Ä": "xn--7ba.io",
         "a digit beside a label from right to left": "1a.אבג.com",
+        "a digit beside an Arabic label": "1a.مثال.com",
         "half of a character": "misskey\ud800.io",
     },
 }
@@ -290,6 +295,7 @@ def test_the_https_origin_wins_where_both_are_listed() -> None:
         "https://misskey.lan:443": "https://misskey.lan",
         "http://misskey.lan:80": "http://misskey.lan",
         "http://misskey.lan:443": "http://misskey.lan:443",
+        "http://misskey.lan:65535": "http://misskey.lan:65535",
         "https://テスト.test:3000": "https://xn--zckzah.test:3000",
     }.items(),
 )

@@ -184,6 +184,13 @@ def test_own_pages_may_change_things(alice: Visitor, site: str) -> None:
     assert alice.post("/signout", headers=headers).status_code == 303
 
 
+def test_own_pages_may_change_things_at_whichever_port_they_were_asked_for(alice: Visitor) -> None:
+    """As while developing, when the port that the settings name was taken."""
+    here = "http://localhost:8001"
+
+    assert alice.post("/signout", base_url=here, headers={"Origin": here}).status_code == 303
+
+
 def test_signing_in_renews_the_cookie(visitor: Visitor) -> None:
     before = visitor.csrf_token()
     visitor.sign_in()
