@@ -35,9 +35,9 @@ from web import (
     dashboard,
     error_pages,
     failures,
+    folders,
     form_pages,
     languages,
-    paths,
     pending_signins,
     public_pages,
     security,
@@ -62,8 +62,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises :class:`web.config.SettingsError`, which says in words what to mend.
     """
     settings = config.load(environ)
-    tempfile.tempdir = paths.temporary_folder(settings.token_store)
-    app = Flask(__name__, instance_path=paths.data_folder(settings.token_store, config.INSTANCE))
+    tempfile.tempdir = folders.temporary_folder(settings.token_store)
+    app = Flask(__name__, instance_path=folders.data_folder(settings.token_store, config.INSTANCE))
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]

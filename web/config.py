@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 
 from misskey import Server, ca_bundle, check_app, check_proxies, parse_permissions
 
-from . import paths, secret_keys
+from . import folders, secret_keys, token_store
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
@@ -157,7 +157,7 @@ class _Reader:
             # On plain http it would be on this machine, where the page of a Misskey server on https can't show it.
             app_icon=self.text("APP_ICON", url + ICON_PATH if production else ""),
             permissions=self.permissions() if f"{PREFIX}PERMISSIONS" in self.environ else None,
-            token_store=self.one("TOKEN_STORE", paths.token_store, f"sqlite:///{INSTANCE / 'tokens.sqlite3'}"),
+            token_store=self.one("TOKEN_STORE", token_store.check_url, f"sqlite:///{INSTANCE / 'tokens.sqlite3'}"),
             private_servers=private,
             suggested_servers=self.each("SUGGESTED_SERVERS", lambda word: Server.parse(word, private).host, SUGGESTED),
             only_servers=self.each("ONLY_SERVERS", lambda word: Server.parse(word, private).host),
@@ -204,7 +204,7 @@ class _Reader:
         if not re.fullmatch(r"[1-9][0-9]{0,5} per (second|minute|hour|day)", settings.signin_limit):
             self.wrong.append(f"{PREFIX}SIGNIN_LIMIT must read like “20 per minute”.")
         self.parsed("APP_NAME or APP_ICON or PUBLIC_URL:", url, lambda url: check_app(name, icon, f"{url}/callback"))
-        for check in (ca_bundle, check_proxies, lambda: paths.temporary_folder(settings.token_store)):
+        for check in (ca_bundle, check_proxies, lambda: folders.temporary_folder(settings.token_store)):
             try:
                 check()
             except ValueError as error:

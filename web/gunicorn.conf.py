@@ -22,8 +22,8 @@ from ua_parser import parse_os, parse_user_agent
 
 from web.concurrency import waiting
 from web.config import SettingsError, load
+from web.folders import temporary_folder
 from web.hosting.request_log import JSONFormatter
-from web.paths import temporary_folder
 from web.rate_limits import visitor_at
 
 

@@ -16,12 +16,14 @@ from flask import request
 from flask_limiter import Limiter
 from limits.storage import Storage
 
+from .storage.sqlite_backend import file_at
+
 MAX_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
 
 
 def storage_uri(token_store: str) -> str:
     """Return where to count requests, where sign-ins are kept at ``token_store``."""
-    if token_store.startswith("sqlite:"):
+    if file_at(token_store):
         return f"{Counters.STORAGE_SCHEME[0]}://"
     from .storage.shared_counters import SharedCounters  # a large library, which few need
 

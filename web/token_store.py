@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .storage.sqlite_backend import SqliteBackend, file_at
+from .storage.sqlite_backend import check as check_file
 from .storage.store_backend import Backend
 
 
@@ -109,6 +111,21 @@ class TokenStore:
     def _owners(self, owner: str) -> list[str]:
         """Return what the backend calls ``owner``, by the current secret key and by those before."""
         return [hmac.digest(key, owner.encode(), "sha256").hex() for key in self._owner_keys]
+
+
+def check_url(url: str) -> str:
+    """Return ``url`` if tokens can be kept there; raises :class:`ValueError`, which tells no password."""
+    if re.match(r"(rediss?|unix)(\+[a-z]+)?://", url):
+        from .storage import redis_connection  # a large library, which few need
+
+        redis_connection.check(url)
+    elif file := file_at(url):
+        check_file(file)
+    else:
+        raise ValueError(
+            "must be a file, such as sqlite:////data/tokens.sqlite3, or a Redis, such as redis://localhost:6379/0"
+        )
+    return url
 
 
 def open_store(url: str, secret_keys: Sequence[str]) -> TokenStore:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cast import environment, forget_settings
-from web import config, paths
+from web import config, folders
 from web.config import SettingsError, load
 
 ROOT = Path(__file__).parents[2]
@@ -126,9 +126,9 @@ def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
 
 
 def test_what_the_app_keeps_is_beside_the_tokens_where_they_are_in_a_file(instance: Path, tmp_path: Path) -> None:
-    assert paths.data_folder(settings().token_store, instance) == str(instance)
-    assert paths.data_folder(f"sqlite:///{tmp_path}/data/tokens.sqlite3", instance) == f"{tmp_path}/data"
-    assert paths.data_folder("redis://localhost:6379/0", instance) == str(instance)
+    assert folders.data_folder(settings().token_store, instance) == str(instance)
+    assert folders.data_folder(f"sqlite:///{tmp_path}/data/tokens.sqlite3", instance) == f"{tmp_path}/data"
+    assert folders.data_folder("redis://localhost:6379/0", instance) == str(instance)
 
 
 def test_the_development_key_is_made_once_and_the_owners_alone(instance: Path) -> None:

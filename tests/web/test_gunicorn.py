@@ -95,7 +95,7 @@ def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
         raise FileNotFoundError
 
     monkeypatch.setattr("os.access", lambda path, _mode: path != "/dev/shm")
-    monkeypatch.setattr("web.paths.tempfile.gettempdir", nowhere)
+    monkeypatch.setattr("web.folders.tempfile.gettempdir", nowhere)
 
     conf = request.getfixturevalue("conf")
 

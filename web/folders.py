@@ -1,29 +1,13 @@
-"""Checks, at the start, of the paths in the settings: token database, temporary files."""
+"""Where on the disk what the app keeps rests, and the files that people send."""
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from .storage import sqlite_backend
-
-
-def token_store(url: str) -> str:
-    """Return ``url`` if tokens can be kept there; raises :class:`ValueError`, which tells no password."""
-    if re.match(r"(rediss?|unix)(\+[a-z]+)?://", url):
-        from .storage import redis_connection  # a large library, which few need
-
-        redis_connection.check(url)
-    elif file := sqlite_backend.file_at(url):
-        sqlite_backend.check(file)
-    else:
-        raise ValueError(
-            "must be a file, such as sqlite:////data/tokens.sqlite3, or a Redis, such as redis://localhost:6379/0"
-        )
-    return url
 
 
 def data_folder(token_store: str, otherwise: Path) -> str:
