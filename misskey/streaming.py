@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
-from websockets.exceptions import PayloadTooBig
+from websockets.exceptions import InvalidHandshake, PayloadTooBig
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
@@ -77,8 +77,9 @@ class Stream:
             answer, self._socket, came_along = stack.enter_context(opening)
             if answer.status != SWITCHING_PROTOCOLS:
                 raise self._refusal(answer)
-            self._feed(Response(answer.status, "", Headers(answer.headers.items())).serialize() + came_along)
-            if self._protocol.handshake_exc:
+            with contextlib.suppress(InvalidHandshake):  # a header with a control character is refused at once
+                self._feed(Response(answer.status, "", Headers(answer.headers.items())).serialize() + came_along)
+            if self._protocol.state is State.CONNECTING:
                 raise InvalidAnswer(self.client.server.host, "did not open a stream")
             stack.callback(self._say_goodbye)
             if self._protocol.state is State.OPEN:  # else what came along with the handshake ended it already

@@ -164,6 +164,7 @@ OPENS_NOTHING: dict[str, tuple[Behaviour, type[MisskeyError]]] = {
     "a redirect": (hostile.redirects(302, "https://misskey.example/streaming"), Redirected),
     "an odd length": (hostile.starts(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"), ServerUnreachable),
     "another's key": (opens(Caller.hold, accept="made up"), InvalidAnswer),
+    "a header that is none": (opens(Caller.hold, "X-Name: a\x00b"), InvalidAnswer),
     "a switch to nothing": (hostile.starts(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), InvalidAnswer),
     "compression": (opens(Caller.hold, "Sec-WebSocket-Extensions: permessage-deflate"), InvalidAnswer),
     "hangs up": (hostile.hangs_up, ServerUnreachable),
