@@ -24,8 +24,8 @@ from misskey import (
     Transport,
     find_misskey,
 )
-from misskey.budget import MAX_ANSWER_BYTES
 from misskey.discovery import META_BYTES, NODEINFO_BYTES, _elsewhere
+from misskey.responses import MAX_ANSWER_BYTES
 from tests import hostile
 from tests.hostile import Behaviour, Caller, Hostile, answers, http, misskey, serve
 
