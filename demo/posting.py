@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from misskey import APIError, InvalidAnswer, MisskeyError
-from web import accounts, error_pages, failures
+from web import accounts, dashboard, error_pages, failures
 from web.accounts import Account, login_required
 from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment
@@ -73,7 +73,7 @@ def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
         if error.code == "ACCESS_DENIED":
             return error_pages.answer(_NOT_YOURS)
         if not gone_before:
-            return error_pages.answer(results.failure_of(error, account, "write:notes"))
+            return error_pages.answer(dashboard.failure_of(error, account, "write:notes"))
     return page_or_fragment("note_deleted.html", _l("Deleted"), account, gone_before=gone_before)
 
 
@@ -111,7 +111,7 @@ def _failure_of(error: MisskeyError, account: Account, form: NoteForm) -> Failur
     if words := _too_long(error):
         form.text.errors = [words]
         return None
-    failure = results.failure_of(error, account, "write:notes")
+    failure = dashboard.failure_of(error, account, "write:notes")
     return replace(failure, words=_MAYBE_POSTED) if failure.maybe_done else failure
 
 

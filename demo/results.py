@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, cast
 
 from flask import abort
 from flask.typing import ResponseReturnValue
 
 from misskey import Exchange, MisskeyError
-from web import accounts, failures, services
+from web import accounts, services
 from web.accounts import Account
-from web.dashboard import to_ask_for
 from web.failures import Failure
 from web.htmx import page_or_fragment
 from web.idempotency import WORKING_SECONDS, do_once
@@ -66,12 +64,6 @@ def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
         abort(404)
     trace.exchanges().extend(Exchange(**entry) for entry in sent)
     return cast(dict[str, Any], kept)
-
-
-def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Failure:
-    """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
-    context = {"account": account, "ask_for": to_ask_for(error, account, *permissions)}
-    return replace(failures.of_server(error), context=context)
 
 
 def form_again(

@@ -15,7 +15,7 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
 from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
-from web import accounts, services
+from web import accounts, dashboard, services
 from web.accounts import Account, login_required
 from web.concurrency import WAIT_SECONDS
 from web.failures import Failure
@@ -119,7 +119,7 @@ def failure_of(error: MisskeyError, account: Account, field: Files, *permissions
     if refusal := _refusal(error, drive_name(field.data[0].filename or "")):
         field.errors = [refusal]
         return None
-    failure = results.failure_of(error, account, *permissions)
+    failure = dashboard.failure_of(error, account, *permissions)
     if not failure.maybe_done:
         return failure
     cut = _("If the server goes on cutting the connection, the file may be too large for it.")

@@ -30,6 +30,7 @@ from misskey import (
 from . import accounts, error_pages, failures, services
 from .accounts import Account, login_required
 from .concurrency import in_parallel
+from .failures import Failure
 from .htmx import page_or_fragment, wants_fragment
 from .rate_limits import calls
 from .template_filters import read_id
@@ -131,10 +132,9 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
     try:
         answer, also = _ask(account, shown, endpoint, until)
     except MisskeyError as error:
-        ask_for = to_ask_for(error, account, shown.permission)
+        failure = failure_of(error, account, shown.permission)
         told_once = wants_fragment() and not until and _is_of_all(error)
-        context = view | {"ask_for": ask_for, "told_once": told_once}
-        return error_pages.answer(replace(failures.of_server(error), context=context))
+        return error_pages.answer(replace(failure, context=view | failure.context | {"told_once": told_once}))
     answer, older = _unseen(answer, until, seen) if isinstance(answer, list) else (answer, {})
     values = view | also | {"answer": answer, "older": older}
     return page_or_fragment("panels/panel.html", shown.title, **values)
@@ -211,9 +211,12 @@ def _mark(entry_id: str) -> str:
     return urlsafe_b64encode(sha256(entry_id.encode()).digest()).decode()[:MARK_CHARACTERS]
 
 
-def to_ask_for(error: MisskeyError, account: Account, *permissions: str) -> tuple[str, ...]:
-    """Return what to ask for in a new sign-in, if that helps: what was asked for before, and what was missing."""
+def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Failure:
+    """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
     before = services.default_permissions() if account.permissions is None else account.permissions
+    ask_for: tuple[str, ...] = ()
     if isinstance(error, PermissionDenied):
-        return parse_permissions({*before, *filter(None, permissions)})
-    return tuple(before) if isinstance(error, AuthenticationFailed) else ()
+        ask_for = parse_permissions({*before, *filter(None, permissions)})
+    elif isinstance(error, AuthenticationFailed):
+        ask_for = tuple(before)
+    return replace(failures.of_server(error), context={"account": account, "ask_for": ask_for})
