@@ -164,7 +164,7 @@ def check(path: Path) -> None:
 
 def _check_database(path: Path) -> None:
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", WAIT_SECONDS, uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=WAIT_SECONDS, uri=True)) as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             columns = {row[1] for row in database.execute("PRAGMA table_info (entries)")}
@@ -191,7 +191,7 @@ def backup(path: Path, copy: Path) -> None:
     """
     os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        with closing(sqlite3.connect(path, WAIT_SECONDS)) as database, closing(sqlite3.connect(copy)) as copied:
+        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as database, closing(sqlite3.connect(copy)) as copied:
             database.backup(copied)  # in one step: what others write meanwhile is not in it
             _look_for_damage(copied)
     except BaseException as error:
