@@ -13,13 +13,14 @@ import socket
 import ssl
 import time
 import weakref
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from http.client import OK, SWITCHING_PROTOCOLS, HTTPException
 from threading import Lock
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from urllib3.util import make_headers, wait_for_read
+from urllib3.util import wait_for_read
 
 from .addresses import Resolver, connect, look_up
 from .environment import proxy_for
@@ -62,7 +63,8 @@ class Connection:
         self._host, self._port = str(address.hostname), address.port or USUAL_PORTS[address.scheme]
         self._tls = tls if address.scheme == "https" else None
         self._proxy = proxy = proxy_for(server)
-        self._proxy_headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy and proxy.auth else {}
+        login = b64encode(unquote_to_bytes(proxy.auth)).decode() if proxy and proxy.auth else ""
+        self._proxy_headers = {"Proxy-Authorization": f"Basic {login}"} if login else {}
         self._tunnels = bool(proxy and (self._tls or to_upgrade))
 
     def exchange(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import gzip
 import logging
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -375,6 +377,21 @@ def test_a_bad_certificate_is_refused(
     assert server.requests == []
 
 
+def test_a_server_is_told_which_protocol_is_spoken_within_tls(make_transport: MakeTransport, trusted: None) -> None:
+    """So that nobody can lead what is meant for it to a server of another protocol with the same certificate."""
+    certificate, spoken = hostile.certified("127.0.0.1"), []
+    certificate.set_alpn_protocols(["h2", "http/1.1"])
+
+    def behaviour(caller: Caller) -> None:
+        spoken.append(cast(ssl.SSLSocket, caller.sock).selected_alpn_protocol())
+        answers(200, b"{}")(caller)
+
+    with serve(behaviour, tls=certificate) as server:
+        post(make_transport(), server)
+
+    assert spoken == ["http/1.1"]
+
+
 def test_a_certificate_that_only_the_tests_know_is_refused_elsewhere(transport: Transport) -> None:
     with serve(answers(200, b"{}"), tls=hostile.certified("127.0.0.1")) as server, pytest.raises(InsecureConnection):
         post(transport, server)
@@ -521,6 +538,17 @@ def test_a_connection_through_a_proxy_is_bounded_too(
         with pytest.raises(ServerTimeout):
             post(make_transport(total_seconds=0.3), MISSKEY)
     gc.collect()  # Python's ssl module leaves a socket open that was cut before its handshake
+
+
+def test_the_log_in_of_a_proxy_may_have_any_letters(
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(answers(200, b"{}")) as between:
+        monkeypatch.setenv("HTTP_PROXY", between.origin.replace("://", "://アリス:%E7%A7%98%3A@"))
+        post(make_transport(), "http://misskey.lan:3000")
+
+    kind, login = between.requests[0].headers["proxy-authorization"].split(" ")
+    assert (kind, base64.b64decode(login).decode()) == ("Basic", "アリス:秘:")
 
 
 def test_a_proxy_that_refuses_makes_a_server_unreachable(
