@@ -452,6 +452,8 @@ NOT_PACKED: dict[str, Behaviour] = {
     "gzip in gzip": packed("nested", "gzip, gzip"),
     "a gzip bomb in gzip": packed("nested bomb", "gzip, gzip"),
     "a gzip bomb in gzip, in two lines": packed("nested bomb", "gzip\r\nContent-Encoding: gzip"),
+    "brotli, which was not asked for": answers(200, b"\x8b\x00\x80{}\x03", "Content-Encoding: br"),
+    "zstd, which was not asked for": answers(200, b"(\xb5/\xfd \x02\x11\x00\x00{}", "Content-Encoding: zstd"),
     "too many packings": answers(200, b"{}", "Content-Encoding: " + ", ".join(["gzip"] * 50)),
 }
 #: Answers in HTTP that Misskey would not give to any call.

@@ -790,6 +790,8 @@ def test_what_comes_beyond_an_answer_reaches_no_other_request(
         *("Content-Length: +2", "Content-Length: 2, 2", "Content-Length: 2 3", "Content-Length: 0x2"),
         *("Content-Length: -2", "Content-Length: ", "Content-Length: 2\r\nContent-Length: 1"),
         *("Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked, chunked"),
+        *(f"Transfer-Encoding: chunked\r\nTransfer-Encoding: {coding}" for coding in ("gzip", "chunked")),
+        *("X-Name: a\rTransfer-Encoding: chunked", "Content-Length: 2\r\nX-Name: a\r\rTransfer-Encoding: chunked"),
     ],
 )
 def test_an_answer_whose_end_is_doubtful_is_none(transport: Transport, head: str) -> None:
@@ -803,6 +805,28 @@ def test_a_chunk_whose_size_is_doubtful_is_none(transport: Transport, size: str)
     content = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{{}}\r\n0\r\n\r\n".encode()
     with serve(hostile.starts(content)) as server, pytest.raises(ServerUnreachable):
         post(transport, server)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r", "xx"])
+def test_a_chunk_whose_end_is_doubtful_is_none(transport: Transport, end: str) -> None:
+    content = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}{end}0\r\n\r\n".encode()
+    with serve(hostile.starts(content)) as server, pytest.raises(ServerUnreachable):
+        post(transport, server)
+
+
+def test_after_chunks_of_a_server_that_does_not_know_them_the_connection_is_not_used_again(
+    transport: Transport,
+) -> None:
+    content = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + _CHUNKED + b"2\r\n{}\r\n0\r\n\r\n"
+
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(content)
+
+    with serve(behaviour) as server:
+        assert [post(transport, server) for _ in range(2)] == [b"{}"] * 2
+
+    assert server.connections == 2
 
 
 def test_chunks_may_have_extensions_and_trailers(transport: Transport) -> None:
