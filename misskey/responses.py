@@ -12,7 +12,15 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
+from http.client import (
+    NO_CONTENT,
+    NOT_MODIFIED,
+    SWITCHING_PROTOCOLS,
+    HTTPException,
+    HTTPMessage,
+    HTTPResponse,
+    parse_headers,
+)
 from typing import Any
 
 from urllib3 import HTTPHeaderDict
@@ -128,7 +136,7 @@ class Response(HTTPResponse):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200 or status == SWITCHING_PROTOCOLS:
                 return version, status, reason
-            parse_headers(self.fp)
+            _refuse_defects(parse_headers(self.fp))
 
     def begin(self) -> None:
         """Read the head.
@@ -136,8 +144,7 @@ class Response(HTTPResponse):
         Raises :class:`http.client.HTTPException` where two programs could differ about the end of the response.
         """
         super().begin()
-        if self.msg.defects:  # where the head ends is doubtful
-            raise HTTPException
+        _refuse_defects(self.msg)
         lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
         codings = [coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])]
         is_clear = codings in (["chunked"] if self.chunked else [], ["identity"])
@@ -175,6 +182,11 @@ class Response(HTTPResponse):
         more = self.read_ahead or getattr(self.sock, "pending", int)()  # an SSL socket has a buffer of its own
         self.is_whole = is_at_end and not more and not self._is_doubtful
         super()._close_conn()  # type: ignore[misc]
+
+
+def _refuse_defects(head: HTTPMessage) -> None:
+    if head.defects:  # where it ends is doubtful
+        raise HTTPException
 
 
 def read_body(response: Response, budget: Budget) -> bytes:

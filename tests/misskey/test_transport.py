@@ -807,6 +807,13 @@ def test_a_chunk_whose_size_is_doubtful_is_none(transport: Transport, size: str)
         post(transport, server)
 
 
+@pytest.mark.parametrize("status", ["100 Continue", "103 Early Hints"])
+def test_an_informational_answer_whose_end_is_doubtful_is_none(transport: Transport, status: str) -> None:
+    content = f"HTTP/1.1 {status}\r\nno colon\r\n\r\n".encode() + http(200, b"{}")
+    with serve(hostile.starts(content)) as server, pytest.raises(ServerUnreachable):
+        post(transport, server)
+
+
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r", "xx"])
 def test_a_chunk_whose_end_is_doubtful_is_none(transport: Transport, end: str) -> None:
     content = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}{end}0\r\n\r\n".encode()
