@@ -38,8 +38,9 @@ class Connection:
     """A connection to ``server``, through a proxy where the environment names one, for one request after the other.
 
     Each request has a ``budget``. ``was_open`` is whether the connection stood, so that the server may have got the
-    request, ``is_reused`` whether an earlier one was sent over it. ``can_be_reused`` is it when exactly one whole
-    response was read, to its end and without an error. One ``to_upgrade`` may switch to another protocol.
+    request, ``is_reused`` whether an earlier one was sent over it. ``can_be_reused`` is it when no file was sent, and
+    exactly one whole response was read, to its end and without an error. One ``to_upgrade`` may switch to another
+    protocol.
     """
 
     sock: socket.socket | None = None
@@ -82,7 +83,9 @@ class Connection:
             content = read_body(response, budget)
         if response.status == SWITCHING_PROTOCOLS and not self._to_upgrade:
             raise HTTPException
-        self.can_be_reused = is_sent and response.is_whole and not response.will_close
+        # A file can hold requests: a server that stops reading it somewhere could take what follows for one.
+        is_clean = is_sent and not isinstance(body, MultipartBody)
+        self.can_be_reused = is_clean and response.is_whole and not response.will_close
         return response, content
 
     @property
