@@ -439,6 +439,7 @@ BROKEN: dict[str, Behaviour] = {
     "hangs up unanswered": hangs_up_unanswered,
     "garbage": starts(bytes(range(256)) * 20),
     "a bad status": starts(b"HTTP/1.1 abc OK\r\n\r\n"),
+    "a status that speaks of time": starts(b"HTTP/1.1 timed out\r\n\r\n"),
     "a malformed header": starts(b"HTTP/1.1 200 OK\r\nno colon \x1b[31m\r\nContent-Length: 2\r\n\r\n{}"),
     "headers without end": then(b"HTTP/1.1 200 OK\r\n", Caller.pour, b"X-Name: 1\r\n" * 10_000),
     "a chunk size without end": then(_CHUNKED, Caller.pour, b"0" * MEBIBYTE),
