@@ -13,13 +13,14 @@ import socket
 import ssl
 import time
 import weakref
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from http.client import OK, SWITCHING_PROTOCOLS, HTTPException
 from threading import Lock
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from urllib3.util import make_headers, wait_for_read
+from urllib3.util import wait_for_read
 
 from .addresses import Resolver, connect, look_up
 from .environment import proxy_for
@@ -37,8 +38,9 @@ class Connection:
     """A connection to ``server``, through a proxy where the environment names one, for one request after the other.
 
     Each request has a ``budget``. ``was_open`` is whether the connection stood, so that the server may have got the
-    request, ``is_reused`` whether an earlier one was sent over it. ``can_be_reused`` is it when exactly one whole
-    response was read, to its end and without an error. One ``to_upgrade`` may switch to another protocol.
+    request, ``is_reused`` whether an earlier one was sent over it. ``can_be_reused`` is it when no file was sent, and
+    exactly one whole response was read, to its end and without an error. One ``to_upgrade`` may switch to another
+    protocol.
     """
 
     sock: socket.socket | None = None
@@ -62,7 +64,8 @@ class Connection:
         self._host, self._port = str(address.hostname), address.port or USUAL_PORTS[address.scheme]
         self._tls = tls if address.scheme == "https" else None
         self._proxy = proxy = proxy_for(server)
-        self._proxy_headers = make_headers(proxy_basic_auth=unquote(proxy.auth)) if proxy and proxy.auth else {}
+        login = b64encode(unquote_to_bytes(proxy.auth)).decode() if proxy and proxy.auth else ""
+        self._proxy_headers = {"Proxy-Authorization": f"Basic {login}"} if login else {}
         self._tunnels = bool(proxy and (self._tls or to_upgrade))
 
     def exchange(
@@ -80,7 +83,9 @@ class Connection:
             content = read_body(response, budget)
         if response.status == SWITCHING_PROTOCOLS and not self._to_upgrade:
             raise HTTPException
-        self.can_be_reused = is_sent and response.is_whole and not response.will_close
+        # A file can hold requests: a server that stops reading it somewhere could take what follows for one.
+        is_clean = is_sent and not isinstance(body, MultipartBody)
+        self.can_be_reused = is_clean and response.is_whole and not response.will_close
         return response, content
 
     @property

@@ -54,6 +54,7 @@ def _usual_context() -> ssl.SSLContext:
 
 def _context(place: str) -> ssl.SSLContext:
     context = create_urllib3_context()
+    context.set_alpn_protocols(["http/1.1"])
     context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
     return context
 

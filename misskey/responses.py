@@ -12,7 +12,15 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from http.client import NO_CONTENT, NOT_MODIFIED, SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, parse_headers
+from http.client import (
+    NO_CONTENT,
+    NOT_MODIFIED,
+    SWITCHING_PROTOCOLS,
+    HTTPException,
+    HTTPMessage,
+    HTTPResponse,
+    parse_headers,
+)
 from typing import Any
 
 from urllib3 import HTTPHeaderDict
@@ -21,10 +29,12 @@ from urllib3 import HTTPResponse as UnpackedResponse
 from .errors import AnswerTooLarge, InvalidAnswer
 
 MAX_ANSWER_BYTES = 1024 * 1024  # by default: the largest ``meta`` seen is smaller, lists of notes have a tenth
+PACKINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 HEADER_BYTES = 64 * 1024  # of a response's head, with all informational responses before it
 READ_COST_BYTES = 64  # what a read counts for, however little came: each costs processor time
 CHUNK_BYTES = 16 * 1024
 CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs processor time
+HTTP_1_1 = 11  # as http.client writes it; an older server, or a proxy, knows no chunks
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 
@@ -94,6 +104,14 @@ class _BudgetedReader(io.RawIOBase):
         super().close()
 
 
+class _Lines(io.BufferedReader):
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        if b"\r" in line.removesuffix(b"\r\n"):  # by itself it ends a line for some programs
+            raise HTTPException
+        return line
+
+
 class Response(HTTPResponse):
     """A response that is read past any number of informational ones.
 
@@ -110,7 +128,7 @@ class Response(HTTPResponse):
         self.sock, self._budget = sock, budget
         budget.expect(HEADER_BYTES)
         self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
-        self.fp = io.BufferedReader(self._reader)
+        self.fp = _Lines(self._reader)
 
     def _read_status(self) -> tuple[str, int, str]:
         """Return the first status line that is final: http.client itself passes over 100 only."""
@@ -118,7 +136,7 @@ class Response(HTTPResponse):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200 or status == SWITCHING_PROTOCOLS:
                 return version, status, reason
-            parse_headers(self.fp)
+            _refuse_defects(parse_headers(self.fp))
 
     def begin(self) -> None:
         """Read the head.
@@ -126,20 +144,27 @@ class Response(HTTPResponse):
         Raises :class:`http.client.HTTPException` where two programs could differ about the end of the response.
         """
         super().begin()
-        if self.msg.defects:  # where the head ends is doubtful
-            raise HTTPException
+        _refuse_defects(self.msg)
         lengths = {length.strip() for length in self.msg.get_all("Content-Length", [])}
-        codings = {coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])} - {"identity"}
-        if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1 or (codings and not self.chunked):
+        codings = [coding.strip().lower() for coding in self.msg.get_all("Transfer-Encoding", [])]
+        is_clear = codings in (["chunked"] if self.chunked else [], ["identity"])
+        if not all(map(_LENGTH.fullmatch, lengths)) or len(lengths) > 1 or not is_clear:
             raise HTTPException
         if self.status in (NO_CONTENT, NOT_MODIFIED):  # has no body, whatever it says
             self.chunked, self.length = False, 0
             self._is_doubtful = bool(codings or lengths - {"0"})
         else:
-            self._is_doubtful = bool(lengths and codings)
+            self._is_doubtful = bool(self.chunked and (lengths or self.version < HTTP_1_1))
         body_bytes = self._budget.body_bytes
         self._budget.expect(HEADER_BYTES + body_bytes + body_bytes // 4)  # a quarter for what is not content
         self.fields = HTTPHeaderDict((name, "".join(value.splitlines())) for name, value in self.msg.items())
+
+    def _get_chunk_left(self) -> int | None:
+        if self.chunk_left == 0:
+            if self._safe_read(2) != b"\r\n":  # type: ignore[attr-defined]
+                raise HTTPException
+            self.chunk_left = None
+        return super()._get_chunk_left()  # type: ignore[misc, no-any-return]
 
     def _read_next_chunk_size(self) -> int:
         self._budget.count(CHUNK_COST_BYTES)
@@ -159,13 +184,20 @@ class Response(HTTPResponse):
         super()._close_conn()  # type: ignore[misc]
 
 
+def _refuse_defects(head: HTTPMessage) -> None:
+    if head.defects:  # where it ends is doubtful
+        raise HTTPException
+
+
 def read_body(response: Response, budget: Budget) -> bytes:
     """Return the unpacked body of ``response``.
 
-    Raises :class:`~misskey.errors.AnswerTooLarge` and, when it is packed twice, :class:`~misskey.errors.InvalidAnswer`.
+    Raises :class:`~misskey.errors.AnswerTooLarge` and, when it is packed otherwise than was asked for,
+    :class:`~misskey.errors.InvalidAnswer`.
     """
-    if "," in response.fields.get("Content-Encoding", ""):  # packed twice, 4 MiB can be work for minutes
-        raise InvalidAnswer(budget.host, "gave an answer that was packed twice", status=response.status)
+    # Packed twice, 4 MiB can be work for minutes; urllib3 would unpack other kinds too, one of them very slowly.
+    if response.fields.get("Content-Encoding", "").lower() not in PACKINGS:
+        raise InvalidAnswer(budget.host, "gave an answer that was packed in another way", status=response.status)
     unpacked = UnpackedResponse(response, response.fields, response.status, preload_content=False)
     content = bytearray()
     while chunk := unpacked.read(CHUNK_BYTES, decode_content=True):

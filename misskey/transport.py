@@ -18,7 +18,7 @@ from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import quote
 
-from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 from .addresses import Resolver
 from .connections import Connection, Pool
@@ -184,7 +184,7 @@ def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[An
 
 def _translated(error: Exception, host: str, *, connected: bool) -> MisskeyError:
     """Return this package's error for what urllib3, http.client and the socket raise."""
-    if isinstance(error, TimeoutError) or "timed out" in str(error):
+    if isinstance(error, (TimeoutError, ReadTimeoutError)):
         return ServerTimeout(host, "took too long to answer", connected=connected)
     if isinstance(error, SSLCertVerificationError):
         return InsecureConnection(host, f"the certificate is not valid: {error.verify_message}")

@@ -439,6 +439,7 @@ BROKEN: dict[str, Behaviour] = {
     "hangs up unanswered": hangs_up_unanswered,
     "garbage": starts(bytes(range(256)) * 20),
     "a bad status": starts(b"HTTP/1.1 abc OK\r\n\r\n"),
+    "a status that speaks of time": starts(b"HTTP/1.1 timed out\r\n\r\n"),
     "a malformed header": starts(b"HTTP/1.1 200 OK\r\nno colon \x1b[31m\r\nContent-Length: 2\r\n\r\n{}"),
     "headers without end": then(b"HTTP/1.1 200 OK\r\n", Caller.pour, b"X-Name: 1\r\n" * 10_000),
     "a chunk size without end": then(_CHUNKED, Caller.pour, b"0" * MEBIBYTE),
@@ -452,6 +453,8 @@ NOT_PACKED: dict[str, Behaviour] = {
     "gzip in gzip": packed("nested", "gzip, gzip"),
     "a gzip bomb in gzip": packed("nested bomb", "gzip, gzip"),
     "a gzip bomb in gzip, in two lines": packed("nested bomb", "gzip\r\nContent-Encoding: gzip"),
+    "brotli, which was not asked for": answers(200, b"\x8b\x00\x80{}\x03", "Content-Encoding: br"),
+    "zstd, which was not asked for": answers(200, b"(\xb5/\xfd \x02\x11\x00\x00{}", "Content-Encoding: zstd"),
     "too many packings": answers(200, b"{}", "Content-Encoding: " + ", ".join(["gzip"] * 50)),
 }
 #: Answers in HTTP that Misskey would not give to any call.

@@ -72,10 +72,8 @@ def rotate(path: str, days: int) -> datetime:
         if not present:
             raise ValueError("is empty")
         former = [f"{key} {(replaced or now).isoformat()}\n" for key, replaced in ((present, now), *others)]
-        with _written(file.parent, "".join((f"{secrets.token_urlsafe(32)}\n", *former))) as new:
-            before = file.stat()  # whoever could read that can read the new one
-            os.chown(new, before.st_uid, before.st_gid)  # root may do this for the app
-            new.chmod(stat.S_IMODE(before.st_mode))
+        text = "".join((f"{secrets.token_urlsafe(32)}\n", *former))
+        with _written(file.parent, text, file.stat()) as new:  # whoever could read that can read the new one
             new.replace(file)
     return now + timedelta(days=days) + MARGIN
 
@@ -181,11 +179,17 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _written(folder: Path, text: str) -> Iterator[Path]:
-    """Give a file in ``folder`` with this text, its owner's alone; what is left of it in the end is removed."""
+def _written(folder: Path, text: str, like: os.stat_result | None = None) -> Iterator[Path]:
+    """Give a file in ``folder`` with this text, for those who may read ``like``, or its owner alone.
+
+    What is left of it in the end is removed.
+    """
     descriptor, name = tempfile.mkstemp(dir=folder)
     try:
         with os.fdopen(descriptor, "w") as file:
+            if like:  # by the descriptor: root may do this for the app, and whoever has the folder can change names
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
             file.write(text)
             file.flush()
             os.fsync(descriptor)

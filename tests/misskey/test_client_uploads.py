@@ -25,7 +25,7 @@ from misskey import (
 )
 from sandbox import Running
 from tests import hostile
-from tests.hostile import MEBIBYTE, TOKEN, Behaviour, answers, drains, refuses_early, says, serve
+from tests.hostile import MEBIBYTE, TOKEN, Behaviour, Caller, answers, drains, http, refuses_early, says, serve
 
 LARGE = 8 * MEBIBYTE  # more than the buffers between two sockets hold
 
@@ -209,3 +209,28 @@ def test_a_server_that_never_answers_or_never_reads_ends_in_a_time_out(behaviour
         error, _ = upload(hurried, behaviour, zeros(MEBIBYTE // 8))
 
     assert isinstance(error, ServerTimeout)
+
+
+def test_what_follows_a_file_is_no_part_of_a_request_in_it(transport: Transport) -> None:
+    """A server can stop reading a file somewhere, and take the rest of it for the beginning of a request."""
+    begun, taken = b"POST /api/notes/create HTTP/1.1\r\nContent-Length: 9000\r\n\r\n", list[bytes]()
+
+    def stops_reading(caller: Caller) -> None:
+        if server.connections > 1:
+            says({"id": "9bob"})(caller)
+            return
+        received = b""
+        while begun not in received:
+            received += caller.sock.recv(65536)
+        caller.send(http(413, b"{}"))
+        while piece := caller.sock.recv(65536):
+            taken.append(piece)
+
+    with serve(stops_reading) as server:
+        place = Server.parse_origin(server.origin)
+        with pytest.raises(APIError):
+            Client(place, transport, "tokenOfMallory").upload(io.BytesIO(begun), "a.txt")
+
+        assert Client(place, transport, TOKEN).call("i") == {"id": "9bob"}
+
+    assert TOKEN.encode() not in b"".join(taken)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import gzip
 import logging
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -375,6 +377,21 @@ def test_a_bad_certificate_is_refused(
     assert server.requests == []
 
 
+def test_a_server_is_told_which_protocol_is_spoken_within_tls(make_transport: MakeTransport, trusted: None) -> None:
+    """So that nobody can lead what is meant for it to a server of another protocol with the same certificate."""
+    certificate, spoken = hostile.certified("127.0.0.1"), []
+    certificate.set_alpn_protocols(["h2", "http/1.1"])
+
+    def behaviour(caller: Caller) -> None:
+        spoken.append(cast(ssl.SSLSocket, caller.sock).selected_alpn_protocol())
+        answers(200, b"{}")(caller)
+
+    with serve(behaviour, tls=certificate) as server:
+        post(make_transport(), server)
+
+    assert spoken == ["http/1.1"]
+
+
 def test_a_certificate_that_only_the_tests_know_is_refused_elsewhere(transport: Transport) -> None:
     with serve(answers(200, b"{}"), tls=hostile.certified("127.0.0.1")) as server, pytest.raises(InsecureConnection):
         post(transport, server)
@@ -521,6 +538,17 @@ def test_a_connection_through_a_proxy_is_bounded_too(
         with pytest.raises(ServerTimeout):
             post(make_transport(total_seconds=0.3), MISSKEY)
     gc.collect()  # Python's ssl module leaves a socket open that was cut before its handshake
+
+
+def test_the_log_in_of_a_proxy_may_have_any_letters(
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(answers(200, b"{}")) as between:
+        monkeypatch.setenv("HTTP_PROXY", between.origin.replace("://", "://アリス:%E7%A7%98%3A@"))
+        post(make_transport(), "http://misskey.lan:3000")
+
+    kind, login = between.requests[0].headers["proxy-authorization"].split(" ")
+    assert (kind, base64.b64decode(login).decode()) == ("Basic", "アリス:秘:")
 
 
 def test_a_proxy_that_refuses_makes_a_server_unreachable(
@@ -762,6 +790,8 @@ def test_what_comes_beyond_an_answer_reaches_no_other_request(
         *("Content-Length: +2", "Content-Length: 2, 2", "Content-Length: 2 3", "Content-Length: 0x2"),
         *("Content-Length: -2", "Content-Length: ", "Content-Length: 2\r\nContent-Length: 1"),
         *("Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked, chunked"),
+        *(f"Transfer-Encoding: chunked\r\nTransfer-Encoding: {coding}" for coding in ("gzip", "chunked")),
+        *("X-Name: a\rTransfer-Encoding: chunked", "Content-Length: 2\r\nX-Name: a\r\rTransfer-Encoding: chunked"),
     ],
 )
 def test_an_answer_whose_end_is_doubtful_is_none(transport: Transport, head: str) -> None:
@@ -775,6 +805,35 @@ def test_a_chunk_whose_size_is_doubtful_is_none(transport: Transport, size: str)
     content = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{{}}\r\n0\r\n\r\n".encode()
     with serve(hostile.starts(content)) as server, pytest.raises(ServerUnreachable):
         post(transport, server)
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "103 Early Hints"])
+def test_an_informational_answer_whose_end_is_doubtful_is_none(transport: Transport, status: str) -> None:
+    content = f"HTTP/1.1 {status}\r\nno colon\r\n\r\n".encode() + http(200, b"{}")
+    with serve(hostile.starts(content)) as server, pytest.raises(ServerUnreachable):
+        post(transport, server)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r", "xx"])
+def test_a_chunk_whose_end_is_doubtful_is_none(transport: Transport, end: str) -> None:
+    content = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}{end}0\r\n\r\n".encode()
+    with serve(hostile.starts(content)) as server, pytest.raises(ServerUnreachable):
+        post(transport, server)
+
+
+def test_after_chunks_of_a_server_that_does_not_know_them_the_connection_is_not_used_again(
+    transport: Transport,
+) -> None:
+    content = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + _CHUNKED + b"2\r\n{}\r\n0\r\n\r\n"
+
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(content)
+
+    with serve(behaviour) as server:
+        assert [post(transport, server) for _ in range(2)] == [b"{}"] * 2
+
+    assert server.connections == 2
 
 
 def test_chunks_may_have_extensions_and_trailers(transport: Transport) -> None:

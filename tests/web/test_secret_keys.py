@@ -295,6 +295,25 @@ def test_whoever_could_read_the_file_still_can_and_nobody_else(key_file: Path, m
     assert stat.S_IMODE(key_file.stat().st_mode) == mode
 
 
+def test_what_somebody_puts_in_the_place_of_the_new_file_stays_as_it_is(
+    key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root rotates keys for the app, to whom the folder belongs."""
+    key_file.chmod(0o644)
+    of_others = tmp_path / "of others"
+    of_others.touch(0o600)
+
+    def swap(_: int) -> None:
+        for file in tmp_path.glob("tmp*"):
+            file.unlink()
+            file.symlink_to(of_others)
+
+    monkeypatch.setattr(os, "fsync", swap)
+    secret_keys.rotate(str(key_file), 30)
+
+    assert stat.S_IMODE(of_others.stat().st_mode) == 0o600
+
+
 def test_an_empty_file_is_no_key_to_be_replaced(key_file: Path) -> None:
     key_file.write_text("")
     with pytest.raises(ValueError, match="is empty"):
