@@ -21,7 +21,7 @@ WELCOME = """
   The app      {app}
   The sandbox  http://{sandbox}  a Misskey server to try it with; alice and bob live there
 
-  Open the app, sign in with {sandbox} and choose who you are. Ctrl-C stops both.
+  {next} Ctrl-C stops both.
 """
 
 
@@ -59,13 +59,19 @@ def main() -> None:
                 sys.exit(f"No answer after {START_SECONDS} seconds.")
             if not ready and answers(port) and answers(sandbox_port):
                 ready = True
-                print(
-                    WELCOME.format(app=settings["MIAUTH_PUBLIC_URL"], sandbox=f"127.0.0.1:{sandbox_port}"), flush=True
-                )
+                print(welcome(settings, f"127.0.0.1:{sandbox_port}"), flush=True)
     finally:
         # To gunicorn, SIGTERM means to wait until browsers close their connections, SIGQUIT means now.
         stop(servers["app"], signal.SIGQUIT)
         stop(servers["sandbox"], signal.SIGTERM)
+
+
+def welcome(settings: dict[str, str], sandbox: str) -> str:
+    """Return what to tell when both answer."""
+    step = f"Open the app, sign in with {sandbox} and choose who you are."
+    if (only := settings.get("MIAUTH_ONLY_SERVERS", "")) and sandbox not in only:
+        step = f"People sign in at {only} only; to try it with the sandbox: MIAUTH_ONLY_SERVERS={sandbox}."
+    return WELCOME.format(app=settings["MIAUTH_PUBLIC_URL"], sandbox=sandbox, next=step)
 
 
 def refuse_wrong(name: str, port: str, taken: str = "") -> None:

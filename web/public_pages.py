@@ -32,14 +32,15 @@ pages = Blueprint("pages", __name__)
 def how_it_works() -> ResponseReturnValue:
     """Show the sign-in step by step, with its real requests."""
     settings = services.settings()
+    server = next((Server.parse(host, settings.private_servers) for host in settings.only_servers), EXAMPLE_SERVER)
     callback = f"{services.public_url()}/callback"
     return render_template(
         "how_it_works.html",
-        server=EXAMPLE_SERVER,
+        server=server,
         session_id=EXAMPLE_SESSION_ID,
         callback=callback,
         authorize=authorize_url(
-            EXAMPLE_SERVER,
+            server,
             EXAMPLE_SESSION_ID,
             name=settings.app_name,
             icon=settings.app_icon,

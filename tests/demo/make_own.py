@@ -75,6 +75,7 @@ def rename(name: str, root: Path) -> str:
         ("app.py", f'VERSION = "{version}"', f'VERSION = "{VERSION}"'),
         ("app.py", "misskey-sign-in/", f"{slug}/"),
         ("pyproject.toml", "sign-in-with-misskey", slug),
+        ("web/storage/redis_connection.py", "sign-in-with-misskey", slug),
         ("web/config.py", "Sign in with Misskey", quoted),
         ("static/icon.svg", "Sign in with Misskey", escape(name)),
         (".env.example", "Sign in with Misskey", name),

@@ -210,6 +210,15 @@ def test_no_parameters_at_all_are_an_empty_object(alice: Visitor) -> None:
     assert "Answer of i: 200" in send(alice, "i", " \n ").text
 
 
+@pytest.fixture
+def reader(visitor: Visitor) -> Visitor:
+    """Alice, signed in for reading her account and nothing else."""
+    session_id = visitor.begin(permission="read:account")
+    visitor.allow(session_id)
+    visitor.get(f"/callback?session={session_id}")
+    return visitor
+
+
 @pytest.mark.parametrize(
     ("endpoint", "params", "status", "words"),
     [
@@ -219,8 +228,8 @@ def test_no_parameters_at_all_are_an_empty_object(alice: Visitor) -> None:
         ("i/revoke-token", "{}", 403, "Access denied."),
     ],
 )
-def test_a_no_is_an_answer_too(alice: Visitor, endpoint: str, params: str, status: int, words: str) -> None:
-    answer = send(alice, endpoint, params)
+def test_a_no_is_an_answer_too(reader: Visitor, endpoint: str, params: str, status: int, words: str) -> None:
+    answer = send(reader, endpoint, params)
 
     assert answer.status_code == 200
     assert f"Answer of {endpoint}: {status}" in answer.text
@@ -228,8 +237,8 @@ def test_a_no_is_an_answer_too(alice: Visitor, endpoint: str, params: str, statu
     assert "What was sent" in answer.text
 
 
-def test_a_missing_permission_can_be_asked_for(alice: Visitor) -> None:
-    answer = send(alice, "notes/reactions/create")
+def test_a_missing_permission_can_be_asked_for(reader: Visitor) -> None:
+    answer = send(reader, "notes/reactions/create")
 
     assert '<option value="write:reactions">' in answer.text
     assert '<option value="read:account">' not in answer.text

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from sandbox.run import welcome
 from tests import cast
 from tests.ports import free_port
 
@@ -61,6 +62,20 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
             process.kill()
         with process:
             pass
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("", "sign in with 127.0.0.1:3000 and choose"),
+        ("http://127.0.0.1:3000 misskey.example", "sign in with 127.0.0.1:3000 and choose"),
+        ("misskey.example", "at misskey.example only; to try it with the sandbox: MIAUTH_ONLY_SERVERS=127.0.0.1:3000."),
+    ],
+)
+def test_it_says_where_one_can_sign_in(only: str, words: str) -> None:
+    settings = {"MIAUTH_PUBLIC_URL": "http://localhost:8000", "MIAUTH_ONLY_SERVERS": only}
+
+    assert words in welcome(settings, "127.0.0.1:3000")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dev",)], ids=["run", "dev"])

@@ -107,3 +107,12 @@ def test_the_private_server_of_a_name_is_meant_and_not_the_public_one(
     visitor = Visitor(make_app(PRIVATE_SERVERS="http://misskey.example", ONLY_SERVERS="misskey.example"), sandbox)
 
     assert "Here you can sign in only with" in visitor.post("/signin", {"host": "https://misskey.example"}).text
+
+
+def test_how_it_works_is_told_with_the_only_server(make_app: Callable[..., Flask], sandbox: Running) -> None:
+    app = make_app(PRIVATE_SERVERS=sandbox.origin, ONLY_SERVERS=sandbox.origin)
+
+    page = Visitor(app, sandbox).get("/how-it-works").text
+
+    assert f"{sandbox.origin}/api/meta" in page
+    assert "https://misskey.io/api" not in page
