@@ -34,7 +34,7 @@ HEADER_BYTES = 64 * 1024  # of a response's head, with all informational respons
 READ_COST_BYTES = 64  # what a read counts for, however little came: each costs processor time
 CHUNK_BYTES = 16 * 1024
 CHUNK_COST_BYTES = 256  # what a chunk counts for beside its content: each costs processor time
-HTTP_1_1 = 11  # as http.client writes it; an older server, or a proxy, knows no chunks
+HTTP_1_1 = 11  # as http.client writes it; before it there were no chunks
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 
@@ -105,9 +105,11 @@ class _BudgetedReader(io.RawIOBase):
 
 
 class _Lines(io.BufferedReader):
+    """Lines that end the same for every program."""
+
     def readline(self, size: int | None = -1) -> bytes:
         line = super().readline(size)
-        if b"\r" in line.removesuffix(b"\r\n"):  # by itself it ends a line for some programs
+        if b"\r" in line.removesuffix(b"\r\n"):  # ends a line for some
             raise HTTPException
         return line
 
@@ -197,7 +199,7 @@ def read_body(response: Response, budget: Budget) -> bytes:
     """
     # Packed twice, 4 MiB can be work for minutes; urllib3 would unpack other kinds too, one of them very slowly.
     if response.fields.get("Content-Encoding", "").lower() not in PACKINGS:
-        raise InvalidAnswer(budget.host, "gave an answer that was packed in another way", status=response.status)
+        raise InvalidAnswer(budget.host, "packed its answer in a way that was not asked for", status=response.status)
     unpacked = UnpackedResponse(response, response.fields, response.status, preload_content=False)
     content = bytearray()
     while chunk := unpacked.read(CHUNK_BYTES, decode_content=True):
