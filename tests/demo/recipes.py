@@ -28,7 +28,7 @@ def stranger(app: Flask, sandbox: Running) -> Visitor:
     visitor = Visitor(app, sandbox)
     session_id = visitor.begin(permission="")
     visitor.allow(session_id)
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == "/members"
     return visitor
 
 
@@ -50,6 +50,7 @@ def test_the_app_has_its_name_colour_icon_and_foot(visitor: Visitor) -> None:
     assert " · Kaede Notes</title>" in page
     assert '<a href="mailto:kaede@example.com">kaede@example.com</a>' in page.partition("<footer")[2]
     assert re.findall("--brand: (#[0-9a-f]{6});", style) == ["#9a3412", "#fdba74"]
+    assert re.findall("--on-brand: (#[0-9a-f]+);", style) == ["#fff", "#431407"]
     assert 'fill="#9a3412"' in icon
 
 
@@ -64,7 +65,7 @@ def test_with_one_server_the_form_is_a_button(make_app: Callable[..., Flask], sa
     here = only.replace("misskey.example", sandbox.origin)
     visitor = Visitor(make_app(ONLY_SERVERS=here, PRIVATE_SERVERS=sandbox.origin), sandbox)
 
-    assert visitor.sign_in().location == "/dashboard"
+    assert visitor.sign_in().location == "/members"
     assert visitor.post("/signin", {"host": "misskey.io"}).status_code == 422
 
 
@@ -78,10 +79,27 @@ def test_the_first_sign_in_makes_the_row(app: Flask, alice: Visitor, sandbox: Ru
     assert sorted(name for name, _ in before.values()) == ["Alice", "bob"]
     assert sorted(name for name, _ in now.values()) == ["Alice Liddell", "bob"]
     assert {since for _, since in before.values()} == {since for _, since in now.values()}
+    assert re.search(r"<p>Here since \w+ \d+, \d{4}</p>", alice.get("/members").text)
     assert all(owner.startswith(sandbox.origin) for owner in now)
     with app.app_context():
         account = accounts.load(alice.cookie()["accounts"][0])
         assert import_module("web.users").find(account).name == "Alice Liddell"
+
+
+def test_who_signed_in_before_the_table_came_has_no_row(alice: Visitor, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "users.sqlite3")) as database, database:
+        assert database.execute("DELETE FROM users").rowcount == 1
+
+    page = alice.get("/members")
+
+    assert page.status_code == 200
+    assert "Here since" not in page.text
+
+
+def test_people_read_what_is_kept(visitor: Visitor) -> None:
+    assert "In a database, until you ask us to delete it: " in visitor.get("/privacy").text
+    japanese = visitor.get("/privacy", headers={"Accept-Language": "ja"}).text
+    assert "登録日をデータベースに保存します。" in japanese
 
 
 def test_two_machines_share_a_database(
@@ -101,6 +119,19 @@ def test_a_page_is_for_people_who_are_signed_in(visitor: Visitor, stranger: Visi
     for person in (stranger, alice):
         assert "<h1>Hello, Alice</h1>" in person.get("/members").text
     assert alice.get("/members/writers").status_code == 200
+
+
+def test_the_menu_leads_to_the_page_of_the_account_that_was_looked_at(app: Flask, alice: Visitor) -> None:
+    with app.app_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+    menu = alice.get("/dashboard", headers={"Accept-Language": "ja"}).text.partition('class="account"')[2]
+
+    assert account
+    assert f'<a href="/members?account={account.public_id}">メンバー</a>' in menu
+
+
+def test_whoever_has_signed_in_lands_on_the_page(visitor: Visitor) -> None:
+    assert visitor.sign_in().location == visitor.get("/").location == "/members"
 
 
 def test_who_has_not_granted_the_permission_is_led_to_a_sign_in_that_asks_for_it(stranger: Visitor) -> None:

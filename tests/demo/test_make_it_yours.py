@@ -18,12 +18,13 @@ from tests.demo.test_make_own import NAME, ROOT, clone, make_own, run
 GUIDE = ROOT / "docs" / "make-it-yours.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w/-]*\.[\w.]+)`")
+CATALOGUE = "translations/ja/LC_MESSAGES/messages.po"
 MOST_LINES = 10
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of the guide, and the file that the text before it names last."""
+    """A block of the guide, and its file: what the text before it names last, but for translations, which have one."""
 
     recipe: str
     kind: str
@@ -70,7 +71,8 @@ def blocks(guide: Path) -> Iterator[Block]:
             file = (FILE.findall(section[end : fenced.start()]) or [file])[-1]
             end = fenced.end()
             if fenced[1] != "sh":
-                yield Block(section.partition("\n")[0], fenced[1], file, fenced[2])
+                block_file = CATALOGUE if fenced[1] == "po" else file
+                yield Block(section.partition("\n")[0], fenced[1], block_file, fenced[2])
 
 
 BLOCKS = list(blocks(GUIDE))
