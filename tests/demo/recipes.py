@@ -18,7 +18,8 @@ from flask import Flask
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
-from web import accounts
+from tests.redis_server import RedisServer
+from web import accounts, config
 from web.config import ROOT
 
 
@@ -94,6 +95,19 @@ def test_who_signed_in_before_the_table_came_has_no_row(alice: Visitor, tmp_path
 
     assert page.status_code == 200
     assert "Here since" not in page.text
+
+
+def test_where_tokens_are_in_a_redis_the_table_has_a_folder_too(
+    make_app: Callable[..., Flask],
+    sandbox: Running,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "INSTANCE", tmp_path / "instance")
+    Visitor(make_app(TOKEN_STORE=redis_server.url, PRIVATE_SERVERS=sandbox.origin), sandbox).sign_in()
+
+    assert len(users(tmp_path / "instance")) == 1
 
 
 def test_people_read_what_is_kept(visitor: Visitor) -> None:
