@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -251,6 +252,35 @@ def test_of_two_sign_ins_that_finish_at_the_same_moment_none_is_lost(
     assert "Hello, bob" in page  # whom she was added beside
     assert "Switch to alice@" in page
     assert [path for _, path in sandbox.requests].count(f"/api/miauth/{first}/check") == 1
+
+
+def test_an_account_that_is_added_stands_behind_the_one_in_use_and_before_the_others(
+    alice: Visitor, app: Flask
+) -> None:
+    alice.sign_in("bob")
+    bobs, alices = keys(alice)
+    user = User("third", "carol", "Carol", Server(account_of(alice).origin))
+    with app.test_request_context():
+        session["accounts"] = [bobs, alices]
+        carol = accounts.save(Grant(user, "token"), None)
+
+        accounts.sign_in(carol, in_use=False)
+
+        assert session["accounts"] == [bobs, carol.key, alices]
+        assert [account.username for account in accounts.in_this_browser()] == ["bob", "carol", "alice"]
+
+
+def test_a_browser_keeps_its_sign_ins_for_as_long_as_the_settings_say(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    alice = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin, SESSION_DAYS="7"), sandbox)
+    began = datetime.now(UTC).replace(microsecond=0)
+    alice.sign_in()
+
+    cookie = alice.client.get_cookie(alice.cookie_name)
+    assert cookie
+    assert cookie.expires
+    assert began + timedelta(days=7) <= cookie.expires <= datetime.now(UTC) + timedelta(days=7)
 
 
 def test_a_notice_in_a_cookie_of_version_0_1_0_is_still_told(alice: Visitor) -> None:
