@@ -148,6 +148,13 @@ class Worker(gthread.ThreadWorker):
         sock = Socket(fileno=sock.detach())
         self.enqueue_req(Connection(address, self.open, self.cfg, sock, client, listener.getsockname()))
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections, or don't; once the worker ends, refuse them: until the last answer they would wait."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
     def handle(self, conn: Connection) -> Any:
         """Answer a request; return whether the connection is kept."""
         kept = super().handle(conn)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
+import signal
 import socket
 import sys
 import time
@@ -20,8 +22,8 @@ import requests
 
 from sandbox import Running
 from tests import machines
-from tests.cast import environment
-from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve
+from tests.cast import environment, wait_until
+from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
 
@@ -202,3 +204,33 @@ def test_requests_that_wait_for_no_answer_are_all_answered(tmp_path: Path) -> No
             answers += received
 
     assert answers.count(b"HTTP/1.1 200 OK") == 51
+
+
+@on_linux
+def test_who_comes_while_it_ends_is_refused_at_once(tmp_path: Path) -> None:
+    """A proxy can ask another machine then, rather than wait for the last answer under way."""
+    with (
+        serve(silent) as server,
+        gunicorn(tmp_path, server, "--graceful-timeout", "60") as (url, worker),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        browser = requests.Session()
+        form = {"csrf_token": csrf_token(browser, url), "host": server.origin}
+        under_way = pool.submit(browser.post, f"{url}/signin", form, allow_redirects=False)
+        wait_until(lambda: server.connections)
+        (main,) = re.findall(r"^PPid:\t(\d+)", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)
+
+        os.kill(int(main), signal.SIGTERM)
+
+        wait_until(lambda: is_refused(url))
+        assert not under_way.done()
+        server.close()  # whose visitor has an answer now
+        assert under_way.result().status_code == 502
+
+
+def is_refused(url: str) -> bool:
+    try:
+        connect(url, "127.0.0.1").close()
+    except ConnectionRefusedError:
+        return True
+    return False
