@@ -14,7 +14,6 @@ from functools import wraps
 from tempfile import SpooledTemporaryFile
 from threading import BoundedSemaphore
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from flask import abort, make_response, request
 from flask_babel import lazy_gettext as _l
@@ -32,8 +31,6 @@ MAX_UPLOADS = 8  # of one visitor at once
 IN_MEMORY_BYTES = 500_000  # of a file
 SPARE_BYTES = 256 * 1024**2  # of the disk, for everything that is not an upload
 WAIT_SECONDS = 30
-
-_places: WeakKeyDictionary[Visitor, BoundedSemaphore] = WeakKeyDictionary()  # for uploads that are under way
 
 _TOO_MANY = Failure(
     429,
@@ -76,7 +73,7 @@ def takes_files(view: View) -> View:
         size = request.content_length or 0
         if not accounts.current():
             return abort(401) if size > MAX_FORM_BYTES else view(*args, **kwargs)
-        places = _places.setdefault(cast(Visitor, concurrency.current()), BoundedSemaphore(MAX_UPLOADS))
+        places = cast(Visitor, concurrency.current()).places.setdefault("uploads", BoundedSemaphore(MAX_UPLOADS))
         if not places.acquire(blocking=False):
             return error_pages.answer(_TOO_MANY)
         with ExitStack() as at_the_end:

@@ -48,6 +48,7 @@ class Visitor:
         self.requests = 0
         self.turn = Lock()
         self.calls = BoundedSemaphore(MAX_CALLS)
+        self.places: dict[str, BoundedSemaphore] = {}  # for what else a part of the app limits, by its name
 
 
 _counting = Lock()
