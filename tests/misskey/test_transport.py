@@ -963,6 +963,13 @@ def test_a_header_of_two_lines_is_not_sent(make_transport: MakeTransport) -> Non
     assert server.requests == []
 
 
+def test_a_request_that_has_no_time_left_is_not_sent(make_transport: MakeTransport) -> None:
+    with serve(answers(200, b"{}")) as server, pytest.raises(ServerTimeout):
+        post(make_transport(total_seconds=0), server)
+
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("path", ["/" + "%" * 5000, "/a b\n", "/a\r\nHost: b", "/caf\u00e9", "/\x00", "/\x7f"])
 def test_a_path_that_no_server_has_is_refused_before_anything_looks_at_it(transport: Transport, path: str) -> None:
     with pytest.raises(ValueError, match="a path is printable ASCII"):
