@@ -146,7 +146,7 @@ def _console(account: Account, form: ConsoleForm, **values: Any) -> str:
         form=form,
         history=_history(account),
         examples=EXAMPLES,
-        granted=services.default_permissions() if account.permissions is None else account.permissions,
+        granted=accounts.permissions_of(account),
         **values,
     )
 

@@ -69,6 +69,11 @@ def _browser_and_system() -> tuple[str, str]:
     return clean_text(browser.family, 40) if browser else "", clean_text(system.family, 40) if system else ""
 
 
+def permissions_of(account: Account) -> tuple[str, ...]:
+    """Return the permissions that were asked for; for a token made by hand, those that the app needs."""
+    return services.default_permissions() if account.permissions is None else tuple(account.permissions)
+
+
 def load(key: str) -> Account | None:
     """Return the account under ``key``, ``None`` when it was signed out or its time is over."""
     value = services.token_store().get(key)

@@ -27,7 +27,7 @@ from misskey import (
     parse_permissions,
 )
 
-from . import accounts, error_pages, failures, services
+from . import accounts, error_pages, failures
 from .accounts import Account, login_required
 from .concurrency import in_parallel
 from .failures import Failure
@@ -213,10 +213,10 @@ def _mark(entry_id: str) -> str:
 
 def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Failure:
     """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
-    before = services.default_permissions() if account.permissions is None else account.permissions
+    before = accounts.permissions_of(account)
     ask_for: tuple[str, ...] = ()
     if isinstance(error, PermissionDenied):
         ask_for = parse_permissions({*before, *filter(None, permissions)})
     elif isinstance(error, AuthenticationFailed):
-        ask_for = tuple(before)
+        ask_for = before
     return replace(failures.of_server(error), context={"account": account, "ask_for": ask_for})
