@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from sandbox import Running, serve
-from tests.cast import NATIVE_TOKENS, environment
+from tests.cast import FIRST_PAGE, NATIVE_TOKENS, environment
 from tests.ports import free_port
 from tests.redis_server import LASTING, RedisServer, running
 
@@ -133,7 +133,7 @@ class Browser:
     def sign_in(self, machine: Machine) -> None:
         """Go the whole way on one machine."""
         answer = self.get(machine, f"/callback?session={self.begin(machine)}")
-        assert answer.headers["Location"] == "/dashboard"
+        assert answer.headers["Location"] == FIRST_PAGE
 
     def twin(self) -> Browser:
         """The same browser, in another tab."""

@@ -16,7 +16,7 @@ from flask import Flask, g, session
 
 from misskey import Grant, Server, User
 from sandbox import Running
-from tests.cast import SECRET_KEY, Visitor
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor
 from web import accounts, services
 
 
@@ -79,7 +79,7 @@ def test_two_people_in_one_browser_can_be_switched(alice: Visitor) -> None:
     assert "Hello, bob" in alice.get("/dashboard").text
     other = alice.get("/dashboard").text.split("/accounts/")[1].split("/")[0]
 
-    assert alice.post(f"/accounts/{other}/switch").location == "/dashboard"
+    assert alice.post(f"/accounts/{other}/switch").location == FIRST_PAGE
 
     assert "Hello, Alice" in alice.get("/dashboard").text
     alice.post("/signout")
@@ -242,11 +242,11 @@ def test_of_two_sign_ins_that_finish_at_the_same_moment_none_is_lost(
     visitor.allow(first, "alice")
     visitor.allow(second, "bob")
     other_tab = visitor.twin()
-    assert visitor.get(f"/callback?session={first}").location == "/dashboard"
-    assert other_tab.get(f"/callback?session={second}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={first}").location == FIRST_PAGE
+    assert other_tab.get(f"/callback?session={second}").location == FIRST_PAGE
 
     # The browser keeps the cookie that came later, without Alice; but her sign-in's own cookie is still there.
-    assert other_tab.get(f"/callback?session={first}").location == "/dashboard"
+    assert other_tab.get(f"/callback?session={first}").location == FIRST_PAGE
 
     page = other_tab.get("/dashboard").text
     assert "Hello, bob" in page  # whom she was added beside
@@ -310,8 +310,8 @@ def test_an_account_that_was_forgotten_meanwhile_is_in_nobodys_way(alice: Visito
     bobs, alices = keys(alice)
     app.extensions["token_store"].delete(alices)
 
-    assert alice.twin().sign_in("bob").location == "/dashboard"
-    assert alice.sign_in("alice").location == "/dashboard"
+    assert alice.twin().sign_in("bob").location == FIRST_PAGE
+    assert alice.sign_in("alice").location == FIRST_PAGE
     app.extensions["token_store"].delete(keys(alice)[0])
     assert alice.post("/signout", {"all": "yes"}).location == "/"
     assert app.extensions["token_store"].get(bobs) is None

@@ -16,7 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from sandbox import Running
-from tests.cast import NATIVE_TOKENS
+from tests.cast import FIRST_PAGE, NATIVE_TOKENS
 from tests.hostile import Hostile
 from tests.nginx import nginx
 from tests.ports import free_port
@@ -110,7 +110,7 @@ def sign_in(url: str, authority: Path, sandbox: Running, *permissions: str) -> r
     browser = browser_at(url, authority)
     session_id = begin(browser, url, sandbox, *permissions)
     allow(sandbox, session_id, *permissions)
-    assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}/dashboard"
+    assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}{FIRST_PAGE}"
     return browser
 
 

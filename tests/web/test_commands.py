@@ -21,7 +21,7 @@ from click.testing import Result
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import SECRET_KEY, Visitor, environment
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer
 from web import config, signals
@@ -73,7 +73,7 @@ def shell(folder: Path, *arguments: str, **settings: str) -> subprocess.Complete
 
 def signed_in(app: Flask, sandbox: Running, person: str = "alice", **options: Any) -> Visitor:
     visitor = Visitor(app, sandbox)
-    assert visitor.sign_in(person, **options).location == "/dashboard"
+    assert visitor.sign_in(person, **options).location == FIRST_PAGE
     return visitor
 
 

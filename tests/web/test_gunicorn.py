@@ -22,7 +22,7 @@ import requests
 
 from sandbox import Running
 from tests import machines
-from tests.cast import environment, wait_until
+from tests.cast import FIRST_PAGE, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
@@ -61,7 +61,7 @@ def sign_in(url: str, server: Hostile, browser: requests.Session | None = None) 
         f"{url}/signin", {"csrf_token": csrf_token(browser, url), "host": server.origin}, allow_redirects=False
     )
     session_id = urlsplit(begun.headers["Location"]).path.rpartition("/")[2]
-    assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}/dashboard"
+    assert browser.get(f"{url}/callback?session={session_id}").url == f"{url}{FIRST_PAGE}"
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies), csrf_token(browser, url)
 
 

@@ -16,7 +16,7 @@ from app import create_app
 from misskey import Transport
 from sandbox import Running
 from tests import hostile
-from tests.cast import Visitor, environment
+from tests.cast import FIRST_PAGE, Visitor, environment
 from tests.hostile import ALICE, TOKEN, Behaviour, Caller, Hostile, misskey, says, serve
 from web import services
 
@@ -56,7 +56,7 @@ class Scene:
 
     def sign_in(self) -> None:
         session_id = self.visitor.begin()
-        assert self.visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+        assert self.visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
     def failed(self, answer: TestResponse, status: int, words: str) -> None:
         """Check that a failure has its words, one line in the log, and lets nothing out."""
@@ -112,7 +112,7 @@ def test_a_sign_in_can_not_be_finished(scene: Scene, name: str) -> None:
 
     scene.failed(scene.visitor.get(f"/callback?session={session_id}"), status, words)
     scene.turn(misskey)
-    assert scene.visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert scene.visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 @pytest.mark.parametrize("name", GALLERY)
@@ -318,7 +318,7 @@ def test_a_persons_words_are_shown_as_words(scene: Scene, name: object, path: st
     session_id = scene.visitor.begin()
     bad = dict.fromkeys(("avatarUrl", "bannerUrl", "url", "uri"), "javascript:alert(1)")
     scene.turn(granting(name=name, description=name, location=name, **bad))
-    assert scene.visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert scene.visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
     answer = scene.visitor.get(path)
     assert answer.status_code == 200

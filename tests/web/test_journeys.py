@@ -17,6 +17,7 @@ from tests.browsing import (
     expect_title,
     open_menu,
 )
+from tests.cast import FIRST_PAGE
 from web.config import APP_NAME
 
 
@@ -61,7 +62,7 @@ def test_whoever_allows_it_arrives_at_the_dashboard(page: Page, sandbox: Running
     decide(page, "Allow")
 
     expect_dashboard(page, "alice")
-    expect(page).to_have_url("/dashboard")
+    expect(page).to_have_url(FIRST_PAGE)
 
 
 def test_after_deny_the_home_page_offers_the_way_on_and_the_way_back(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from sandbox import Running
-from tests.cast import wait_until
+from tests.cast import FIRST_PAGE, wait_until
 from tests.web.test_behind_nginx import allow, begin
 from tests.web.test_gunicorn import gunicorn
 
@@ -78,5 +78,5 @@ def test_only_requests_under_way_are_lost(tmp_path: Path, sandbox: Running) -> N
 
     assert max(load.lost) <= 1
     assert not load.wrong
-    assert urlsplit(callback.url).path == "/dashboard"
+    assert urlsplit(callback.url).path == FIRST_PAGE
     assert {urlsplit(page.url).path for page in pages} == {"/dashboard"}

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import Visitor, query
+from tests.cast import FIRST_PAGE, Visitor, query
 from tests.hostile import says, serve
 
 
@@ -34,7 +34,7 @@ def test_with_one_server_the_form_is_a_button(visitor: Visitor, sandbox: Running
 
 
 def test_the_button_signs_in(visitor: Visitor) -> None:
-    assert visitor.sign_in().location == "/dashboard"
+    assert visitor.sign_in().location == FIRST_PAGE
 
 
 @pytest.mark.parametrize("path", ["/signin", "/signin/token"])
@@ -50,7 +50,7 @@ def test_a_token_made_by_hand_works_there_too(visitor: Visitor, sandbox: Running
 
     token = sandbox.world.approve(sandbox.world.people["alice"], ["read:account"], None, "by hand").value
 
-    assert visitor.post("/signin/token", {"host": host(sandbox), "token": token}).location == "/dashboard"
+    assert visitor.post("/signin/token", {"host": host(sandbox), "token": token}).location == FIRST_PAGE
 
 
 def test_what_the_app_may_do_can_be_chosen_all_the_same(visitor: Visitor, sandbox: Running) -> None:
@@ -66,7 +66,7 @@ def test_several_servers_are_a_choice(make_app: Callable[..., Flask], sandbox: R
     page = visitor.get(f"/signin?host={host(sandbox)}").text
 
     assert re.findall(r"<option( selected)?>([^<]+)", page) == [("", "misskey.example"), (" selected", host(sandbox))]
-    assert visitor.sign_in().location == "/dashboard"
+    assert visitor.sign_in().location == FIRST_PAGE
     assert visitor.post("/signin", {"host": "misskey.io"}).status_code == 422
 
 

@@ -13,7 +13,7 @@ import trustme
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import Visitor
+from tests.cast import FIRST_PAGE, Visitor
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, answering, running
 from web.storage.redis_backend import RedisBackend
@@ -34,7 +34,7 @@ def test_two_machines_share_their_sign_ins(
     here.allow(session_id)
     there = here.twin(there.app)
 
-    assert there.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert there.get(f"/callback?session={session_id}").location == FIRST_PAGE
     here = there.twin(here.app)
 
     assert "Hello, Alice" in here.get("/dashboard").text

@@ -20,7 +20,7 @@ import requests
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import SECRET_KEY, Visitor, environment
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from tests.ports import free_port
 from web import config, secret_keys
 
@@ -64,7 +64,7 @@ def sign_in(url: str, sandbox: Running) -> requests.Session:
     browser = requests.Session()
     token = re.findall('csrf_token" value="(.+?)"', browser.get(f"{url}/signin").text)[0]
     by_hand = {"csrf_token": token, "host": sandbox.origin, "token": "aliceNativeToken"}
-    assert browser.post(f"{url}/signin/token", by_hand).url == f"{url}/dashboard"
+    assert browser.post(f"{url}/signin/token", by_hand).url == f"{url}{FIRST_PAGE}"
     return browser
 
 
@@ -143,7 +143,7 @@ def test_a_sign_in_under_way_survives(app: Flask, visitor: Visitor) -> None:
     visitor.allow(session_id)
     rotate(app)
 
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_a_form_that_was_open_still_works(app: Flask, alice: Visitor) -> None:

@@ -18,7 +18,7 @@ from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
 from sandbox import Running
-from tests.cast import SECRET_KEY, Visitor, environment
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from tests.machines import SIGNIN_LIMIT, Browser, Machine, Machines, wait_until_ready
 from tests.redis_server import PASSWORD, SERVICE, RedisServer, replicated, running
 from web import config
@@ -58,7 +58,7 @@ def test_a_sign_in_goes_on_at_whichever_machine(machines: Machines, browser: Bro
     one, two = machines.each
     session_id = browser.begin(one)
 
-    assert browser.get(two, f"/callback?session={session_id}").headers["Location"] == "/dashboard"
+    assert browser.get(two, f"/callback?session={session_id}").headers["Location"] == FIRST_PAGE
     assert "Hello, Alice" in browser.get(one, "/dashboard").text
     browser.post(one, "/signout/everywhere")
     assert browser.get(two, "/dashboard").headers["Location"] == "/"
@@ -76,7 +76,7 @@ def test_two_callbacks_at_once_end_in_one_account(machines: Machines, browser: B
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(call_back, tabs, machines.each * 2))
 
-    assert [answer.headers.get("Location") for answer in answers] == ["/dashboard"] * 4
+    assert [answer.headers.get("Location") for answer in answers] == [FIRST_PAGE] * 4
     checks = [path for _, path in machines.sandbox.requests if path == f"/api/miauth/{session_id}/check"]
     assert len(checks) == 1
     assert len(entries(machines.redis, "owner")) == 1
@@ -218,7 +218,7 @@ def test_a_redis_that_is_down_for_a_while_costs_nobody_a_sign_in(machines: Machi
     assert not stream.without_words
     assert {status for path, status in stream.answers if path == "/healthz"} == {200}
     assert "Hello, Alice" in browser.get(two, "/dashboard").text
-    assert browser.get(two, f"/callback?session={session_id}").headers["Location"] == "/dashboard"
+    assert browser.get(two, f"/callback?session={session_id}").headers["Location"] == FIRST_PAGE
     for machine in machines.each:
         log = machine.log.read_text()
         assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:6000]

@@ -20,7 +20,7 @@ from flask import Flask
 from misskey import PERMISSIONS
 from sandbox import Misbehaviour, Running, serve
 from tests import hostile
-from tests.cast import SECRET_KEY, Visitor, query
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, query
 from tests.hostile import ALICE, TOKEN, Behaviour, Caller, Hostile, http
 from web import config, pending_signins
 
@@ -73,9 +73,9 @@ def test_an_unknown_permission_is_told_at_the_form(visitor: Visitor, sandbox: Ru
 def test_whoever_allows_it_is_signed_in(visitor: Visitor) -> None:
     answer = visitor.sign_in("alice")
 
-    assert (answer.status_code, answer.location) == (303, "/dashboard")
+    assert (answer.status_code, answer.location) == (303, FIRST_PAGE)
     assert "Hello, Alice" in visitor.get("/dashboard").text
-    assert visitor.get("/").location == "/dashboard"
+    assert visitor.get("/").location == FIRST_PAGE
 
 
 def test_the_form_stays_open_for_another_account(alice: Visitor) -> None:
@@ -161,7 +161,7 @@ def test_another_browser_can_not_finish_a_sign_in(visitor: Visitor, app: Flask, 
     assert answer.status_code == 400
     assert title(answer.text) == "This browser did not begin this sign-in"
     assert ("POST", f"/api/miauth/{session_id}/check") not in sandbox.requests
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_who_allowed_what_a_stranger_began_is_told_to_remove_the_token(
@@ -208,7 +208,7 @@ def test_not_yet_allowed_can_be_checked_again(visitor: Visitor) -> None:
     assert session_id in early.text
 
     visitor.allow(session_id)
-    assert visitor.post("/signin/resume", {"session": session_id}).location == "/dashboard"
+    assert visitor.post("/signin/resume", {"session": session_id}).location == FIRST_PAGE
 
 
 def test_the_home_page_offers_to_go_on_or_to_cancel(visitor: Visitor) -> None:
@@ -238,7 +238,7 @@ def test_a_reload_of_the_callback_ends_in_the_same_account(alice: Visitor, sandb
     checks = [path for _, path in sandbox.requests if path.endswith("/check")]
     session_id = checks[0].split("/")[3]
 
-    assert alice.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert alice.get(f"/callback?session={session_id}").location == FIRST_PAGE
     assert [path for _, path in sandbox.requests if path.endswith("/check")] == checks
     assert len(alice.cookie()["accounts"]) == 1
 
@@ -250,7 +250,7 @@ def test_a_reload_finds_the_account_also_without_the_cookie_of_its_sign_in(visit
     visitor.get(f"/callback?session={session_id}")
     visitor.client.delete_cookie(f"signin-{session_id}")
 
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
@@ -310,8 +310,8 @@ def test_two_tabs_sign_in_at_two_servers(make_app: Callable[..., Flask], sandbox
         here.allow(first, "alice")
         Visitor(app, other).allow(second, "bob", permissions=["read:account"])
 
-        assert here.get(f"/callback?session={second}").location == "/dashboard"
-        assert here.get(f"/callback?session={first}").location == "/dashboard"
+        assert here.get(f"/callback?session={second}").location == FIRST_PAGE
+        assert here.get(f"/callback?session={first}").location == FIRST_PAGE
 
         page = here.get("/dashboard").text
         assert f"alice@{urlsplit(sandbox.origin).netloc}" in page
@@ -338,7 +338,7 @@ def test_a_failed_check_can_be_tried_again(visitor: Visitor, sandbox: Running) -
     assert visitor.get(f"/callback?session={session_id}").status_code == 502
     sandbox.world.misbehaviour = Misbehaviour.NONE
 
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_a_restart_finds_pending_and_finished_sign_ins(
@@ -349,7 +349,7 @@ def test_a_restart_finds_pending_and_finished_sign_ins(
     after = alice.twin(make_app(PRIVATE_SERVERS=sandbox.origin))
 
     assert "Hello, Alice" in after.get("/dashboard").text
-    assert after.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert after.get(f"/callback?session={session_id}").location == FIRST_PAGE
     assert "Hello, bob" in after.get("/dashboard").text
 
 
@@ -368,13 +368,13 @@ def test_sign_ins_in_two_tabs_at_the_same_moment_do_not_undo_each_other(
     for tab in (first, second):
         browser.cookies.update(tab.cookies)
     visitor.allow(session_ids[0])
-    assert browser.get(f"{site}/callback?session={session_ids[0]}").url == f"{site}/dashboard"
+    assert browser.get(f"{site}/callback?session={session_ids[0]}").url == f"{site}{FIRST_PAGE}"
 
     browser.cookies.update(third.cookies)  # began before the callback, and is answered after it
-    assert browser.get(f"{site}/dashboard").url == f"{site}/dashboard"
+    assert browser.get(f"{site}/dashboard").url == f"{site}{FIRST_PAGE}"
     for session_id, person in zip(session_ids[1:], ("bob", "alice"), strict=True):
         visitor.allow(session_id, person)
-        assert browser.get(f"{site}/callback?session={session_id}").url == f"{site}/dashboard"
+        assert browser.get(f"{site}/callback?session={session_id}").url == f"{site}{FIRST_PAGE}"
     assert "I have allowed it" not in browser.get(f"{site}/signin").text  # all of them are finished
 
 
@@ -402,7 +402,7 @@ def test_other_cookies_take_no_place_of_a_sign_ins(visitor: Visitor) -> None:
     session_id = visitor.begin()
     visitor.allow(session_id)
 
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_a_sign_in_under_way_survives_a_new_secret_key(
@@ -412,7 +412,7 @@ def test_a_sign_in_under_way_survives_a_new_secret_key(
     visitor.allow(session_id)
     app = make_app(PRIVATE_SERVERS=sandbox.origin, SECRET_KEY="another-key", SECRET_KEY_FALLBACKS=SECRET_KEY)
 
-    assert visitor.twin(app).get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.twin(app).get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_of_too_many_sign_ins_under_way_the_oldest_makes_room(
@@ -439,7 +439,7 @@ def test_the_cookies_stay_small_with_everything_under_way(visitor: Visitor) -> N
 def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running) -> None:
     answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": " aliceNativeToken \n"})
 
-    assert (answer.status_code, answer.location) == (303, "/dashboard")
+    assert (answer.status_code, answer.location) == (303, FIRST_PAGE)
     assert "Hello, Alice" in visitor.get("/dashboard").text
 
 
@@ -514,13 +514,13 @@ def test_a_sign_in_from_before_the_account_in_use_is_added_by_a_link_and_used_by
 
     answer = visitor.post("/signin/resume", {"session": left}) if resumed else visitor.get(f"/callback?session={left}")
 
-    assert (answer.status_code, answer.location) == (303, "/dashboard")
+    assert (answer.status_code, answer.location) == (303, FIRST_PAGE)
     page = visitor.get("/dashboard").text
     assert ("Hello, bob" if resumed else "Hello, Alice") in page
     assert len(visitor.cookie()["accounts"]) == 2
     assert ("was added" in page) != resumed
     assert "was added" not in visitor.get("/dashboard").text
-    assert visitor.get(f"/callback?session={left}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={left}").location == FIRST_PAGE
     assert ("Hello, bob" if resumed else "Hello, Alice") in visitor.get("/dashboard").text
 
 
@@ -578,7 +578,7 @@ def test_a_sign_in_begun_by_version_0_3_0_goes_on(visitor: Visitor) -> None:
         assert cookie
         visitor.client.set_cookie(f"signin-{session_id}", str(serializer.dumps(serializer.loads(cookie.value)[:3])))
 
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
 def test_in_production_the_cookie_of_a_sign_in_belongs_to_this_host_and_https_alone(
@@ -659,7 +659,7 @@ def test_where_there_is_no_miauth_a_token_made_by_hand_is_the_way_in(
         assert BY_HAND in page.text
         assert f'value="{server.origin}"' in page.text
 
-        assert visitor.post("/signin/token", {"host": server.origin, "token": TOKEN}).location == "/dashboard"
+        assert visitor.post("/signin/token", {"host": server.origin, "token": TOKEN}).location == FIRST_PAGE
 
 
 @pytest.mark.parametrize("resumed", [False, True])

@@ -19,7 +19,7 @@ import pytest
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import SECRET_KEY, Visitor, environment
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from web import config
 from web.storage import sqlite_backend
 from web.storage.sqlite_backend import LARGE_BYTES, MAX_EXPIRED, PUTS, SqliteBackend
@@ -238,7 +238,7 @@ def test_on_a_full_disk_signing_in_is_answered_with_words_and_nothing_is_lost(
         assert visitor.get("/readyz").status_code == 503
         assert "Hello, Alice" in alice.get("/dashboard").text
 
-    assert visitor.get(f"/callback?session={session_id}").location == "/dashboard"
+    assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
     assert visitor.get("/dashboard/profile").status_code == 200
     assert "Hello, Alice" in alice.get("/dashboard").text
 
