@@ -52,7 +52,6 @@ from web.hosting.remote_calls import WatchedTransport
 from web.rate_limits import limiter
 
 VERSION = "0.3.0"
-FIRST_PAGE = "dashboard.shell"  # for whoever is signed in
 # Misskey's media proxy refuses every program with "misskey/" in its name.
 USER_AGENT = f"misskey-sign-in/{VERSION}"
 
@@ -92,7 +91,7 @@ journey = Blueprint("journey", __name__)
 def home() -> ResponseReturnValue:
     """Show what this is and the sign-in form; a visitor who is signed in goes to the dashboard."""
     if accounts.current():
-        return redirect(url_for(FIRST_PAGE), 303)
+        return redirect(url_for(accounts.FIRST_PAGE), 303)
     return form_pages.first_page()
 
 
@@ -129,7 +128,7 @@ def callback() -> ResponseReturnValue:
     session_id = request.args.get("session", "")
     key = pending_signins.account_key(session_id)
     if key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
-        return redirect(url_for(FIRST_PAGE), 303)
+        return redirect(url_for(accounts.FIRST_PAGE), 303)
     if begun := pending_signins.find(session_id):
         return _finish(begun)
     is_over = pending_signins.is_finished(session_id)
@@ -169,7 +168,7 @@ def token() -> ResponseReturnValue:
     except MisskeyError as error:
         return form_pages.refused(form, error)
     accounts.sign_in(accounts.save(Grant(user, form.token.data), None))
-    return redirect(url_for(FIRST_PAGE), 303)
+    return redirect(url_for(accounts.FIRST_PAGE), 303)
 
 
 @journey.errorhandler(RateLimitExceeded)
@@ -205,7 +204,7 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
         return account_page.add(account)
     accounts.sign_in(account)
-    return redirect(url_for(FIRST_PAGE), 303)
+    return redirect(url_for(accounts.FIRST_PAGE), 303)
 
 
 def _fetch(begun: pending_signins.Pending) -> str | None:

@@ -26,7 +26,7 @@ from werkzeug.test import TestResponse
 from sandbox import Running
 
 SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
-FIRST_PAGE = "/dashboard"  # of app.py, for whoever is signed in
+FIRST_PAGE = "/dashboard"  # for whoever is signed in
 NATIVE_TOKENS = {"alice": "aliceNativeToken", "bob": "bobbyNativeToken"}
 PATIENCE_SECONDS = 60  # only a test that fails takes so long
 FOR_THE_APP = ("PORT", "SANDBOX_PORT", "WEB_CONCURRENCY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")

@@ -35,7 +35,7 @@ def switch(public_id: str) -> ResponseReturnValue:
     if not account:
         return _not_here()
     accounts.sign_in(account)
-    return redirect(url_for("dashboard.shell"), 303)
+    return redirect(url_for(accounts.FIRST_PAGE), 303)
 
 
 def add(account: Account) -> ResponseReturnValue:
@@ -43,7 +43,7 @@ def add(account: Account) -> ResponseReturnValue:
     accounts.sign_in(account, in_use=False)
     if account != accounts.current():
         session["added"] = account.public_id
-    return redirect(url_for("dashboard.shell"), 303)
+    return redirect(url_for(accounts.FIRST_PAGE), 303)
 
 
 @pages.app_template_global()

@@ -23,6 +23,7 @@ from .account import Account as Account
 from .account import PermissionMissing, public_id_of
 from .htmx import wants_fragment
 
+FIRST_PAGE = "dashboard.shell"  # for whoever is signed in
 MAX_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
 BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
