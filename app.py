@@ -30,12 +30,10 @@ from misskey import (
 from web import (
     account_page,
     accounts,
-    compression,
     config,
     dashboard,
     error_pages,
     failures,
-    folders,
     form_pages,
     languages,
     pending_signins,
@@ -47,7 +45,7 @@ from web import (
     token_store,
 )
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
-from web.hosting import commands, health, metrics, request_log
+from web.hosting import commands, compression, folders, health, metrics, request_log
 from web.hosting.remote_calls import WatchedTransport
 from web.rate_limits import limiter
 

@@ -26,7 +26,7 @@ from flask_babel import ngettext
 from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
 from web import accounts, failures, signals
 from web.accounts import Account, login_required
-from web.concurrency import Visitor, keep_place, take_turn
+from web.hosting.concurrency import Visitor, keep_place, take_turn
 from web.rate_limits import calls
 from web.storage.store_backend import StoreUnavailable
 

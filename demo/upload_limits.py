@@ -18,10 +18,11 @@ from typing import Any, cast
 from flask import abort, make_response, request
 from flask_babel import lazy_gettext as _l
 
-from web import accounts, concurrency, error_pages
+from web import accounts, error_pages
 from web.accounts import View
-from web.concurrency import Visitor
 from web.failures import Failure
+from web.hosting import concurrency
+from web.hosting.concurrency import Visitor
 from web.security import MAX_FORM_BYTES
 
 #: Servers with a larger limit are rare; browsers take long for this one.

@@ -17,8 +17,8 @@ from werkzeug.datastructures import FileStorage
 from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
 from web import accounts, dashboard, services
 from web.accounts import Account, login_required
-from web.concurrency import WAIT_SECONDS
 from web.failures import Failure
+from web.hosting.concurrency import WAIT_SECONDS
 from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
 from web.security import csrf_checked_by_form

@@ -20,7 +20,8 @@ from dotenv import dotenv_values
 
 from misskey import Server, ca_bundle, check_app, check_proxies, parse_permissions
 
-from . import folders, secret_keys, token_store
+from . import secret_keys, token_store
+from .hosting import folders
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"

@@ -29,8 +29,8 @@ from misskey import (
 
 from . import accounts, error_pages, failures
 from .accounts import Account, login_required
-from .concurrency import in_parallel
 from .failures import Failure
+from .hosting.concurrency import in_parallel
 from .htmx import page_or_fragment, wants_fragment
 from .rate_limits import calls
 from .template_filters import read_id

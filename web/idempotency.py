@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from misskey import TOTAL_SECONDS
 
-from .concurrency import WAIT_SECONDS, waiting
+from .hosting.concurrency import WAIT_SECONDS, waiting
 from .storage.store_backend import NotKept, StoreUnavailable
 from .token_store import TokenStore
 

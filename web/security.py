@@ -15,9 +15,10 @@ from werkzeug.http import parse_cookie
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.utils import cached_property
 
-from . import canonical_url, rate_limits, secret_keys
-from .concurrency import PerVisitor
+from . import rate_limits, secret_keys
 from .config import ICON_PATH, Settings
+from .hosting import canonical_url
+from .hosting.concurrency import PerVisitor
 
 #: Larger than any form here without files.
 MAX_FORM_BYTES = 256 * 1024

@@ -15,7 +15,8 @@ from itsdangerous import URLSafeSerializer
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor, wait_until
-from web import concurrency, pending_signins
+from web import pending_signins
+from web.hosting import concurrency
 
 FRAGMENT = {"HX-Request": "true"}
 
@@ -90,7 +91,7 @@ def test_requests_of_one_visitor_take_turns(visitor_of_turns: concurrency.Visito
 
 def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
-    monkeypatch.setattr("web.concurrency.time.sleep", rests.append)
+    monkeypatch.setattr("web.hosting.concurrency.time.sleep", rests.append)
     for is_alone in (True, False):
         visitor = concurrency.Visitor(lambda: None, lambda is_alone=is_alone: is_alone)  # type: ignore[misc]
         for _ in range(2):

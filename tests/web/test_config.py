@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.cast import environment, forget_settings
-from web import config, folders
+from web import config
 from web.config import SettingsError, load
+from web.hosting import folders
 
 ROOT = Path(__file__).parents[2]
 KEY = "k" * 32

@@ -26,6 +26,7 @@ from tests.cast import FIRST_PAGE, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
+from web.hosting.gunicorn_worker import Socket, Unreader
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,7 +98,7 @@ def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
         raise FileNotFoundError
 
     monkeypatch.setattr("os.access", lambda path, _mode: path != "/dev/shm")
-    monkeypatch.setattr("web.folders.tempfile.gettempdir", nowhere)
+    monkeypatch.setattr("web.hosting.folders.tempfile.gettempdir", nowhere)
 
     conf = request.getfixturevalue("conf")
 
@@ -107,10 +108,10 @@ def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
 # What visitors can do to a connection.
 
 
-def test_a_request_that_is_not_sent_to_its_end_is_read_no_further(conf: dict[str, Any]) -> None:
+def test_a_request_that_is_not_sent_to_its_end_is_read_no_further() -> None:
     browser, server = socket.socketpair()
     with browser, server:
-        unreader = conf["Unreader"](server)
+        unreader = Unreader(server)
         unreader.ends = time.monotonic() - 1
 
         assert unreader.chunk() == b""
@@ -119,10 +120,10 @@ def test_a_request_that_is_not_sent_to_its_end_is_read_no_further(conf: dict[str
         assert server.recv(100) == b""
 
 
-def test_what_comes_of_a_large_request_gives_it_time(conf: dict[str, Any]) -> None:
+def test_what_comes_of_a_large_request_gives_it_time() -> None:
     browser, server = socket.socketpair()
     with browser, server:
-        unreader = conf["Unreader"](server)
+        unreader = Unreader(server)
         unreader.ends = ends = time.monotonic() + 60
         browser.sendall(b"x" * 6554)
 
@@ -130,9 +131,9 @@ def test_what_comes_of_a_large_request_gives_it_time(conf: dict[str, Any]) -> No
         assert unreader.ends - ends == pytest.approx(6554 / 65536)
 
 
-def test_a_slow_reader_has_time_for_each_piece(conf: dict[str, Any]) -> None:
+def test_a_slow_reader_has_time_for_each_piece() -> None:
     browser, server = socket.socketpair()
-    with browser, conf["Socket"](fileno=server.detach()) as sock, ThreadPoolExecutor(1) as pool:
+    with browser, Socket(fileno=server.detach()) as sock, ThreadPoolExecutor(1) as pool:
         sock.settimeout(2)
         sending = pool.submit(sock.sendall, bytes(3_000_000))
         received = 0

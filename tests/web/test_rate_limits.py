@@ -8,8 +8,9 @@ import pytest
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.strategies import FixedWindowRateLimiter
 
-from web import rate_limits
-from web.rate_limits import Counters, visitor_at
+from web.rate_limits import visitor_at
+from web.storage import local_counters
+from web.storage.local_counters import LocalCounters
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_a_visitor_is_an_address_or_its_network(address: str | None, visitor: st
 
 
 def test_so_many_are_allowed_and_no_more() -> None:
-    limiter, limit = FixedWindowRateLimiter(counters := Counters()), RateLimitItemPerMinute(2)
+    limiter, limit = FixedWindowRateLimiter(counters := LocalCounters()), RateLimitItemPerMinute(2)
 
     assert [limiter.hit(limit, "alice") for _ in range(3)] == [True, True, False]
     assert limiter.hit(limit, "bob")
@@ -43,7 +44,7 @@ def test_so_many_are_allowed_and_no_more() -> None:
 
 
 def test_a_counter_ends_by_itself_and_not_later_for_being_used() -> None:
-    limiter, limit = FixedWindowRateLimiter(Counters()), RateLimitItemPerSecond(1)
+    limiter, limit = FixedWindowRateLimiter(LocalCounters()), RateLimitItemPerSecond(1)
     assert limiter.hit(limit, "alice")
 
     while not limiter.hit(limit, "alice"):
@@ -51,8 +52,8 @@ def test_a_counter_ends_by_itself_and_not_later_for_being_used() -> None:
 
 
 def test_counters_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "MAX_COUNTERS", 10)
-    counters = Counters()
+    monkeypatch.setattr(local_counters, "MAX_COUNTERS", 10)
+    counters = LocalCounters()
     for number in range(100):
         counters.incr(f"visitor {number}", 60)
 

@@ -21,7 +21,7 @@ from tests.cast import Visitor, served, who_reads_all
 from tests.hostile import hangs_up_unanswered, serve
 from tests.web.test_error_pages import break_store
 from tests.web.test_gunicorn import gunicorn, takes_files
-from web import concurrency
+from web.hosting import concurrency
 from web.hosting.request_log import TextFormatter
 
 Lines = Callable[[], list[str]]

@@ -1,1 +1,1 @@
-"""What whoever hosts the app needs beyond the sign-in: commands, the log, figures."""
+"""How the app is served, kept within its bounds and watched: nothing of it is about signing in."""

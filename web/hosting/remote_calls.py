@@ -13,8 +13,8 @@ from flask import Flask
 
 from misskey import Answer, Server, Transport
 from web import signals
-from web.concurrency import remote_call, waiting
 
+from .concurrency import remote_call, waiting
 from .request_log import kind_of
 
 

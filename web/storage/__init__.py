@@ -1,1 +1,1 @@
-"""Where the token store keeps its entries: a file of SQLite, or a Redis."""
+"""Where the token store keeps its entries, and rate limits count: a file of SQLite and this process, or a Redis."""

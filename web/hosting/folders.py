@@ -7,7 +7,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from .storage import sqlite_backend
+from web.storage import sqlite_backend
 
 
 def data_folder(token_store: str, otherwise: Path) -> str:

@@ -14,9 +14,9 @@ from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import BadHost
 
-from . import error_pages
-from .config import Settings
-from .failures import Failure
+from web import error_pages
+from web.config import Settings
+from web.failures import Failure
 
 LED_SECONDS = 5
 MAX_LED = 3  # in this time, and for each process: browsers follow 20 redirects in all

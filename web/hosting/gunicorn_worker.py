@@ -1,0 +1,153 @@
+"""gunicorn's threaded worker, with bounds for what one address can hold up, and a log that tells no secrets.
+
+Its settings are in ``web/gunicorn.conf.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from gunicorn.glogging import Logger
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.util import close_graceful
+from gunicorn.workers import gthread
+
+from web.rate_limits import visitor_at
+
+from .concurrency import waiting
+from .request_log import JSONFormatter
+
+# How long a visitor may take to send a request: so many seconds, and one more for each 64 KiB. Silence ends it sooner.
+SEND_SECONDS = 30
+SEND_BYTES_PER_SECOND = 64 * 1024
+SILENCE_SECONDS = 20
+# How long a visitor may take over so much of an answer.
+TAKE_SECONDS = 60
+TAKE_BYTES = 64 * 1024
+
+
+class Unreader(SocketUnreader):
+    """Reads a request for so long and no longer, and lets the visitor's other requests go on meanwhile."""
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        try:
+            self.sock.settimeout(max(min(self.ends - time.monotonic(), SILENCE_SECONDS), 0.001))
+            with waiting():
+                received: bytes = super().chunk(size_hint)
+        except TimeoutError:
+            self.sock.shutdown(socket.SHUT_RD)  # what still comes must not be taken for the next request
+            received = b""
+        self.ends += len(received) / SEND_BYTES_PER_SECOND
+        self.sock.settimeout(TAKE_SECONDS)
+        return received
+
+
+class Socket(socket.socket):
+    """A socket whose time-out counts for a piece of what is sent, not for the whole."""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of ``data``."""
+        for start in range(0, len(data), TAKE_BYTES):
+            super().sendall(memoryview(data)[start : start + TAKE_BYTES], flags)
+
+
+class Connection(gthread.TConn):
+    """A connection from ``address``, one of those ``open``."""
+
+    def __init__(self, address: str, open: Counter[str], *args: Any) -> None:  # noqa: A002
+        super().__init__(*args)
+        self.address, self.open = address, open
+        self.open[address] += 1
+
+    def init(self) -> None:
+        """Prepare for the next request."""
+        if not self.initialized:
+            super().init()
+            self.parser.unreader = Unreader(self.sock)
+        self.parser.unreader.ends = time.monotonic() + SEND_SECONDS
+
+    def close(self, graceful: bool = False) -> None:
+        """Close at once; what can take a while was done in a thread of its own, see :meth:`Worker.handle`."""
+        self.open[self.address] -= 1
+        if not self.open[self.address]:
+            del self.open[self.address]
+        super().close()
+
+
+class Worker(gthread.ThreadWorker):
+    """gunicorn's threaded worker, in which one address can't take all connections, nor anybody hold up the others.
+
+    ``max_connections`` are those that one address may have at once.
+    """
+
+    max_connections: ClassVar[float] = math.inf
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.open: Counter[str] = Counter()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection, unless its address has enough."""
+        try:
+            sock, client = listener.accept()
+        except OSError as error:  # taken by the other worker, or given up meanwhile
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(0.05)  # until others are closed
+            return
+        address = visitor_at(client[0]) if client else ""  # a Unix socket's have none
+        if address and self.open[address] >= self.max_connections:
+            sock.close()
+            return
+        self.nr_conns += 1
+        sock = Socket(fileno=sock.detach())
+        self.enqueue_req(Connection(address, self.open, self.cfg, sock, client, listener.getsockname()))
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections, or don't; once the worker ends, refuse them: until the last answer they would wait."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
+    def handle(self, conn: Connection) -> Any:
+        """Answer a request; return whether the connection is kept."""
+        kept = super().handle(conn)
+        if kept is False:
+            close_graceful(conn.sock)  # which can take seconds; gunicorn would do it where all connections are accepted
+        return kept
+
+
+class Log(Logger):
+    """Logs without query strings: the callback's holds a session id, a secret until it is used."""
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+        # The path as it was sent: decoded, a %0A in it would begin a line of its own.
+        path = quote(environ.get("PATH_INFO", ""), safe="/:@", encoding="latin-1")
+        if path != "/healthz":  # asked twice a minute, for ever
+            super().access(resp, req, {**environ, "PATH_INFO": path}, request_time)
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        # gunicorn's own "Invalid request from ip=…" names the visitor's address, and the request's with its query.
+        super().warning(msg.partition(" from ip=")[0] if isinstance(msg, str) else msg, *args, **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        # gunicorn's own "Error handling request" names the address with its query.
+        without_queries = [arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args]
+        super().exception(msg, *without_queries, **kwargs)
+
+
+class JSONLog(Log):
+    """The same, with each line as an object of JSON."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up the log as gunicorn does."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JSONFormatter())
