@@ -1,7 +1,6 @@
-# Another base must have Python 3.11 or later as `python`, with venv and pip. A tag can change; to build from exactly one
-# base, name it with its digest, which `docker buildx imagetools inspect python:3.13-slim-trixie` tells:
-# docker build --build-arg BASE=python:3.13-slim-trixie@sha256:... .
-ARG BASE=python:3.13-slim-trixie
+# Another base must have Python 3.11 or later as `python`, with venv and pip: docker build --build-arg BASE=... . The digest
+# names exactly one image, whatever the tag leads to by now; .github/workflows/updates.yml writes it anew.
+ARG BASE=python:3.13-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE} AS built
 # Wheels only: nothing is compiled, so this needs no compiler. The versions are pinned, with hashes, in the file.

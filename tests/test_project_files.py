@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -82,6 +83,20 @@ def test_only_the_workflow_that_runs_nothing_of_new_packages_may_write() -> None
 
     assert {name for name, granted in rights.items() if granted != {"contents": "read"}} == {"updates"}
     assert re.findall("make .*", scripts) == ["make lock UPGRADE=1"]
+
+
+def test_the_base_of_the_image_is_renewed_where_it_is_pinned(tmp_path: Path) -> None:
+    """What docker would tell is made up; the rest is what the workflow runs, on a copy."""
+    [script] = [step["run"] for step in steps(GITHUB / "workflows" / "updates.yml") if "digest" in step.get("run", "")]
+    (tmp_path / "Dockerfile").write_text(before := (ROOT / "Dockerfile").read_text())
+    (docker := tmp_path / "docker").write_text(f"#!/bin/sh\necho '\"sha256:{'0' * 64}\"'\n")
+    docker.chmod(0o755)
+
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env={"PATH": path}, check=True)
+
+    pinned = r"(?<=^ARG BASE=python:3\.13-slim-trixie@sha256:)[0-9a-f]{64}$"
+    assert (tmp_path / "Dockerfile").read_text() == re.sub(pinned, "0" * 64, before, flags=re.MULTILINE) != before
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
