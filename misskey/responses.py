@@ -157,6 +157,8 @@ class Response(HTTPResponse):
             self._is_doubtful = bool(codings or lengths - {"0"})
         else:
             self._is_doubtful = bool(self.chunked and (lengths or self.version < HTTP_1_1))
+        if "close" in ",".join(self.msg.get_all("Connection", [])).lower():  # http.client looks at the first line only
+            self.will_close = True
         body_bytes = self._budget.body_bytes
         self._budget.expect(HEADER_BYTES + body_bytes + body_bytes // 4)  # a quarter for what is not content
         self.fields = HTTPHeaderDict((name, "".join(value.splitlines())) for name, value in self.msg.items())

@@ -598,6 +598,17 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(transport: Tr
     assert server.connections == 5
 
 
+def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(transport: Transport) -> None:
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(http(200, b"{}", "Connection: Keep-Alive", "Connection: x-hop, Close"))
+
+    with serve(behaviour) as server:
+        assert [post(transport, server) for _ in range(2)] == [b"{}"] * 2
+
+    assert server.connections == 2
+
+
 def test_a_thousand_servers_leave_nothing_open(make_transport: MakeTransport) -> None:
     transport = make_transport(idle_seconds=0.2)
     with serve(answers(200, b"{}"), listen="0.0.0.0") as server, serve(answers(200, b"{}")) as other:
