@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,7 @@ from limits.storage import Storage
 from .storage.sqlite_backend import file_at
 
 MAX_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
+MAX_VISITORS = 1000  # whose addresses are read once, though several limits count for them
 
 
 def storage_uri(token_store: str) -> str:
@@ -30,6 +32,7 @@ def storage_uri(token_store: str) -> str:
     return f"{SharedCounters.STORAGE_SCHEME[0]}://"
 
 
+@lru_cache(MAX_VISITORS)
 def visitor_at(address: str | None) -> str:
     """Return whom to count requests from ``address`` for: an IPv6 visitor has a whole /64 of addresses."""
     text = address or ""
