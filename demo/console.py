@@ -68,7 +68,7 @@ def send(account: Account) -> ResponseReturnValue:
     """Make a call and show what came of it; a form that is sent twice makes one call."""
     form = ConsoleForm()
     is_valid = form.validate_on_submit()
-    if ("show" in request.form or "insert" in request.form) and not form.csrf_token.errors:
+    if ("show" in request.form or "insert" in request.form) and not form.form_errors:
         return _show_parameters(account, form)
     if not is_valid:
         return _console(account, form), 422

@@ -79,13 +79,13 @@ def _typed(text: str | None) -> str:
 class OnceForm(Form):
     """A form for something that is done once, however often it is sent; ``draft`` names what."""
 
-    draft = HiddenField(validators=[UUID()], default=lambda: str(uuid.uuid4()))
+    draft = HiddenField("", [UUID()], default=lambda: str(uuid.uuid4()))
 
 
 class UploadForm(OnceForm):
     """A file for the drive."""
 
-    max_file_mb = Megabytes()
+    max_file_mb = Megabytes("")
     file = Files(_l("File"), default=list)
     comment = StringField(_l("Description for people who can’t see it (optional)"), [_at_most(COMMENT_CHARACTERS)])
     sensitive = BooleanField(_l("Mark as sensitive"))
@@ -117,7 +117,7 @@ class NoteForm(OnceForm):
     )
     local_only = BooleanField(_l("Don’t send it to other servers"))
     files = Files(_l("Files (optional)"), widget=FileInput(multiple=True), default=list)
-    file_id = Uploaded(default=list)
+    file_id = Uploaded("", default=list)
 
     def validate_text(self, field: Field) -> None:
         if not (field.data or self.files.data or self.file_id.data):

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from babel.support import NullTranslations, Translations
 from flask import request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import validate_csrf
 from wtforms import (
     Field,
     PasswordField,
     StringField,
     ValidationError,
 )
-from wtforms.i18n import messages_path
 from wtforms.validators import AnyOf, InputRequired, Length, Optional
 
 from misskey import (
@@ -29,7 +27,6 @@ from misskey import (
 )
 
 from . import pending_signins, services
-from .languages import language
 from .permission_presets import offered, presets
 
 PRESETS = ("dashboard", "read", "identity", "own")
@@ -50,23 +47,31 @@ SERVER_NAME_WORDS = {
 
 #: Reasons that a developer meets who mistypes a server of their own.
 _OF_PRIVATE_SERVERS = ("ip_address", "no_dot", "port", "reserved", "scheme")
-
-
-@cache
-def _own_words_of_wtforms(language: str) -> Translations | NullTranslations:
-    """Return what WTForms itself says; Flask-WTF would read it anew for each request."""
-    return Translations.load(messages_path(), [language], "wtforms")
+_TOO_OLD = _l(
+    "This page was open for a long time, so nothing was sent yet. What you typed is still here; send it once more."
+)
 
 
 class Form(FlaskForm):
-    """A form that reads what a form sends, and nothing else: no JSON, no file in a text's place."""
+    """A form that reads what a form sends, and nothing else: no JSON, no file in a text's place.
+
+    With the fields it checks the page's token, which the templates put in.
+    """
 
     class Meta(FlaskForm.Meta):
+        csrf = False  # a field of its own, which would make a new token each time
+
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
             return request.form if request.method == "POST" else None
 
-        def get_translations(self, form: FlaskForm) -> Translations | NullTranslations:
-            return _own_words_of_wtforms(language())
+    def validate(self, extra_validators: Any = None) -> bool:
+        """Return whether all is well; ``form_errors`` tells what is wrong with the form as a whole."""
+        is_valid = super().validate(extra_validators)
+        try:
+            validate_csrf(request.form.get("csrf_token"))
+        except ValidationError:
+            self.form_errors.append(_TOO_OLD)
+        return is_valid and not self.form_errors
 
 
 class Permissions(Field):
@@ -119,7 +124,7 @@ class SignInForm(ServerForm):
         _l("What may this app do?"),
         [Optional(), AnyOf(PRESETS, message=_l("Choose one of these."))],
     )
-    permission = Permissions()
+    permission = Permissions("")
 
     def prefill(self) -> None:
         """Fill in what a link says, else the last server; the visitor sees it before anything is sent."""

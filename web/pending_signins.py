@@ -11,13 +11,13 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import cast
 
 from flask import Response, after_this_request, current_app, g, request
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from misskey import Server
+from misskey import Server, ServerNameError
 from misskey import authorize_url as build_authorize_url
 
 from . import accounts, services, signals
@@ -36,14 +36,10 @@ class Pending:
     """A sign-in that was begun: where, what for, when, in seconds since 1970, and as which account, if any."""
 
     session_id: str
-    origin: str
+    server: Server
     permissions: list[str]
     started: int
     account: str = ""  # its public id; version 0.3.0 did not keep it
-
-    @property
-    def server(self) -> Server:
-        return Server.parse(self.origin, services.settings().private_servers)
 
     @property
     def authorize_url(self) -> str:
@@ -73,7 +69,7 @@ def begin(session_id: str, server: Server, permissions: list[str]) -> Pending:
     for dropped in sorted(under_way(), key=lambda entry: entry.finished)[MAX_PENDING - 1 :]:
         drop(dropped.session_id)
     account = accounts.current()
-    begun = Pending(session_id, server.origin, permissions, int(time.time()), account.public_id if account else "")
+    begun = Pending(session_id, server, permissions, int(time.time()), account.public_id if account else "")
     _change(session_id, begun)
     signals.send(signals.sign_in_begun, begun=begun)
     return begun
@@ -85,7 +81,7 @@ def under_way() -> list[Pending]:
     recent = [
         entry
         for entry in entries
-        if entry and time.time() - entry.started < KEPT_SECONDS and accounts.is_allowed(entry.origin)
+        if entry and time.time() - entry.started < KEPT_SECONDS and services.may_sign_in_at(entry.server)
     ]
     return sorted(recent, key=lambda entry: entry.started, reverse=True)
 
@@ -130,8 +126,10 @@ def _cookies() -> dict[str, Pending | None]:
         ours = [(name, value) for name, value in found if _SESSION_ID.fullmatch(name) and len(value) < MAX_COOKIE]
         g.pending_cookies = {}
         for session_id, value in ours[:MAX_COOKIES]:
-            with suppress(BadSignature):
-                g.pending_cookies[session_id] = Pending(session_id, *_serializer(session_id).loads(value))
+            with suppress(BadSignature, ServerNameError):  # the second where a private server is no longer listed
+                origin, *others = _serializer(session_id).loads(value)
+                server = Server.parse(origin, services.settings().private_servers)
+                g.pending_cookies[session_id] = Pending(session_id, server, *others)
     return cast("dict[str, Pending | None]", g.pending_cookies)
 
 
@@ -145,9 +143,10 @@ def _change(session_id: str, entry: Pending | None) -> None:
 
 def _send(response: Response) -> Response:
     for session_id, entry in g.pending.items():
+        content = [entry.server.origin, entry.permissions, entry.started, entry.account] if entry else []
         response.set_cookie(
             _name(session_id),
-            str(_serializer(session_id).dumps(astuple(entry)[1:])) if entry else "",
+            str(_serializer(session_id).dumps(content)) if entry else "",
             max_age=KEPT_SECONDS if entry else 0,
             secure=current_app.config["SESSION_COOKIE_SECURE"],
             httponly=True,

@@ -6,12 +6,15 @@ They are counted in the Redis that machines share, else in this process: a file 
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from flask import request
 from flask_limiter import Limiter
 
 from .storage.local_counters import LocalCounters
 from .storage.sqlite_backend import file_at
+
+MAX_VISITORS = 1000  # whose addresses are read once, though several limits count for them
 
 
 def storage_uri(token_store: str) -> str:
@@ -23,6 +26,7 @@ def storage_uri(token_store: str) -> str:
     return f"{SharedCounters.STORAGE_SCHEME[0]}://"
 
 
+@lru_cache(MAX_VISITORS)
 def visitor_at(address: str | None) -> str:
     """Return whom to count requests from ``address`` for: an IPv6 visitor has a whole /64 of addresses."""
     text = address or ""

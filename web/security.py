@@ -111,13 +111,11 @@ def _refuse_other_sites(settings: Settings) -> None:
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    if site not in ("same-origin", "none", None):
+    if site not in ("same-origin", "none", None) or not session:
         raise CSRFError
     # Where a proxy adds "Referrer-Policy: no-referrer", browsers send "Origin: null" with the app's own forms.
-    own = (settings.public_url, request.host_url.rstrip("/"), "null" if site == "same-origin" else "")
-    if origin and origin not in own:
-        raise CSRFError
-    if not session:
+    is_hidden = origin == "null" and site == "same-origin"
+    if origin and origin != settings.public_url and not is_hidden and origin != request.host_url.rstrip("/"):
         raise CSRFError
 
 

@@ -83,6 +83,17 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
     assert "ip=" not in log
 
 
+def test_the_log_tells_of_a_request_but_nothing_of_who_sent_it_whatever_its_format(tmp_path: Path) -> None:
+    everything = ("--access-logformat", "A line: %(r)s %(h)s %(a)s %(f)s %(q)s %({cookie}i)s %({http_cookie}e)s")
+    headers = {"Cookie": "name=secret", "User-Agent": "secret", "Referer": "http://secret.example"}
+    with serve(takes_files) as server, gunicorn(tmp_path, server, *everything) as (url, _):
+        requests.get(f"{url}/signin?host=secret", headers=headers)
+        while not (told := re.findall("A line: .*", (tmp_path / "log").read_text())):
+            pass
+
+    assert told == ["A line: GET /signin HTTP/1.1 - - - None - -"]
+
+
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The names in gunicorn's configuration."""

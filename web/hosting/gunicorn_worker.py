@@ -131,7 +131,9 @@ class Log(Logger):
         # The path as it was sent: decoded, a %0A in it would begin a line of its own.
         path = quote(environ.get("PATH_INFO", ""), safe="/:@", encoding="latin-1")
         if path != "/healthz":  # asked twice a minute, for ever
-            super().access(resp, req, {**environ, "PATH_INFO": path}, request_time)
+            told = {"PATH_INFO": path, "RAW_URI": path}
+            told |= {name: environ[name] for name in ("REQUEST_METHOD", "SERVER_PROTOCOL")}
+            super().access(resp, (), told, request_time)  # no address, no cookie, whatever the format
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         # gunicorn's own "Invalid request from ip=…" names the visitor's address, and the request's with its query.
