@@ -190,7 +190,20 @@ _UNKNOWN_THERE = (
     _l("It may run another version, or no Misskey any more."),
 )
 #: Refusals that trying again does not mend, by the server's code, with title and words; a part of the app adds its own.
-WORDS_BY_CODE: dict[str, tuple[Any, Any]] = {}
+WORDS_BY_CODE: dict[str, tuple[Any, Any]] = {
+    "YOUR_ACCOUNT_SUSPENDED": (
+        _l("%(host)s has suspended your account"),
+        _l("Only whoever runs that server can lift this. Ask there."),
+    ),
+    "YOUR_ACCOUNT_MOVED": (
+        _l("Your account has moved away from %(host)s"),
+        _l("There it can’t do this any more. Sign in at the server where your account is now."),
+    ),
+    "ROLE_PERMISSION_DENIED": (
+        _l("%(host)s does not let your account do this"),
+        _l("It needs a role there that your account does not have. Whoever runs that server gives it."),
+    ),
+}
 _STATUS: dict[type[MisskeyError], int] = {
     ServerTimeout: 504,
     NotMisskey: 422,
