@@ -54,6 +54,15 @@ def test_a_note_is_posted_and_shown(alice: Visitor, sandbox: Running) -> None:
     assert "•••" in page
 
 
+def test_a_zero_byte_which_no_server_can_store_is_left_out(alice: Visitor, sandbox: Running) -> None:
+    """Pasted from some programs; a database answers with an error that says nothing to the visitor."""
+    answer = alice.post("/notes", {"text": "a\0b\r\nc", "cw": "\0", "draft": draft()})
+
+    assert answer.status_code == 303
+    assert (newest(sandbox)["text"], newest(sandbox)["cw"]) == ("ab\nc", None)
+    assert alice.post("/notes", {"text": "\0", "draft": draft()}).status_code == 422
+
+
 def test_what_the_form_says_is_what_is_sent(alice: Visitor) -> None:
     form = {"text": "only me", "visibility": "specified", "local_only": "y", "draft": draft()}
 
