@@ -130,7 +130,7 @@ def _nodeinfo(server: Server, transport: Transport, private: Collection[str]) ->
         return None, _elsewhere(server, error.location, private, (_NODEINFO, "/"))
     except (MisskeyError, LookupError, TypeError, AttributeError):
         return None, None
-    return name if isinstance(name, str) and re.fullmatch("[a-z0-9.-]{1,40}", name) else None, None
+    return name.lower() if isinstance(name, str) and re.fullmatch("[A-Za-z0-9.-]{1,40}", name) else None, None
 
 
 def _elsewhere(server: Server, address: str, private: Collection[str], paths: Collection[str] = ()) -> Server | None:

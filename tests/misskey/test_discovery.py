@@ -145,12 +145,13 @@ def test_a_server_with_miauth_off_is_told(transport: Transport) -> None:
 # Other software.
 
 
-@pytest.mark.parametrize("name", ["mastodon", "gotosocial", "pleroma", "iceshrimp.net"])
+@pytest.mark.parametrize("name", ["mastodon", "gotosocial", "pleroma", "Iceshrimp.NET"])
 def test_other_software_is_called_by_its_name(transport: Transport, name: str) -> None:
-    with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=f"runs {name}, not Misskey") as caught:
+    told = f"runs {name.lower()}, not Misskey"
+    with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=told) as caught:
         find(transport, server)
 
-    assert (caught.value.host, caught.value.software) == (f"127.0.0.1:{server.port}", name)
+    assert (caught.value.host, caught.value.software) == (f"127.0.0.1:{server.port}", name.lower())
 
 
 def test_what_runs_misskey_and_does_not_answer_like_it_is_not_called_so(transport: Transport) -> None:
@@ -306,7 +307,7 @@ def test_a_site_without_an_api_is_not_misskey(transport: Transport, status: int)
         *(http(401, b'{"error": {"code": "CREDENTIAL_REQUIRED"}}'), http(403, b'{"error": {"code": "ACCESS_DENIED"}}')),
     ],
 )
-@pytest.mark.parametrize("software", [{}, runs("misskey"), runs("sharkey")], ids=["silent", "misskey", "sharkey"])
+@pytest.mark.parametrize("software", [{}, runs("misskey"), runs("Sharkey")], ids=["silent", "misskey", "sharkey"])
 def test_a_server_that_tells_nothing_without_a_login_says_so(
     transport: Transport, refusal: bytes, software: dict[str, object]
 ) -> None:
