@@ -40,6 +40,7 @@ from web import (
     public_pages,
     security,
     services,
+    signin_failures,
     static_files,
     template_filters,
     token_store,
@@ -129,8 +130,11 @@ def callback() -> ResponseReturnValue:
         return redirect(url_for(accounts.FIRST_PAGE), 303)
     if begun := pending_signins.find(session_id):
         return _finish(begun)
+    unfinished = pending_signins.unfinished()
+    if unfinished and not pending_signins.SESSION_ID.fullmatch(session_id):  # some servers lose it on the way back
+        return error_pages.answer(signin_failures.nameless(unfinished[0]))
     is_over = pending_signins.is_finished(session_id)
-    return error_pages.answer(failures.SIGN_IN_OVER if is_over else failures.OTHER_BROWSER)
+    return error_pages.answer(signin_failures.SIGN_IN_OVER if is_over else signin_failures.OTHER_BROWSER)
 
 
 @journey.post("/signin/resume")
@@ -138,7 +142,7 @@ def callback() -> ResponseReturnValue:
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending_signins.find(request.form.get("session", ""))
-    return _finish(begun, resumed=True) if begun else error_pages.answer(failures.SIGN_IN_OVER)
+    return _finish(begun, resumed=True) if begun else error_pages.answer(signin_failures.SIGN_IN_OVER)
 
 
 @journey.post("/signin/cancel")
@@ -186,18 +190,18 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
     if begun.expired and not begun.finished:
         pending_signins.drop(begun.session_id)
-        return error_pages.answer(failures.SIGN_IN_EXPIRED)
+        return error_pages.answer(signin_failures.SIGN_IN_EXPIRED)
     try:
         key = pending_signins.finish_once(begun.session_id, lambda: _fetch(begun))
     except MiAuthMissing as error:
         pending_signins.drop(begun.session_id)
         return form_pages.refused(SignInForm(host=begun.server.host), error)
     if key is None:
-        return error_pages.answer(failures.not_allowed_yet(begun))
+        return error_pages.answer(signin_failures.not_allowed_yet(begun))
     account = accounts.load(key)
     if not account:
         pending_signins.drop(begun.session_id)
-        return error_pages.answer(failures.SIGN_IN_OVER)
+        return error_pages.answer(signin_failures.SIGN_IN_OVER)
     former = accounts.current()
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
         return account_page.add(account)

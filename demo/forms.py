@@ -72,8 +72,9 @@ def _at_most(characters: int) -> Length:
 
 
 def _typed(text: str | None) -> str:
-    """Return what was typed, with line breaks as servers have them, ``""`` where there are spaces only."""
-    return text.replace("\r\n", "\n") if text and text.strip() else ""
+    """Return what was typed as servers can store it: line breaks, no NUL; ``""`` where there are spaces only."""
+    kept = (text or "").replace("\r\n", "\n").replace("\0", "")
+    return kept if kept.strip() else ""
 
 
 class OnceForm(Form):
@@ -87,7 +88,9 @@ class UploadForm(OnceForm):
 
     max_file_mb = Megabytes("")
     file = Files(_l("File"), default=list)
-    comment = StringField(_l("Description for people who can’t see it (optional)"), [_at_most(COMMENT_CHARACTERS)])
+    comment = StringField(
+        _l("Description for people who can’t see it (optional)"), [_at_most(COMMENT_CHARACTERS)], filters=[_typed]
+    )
     sensitive = BooleanField(_l("Mark as sensitive"))
 
     def validate_file(self, field: Files) -> None:

@@ -23,10 +23,12 @@ _WORDS = {
     "achievementEarned": _l("You earned an achievement"),
     "chatRoomInvitationReceived": _l("%(who)s invited you to a chat room"),
     "createToken": _l("An access token was made for your account"),
+    "edited": _l("%(who)s edited a note"),  # Sharkey's
     "exportCompleted": _l("Your export is ready"),
     "follow": _l("%(who)s follows you"),
     "followRequestAccepted": _l("%(who)s accepted your follow request"),
     "groupInvited": _l("%(who)s invited you to a group"),
+    "importCompleted": _l("Your import is done"),  # Sharkey's
     "login": _l("Somebody signed in to your account"),
     "mention": _l("%(who)s mentioned you"),
     "note": _l("%(who)s posted"),
@@ -38,6 +40,7 @@ _WORDS = {
     "renote": _l("%(who)s renoted your note"),
     "reply": _l("%(who)s replied to you"),
     "roleAssigned": _l("You were given a role"),
+    "scheduledNoteFailed": _l("A scheduled note could not be posted"),  # Sharkey's
     "scheduledNotePosted": _l("A scheduled note was posted"),
     "scheduledNotePostFailed": _l("A scheduled note could not be posted"),
     "test": _l("A test"),
@@ -72,5 +75,8 @@ def _words(fields: dict[str, Any], by: Author | None) -> str:
         words = (line(fields.get("header")), line(fields.get("body"), 300))
         return ": ".join(filter(None, words)) or _("An app has something to say")
     if kind not in _WORDS:
-        return _("Something new: %(kind)s", kind=kind)
-    return str(_WORDS[kind]) % {"who": who, "reaction": read_reaction(fields.get("reaction"))}
+        return _("Something new: %(kind)s", kind=kind) if kind else _("Something new")
+    reaction = read_reaction(fields.get("reaction"))
+    if kind == "reaction" and not reaction:
+        return _("%(who)s reacted", who=who)
+    return str(_WORDS[kind]) % {"who": who, "reaction": reaction}

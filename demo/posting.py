@@ -19,7 +19,7 @@ from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment
 from web.rate_limits import calls
 from web.security import csrf_checked_by_form
-from web.template_filters import line, read_id, text
+from web.template_filters import line, read_id, sentences, text
 
 from . import results, uploads
 from .forms import NoteForm
@@ -108,18 +108,33 @@ def _failure_of(error: MisskeyError, account: Account, form: NoteForm) -> Failur
     """Return what went wrong, ``None`` when that is said beside a field."""
     if form.files.data:  # one of them could not be uploaded
         return uploads.failure_of(error, account, form.files, "write:notes", "write:drive")
-    if words := _too_long(error):
-        form.text.errors = [words]
+    field, words = _refused(error)
+    if words:
+        form[field].errors = [words]
         return None
     failure = dashboard.failure_of(error, account, "write:notes")
+    if isinstance(error, InvalidAnswer) and error.status == 403:
+        blocked = _("If other notes get through, it is something in this one that the firewall does not like.")
+        return replace(failure, words=sentences(failure.words, blocked))
     return replace(failure, words=_MAYBE_POSTED) if failure.maybe_done else failure
 
 
-def _too_long(error: MisskeyError) -> str:
-    """Return what to say beside a text that is longer than the server takes, ``""`` when that is not the matter."""
+def _refused(error: MisskeyError) -> tuple[str, str]:
+    """Return the field of which a server does not take the content, and what to say beside it; ``""`` for no field."""
     if not isinstance(error, APIError):
-        return ""
+        return "", ""
     name, reason = failures.refused_parameter(error)
-    if name == "text" and (most := re.search("more than ([0-9]+) characters", reason)):
-        return _("Your server takes notes of up to %(num)s characters.", num=most[1])
-    return _("This is longer than your server takes.") if error.code == "MAX_LENGTH" else ""
+    most = re.search("more than ([0-9]+) characters", reason)
+    if most and name == "text":
+        return name, _("Your server takes notes of up to %(num)s characters.", num=most[1])
+    if most and name == "cw":
+        return name, _("Your server takes content warnings of up to %(num)s characters.", num=most[1])
+    return "text", str(_REFUSED_TEXTS.get(error.code, ""))
+
+
+#: What to say beside a text that a server refuses, by its code.
+_REFUSED_TEXTS = {
+    "MAX_LENGTH": _l("This is longer than your server takes."),
+    "CONTAINS_PROHIBITED_WORDS": _l("There are words in it that your server does not let anybody post."),
+    "CONTAINS_TOO_MANY_MENTIONS": _l("It mentions more people than your server lets you."),
+}

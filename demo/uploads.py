@@ -129,10 +129,18 @@ def failure_of(error: MisskeyError, account: Account, field: Files, *permissions
 def _refusal(error: MisskeyError, name: str) -> str:
     """Return what to say beside a file that a server does not take, ``""`` when the file is not to blame."""
     if error.status == 413:  # Misskey's own answer, or a proxy's with no body or a page as its body
-        return _("“%(name)s” is larger than your server takes. Make it smaller, or choose another one.", name=name)
-    if isinstance(error, APIError) and error.code == "NO_FREE_SPACE":
-        return _("“%(name)s” does not fit into your drive any more. Delete something there, then try again.", name=name)
-    return ""
+        return str(_TOO_LARGE) % {"name": name}
+    return str(_REFUSED.get(error.code, "")) % {"name": name} if isinstance(error, APIError) else ""
+
+
+_TOO_LARGE = _l("“%(name)s” is larger than your server takes. Make it smaller, or choose another one.")
+#: What to say beside a file that a server refuses, by its code.
+_REFUSED = {
+    "INAPPROPRIATE": _l("“%(name)s” shows something that your server does not let anybody upload."),
+    "MAX_FILE_SIZE_EXCEEDED": _TOO_LARGE,
+    "NO_FREE_SPACE": _l("“%(name)s” does not fit into your drive any more. Delete something there, then try again."),
+    "UNALLOWED_FILE_TYPE": _l("“%(name)s” is of a kind that your server does not take. Choose another one."),
+}
 
 
 def max_seconds(files: Iterable[FileStorage]) -> float:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
 
 from .endpoints import UPLOAD_ENDPOINT
@@ -26,7 +29,9 @@ from .text import clean_text, printable_ascii
 from .transport import Answer, Transport
 
 BYTES_FOR_A_VALUE = 10  # of the largest answer: many small values take much more memory and time than their text
+MAX_WAIT_SECONDS = 10**6
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 
@@ -162,15 +167,23 @@ def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
         fields = fields["error"]
     said = (fields.get(key) for key in ("code", "message"))
     code, words = (clean_text(value) if isinstance(value, str) else "" for value in said)
-    wait = answer.headers.get("Retry-After", "")
     return _kind_of(answer.status, code)(
         server.host,
         answer.status,
         code,
         words,
         info=fields.get("info"),
-        retry_after=int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
+        retry_after=_seconds_of(answer.headers.get("Retry-After", "")[:40]),
     )
+
+
+def _seconds_of(wait: str) -> int | None:
+    """Return how long a ``Retry-After`` says to wait, at least a second; it can be a date, or have a fraction."""
+    try:
+        seconds = float(wait) if _SECONDS.fullmatch(wait) else parsedate_to_datetime(wait).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return max(math.ceil(seconds), 1) if seconds < MAX_WAIT_SECONDS else None
 
 
 def _kind_of(status: int, code: str) -> type[APIError]:

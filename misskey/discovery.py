@@ -13,13 +13,13 @@ from .errors import (
     InvalidAnswer,
     LoginRequired,
     MiAuthDisabled,
-    MiAuthMissing,
     MisskeyError,
     NotMisskey,
     Redirected,
     ServerElsewhere,
     ServerNameError,
 )
+from .miauth import check_session, new_session_id
 from .server import Server
 from .text import printable_ascii
 from .transport import Transport
@@ -27,8 +27,6 @@ from .transport import Transport
 #: How large the answer of ``meta`` may be, for ``max_answer_bytes``.
 META_BYTES = 4 * 1024 * 1024  # before Misskey 13 it holds all emoji of a server, thousands of them
 NODEINFO_BYTES = 64 * 1024
-VERSION_CHARACTERS = 100
-MIAUTH_SINCE = (12, 27)
 #: What nodeinfo calls Misskey and its forks that have its API.
 FAMILY = frozenset(
     {
@@ -40,7 +38,6 @@ _API = ("/api/meta", "/")
 _NODEINFO = "/.well-known/nodeinfo"
 _PATH = re.compile("/[!-~]{0,200}")
 _ADDRESS = re.compile("(https?://[^/?#]+)(/[^?#]*)?", re.IGNORECASE)
-_NUMBERS = re.compile("v?([0-9]{1,5})[.]([0-9]{1,5})")
 
 
 def find_misskey(server: Server, transport: Transport, private: Collection[str] = ()) -> Server:
@@ -63,7 +60,7 @@ def find_misskey(server: Server, transport: Transport, private: Collection[str] 
         meta = _meta(own, transport, private)
         if meta.own != own:
             raise NotMisskey(server.host)
-    _require_miauth(own, meta, transport)
+    _require_miauth(own, meta.miauth, transport)
     return own
 
 
@@ -71,7 +68,6 @@ class _Meta(NamedTuple):
     """What is needed of ``meta``, and no more: many may be waiting for what the server says next."""
 
     own: Server
-    version: str
     miauth: object
 
 
@@ -91,12 +87,11 @@ def _meta(server: Server, transport: Transport, private: Collection[str]) -> _Me
             raise  # a page in its place: a firewall's, or that it is under maintenance
         raise NotMisskey(server.host) from None
     match meta:
-        case {"version": str() as version, "uri": str() as uri}:
-            based_on = printable_ascii(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
+        case {"version": str(), "uri": str() as uri}:
             features = meta.get("features")
             miauth = features.get("miauth") if isinstance(features, dict) else None
             with suppress(ServerNameError):
-                return _Meta(Server.parse(uri, private), based_on or version[:VERSION_CHARACTERS], miauth)
+                return _Meta(Server.parse(uri, private), miauth)
         case _:
             _require_family(server, transport, private)
     raise NotMisskey(server.host)
@@ -112,17 +107,14 @@ def _require_family(server: Server, transport: Transport, private: Collection[st
     return software
 
 
-def _require_miauth(server: Server, meta: _Meta, transport: Transport) -> None:
-    if meta.miauth is False:
+def _require_miauth(server: Server, miauth: object, transport: Transport) -> None:
+    if miauth is False:
         raise MiAuthDisabled(server)
-    # Servers before 12.28.0 don't tell, and forks have numbers of their own.
-    numbers = _NUMBERS.match(meta.version)
-    is_old = numbers and (int(numbers[1]), int(numbers[2])) < MIAUTH_SINCE
-    if meta.miauth is not True and is_old and _nodeinfo(server, transport)[0] in (None, "misskey"):
-        raise MiAuthMissing(server)
+    if miauth is not True:  # servers before 12.28.0 don't tell, and some forks never do
+        check_session(Client(server, transport), new_session_id())
 
 
-def _nodeinfo(server: Server, transport: Transport, private: Collection[str] = ()) -> tuple[str | None, Server | None]:
+def _nodeinfo(server: Server, transport: Transport, private: Collection[str]) -> tuple[str | None, Server | None]:
     """Return the software that a server runs and the other server that it names, as far as nodeinfo tells.
 
     https://nodeinfo.diaspora.software
@@ -138,7 +130,7 @@ def _nodeinfo(server: Server, transport: Transport, private: Collection[str] = (
         return None, _elsewhere(server, error.location, private, (_NODEINFO, "/"))
     except (MisskeyError, LookupError, TypeError, AttributeError):
         return None, None
-    return name if isinstance(name, str) and re.fullmatch("[a-z0-9.-]{1,40}", name) else None, None
+    return name.lower() if isinstance(name, str) and re.fullmatch("[A-Za-z0-9.-]{1,40}", name) else None, None
 
 
 def _elsewhere(server: Server, address: str, private: Collection[str], paths: Collection[str] = ()) -> Server | None:

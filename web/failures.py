@@ -33,7 +33,6 @@ from misskey import (
 )
 
 from .hosting import request_log
-from .pending_signins import Pending
 from .template_filters import line, sentences
 
 
@@ -191,7 +190,20 @@ _UNKNOWN_THERE = (
     _l("It may run another version, or no Misskey any more."),
 )
 #: Refusals that trying again does not mend, by the server's code, with title and words; a part of the app adds its own.
-WORDS_BY_CODE: dict[str, tuple[Any, Any]] = {}
+WORDS_BY_CODE: dict[str, tuple[Any, Any]] = {
+    "YOUR_ACCOUNT_SUSPENDED": (
+        _l("%(host)s has suspended your account"),
+        _l("Only whoever runs that server can lift this. Ask there."),
+    ),
+    "YOUR_ACCOUNT_MOVED": (
+        _l("Your account has moved away from %(host)s"),
+        _l("There it can’t do this any more. Sign in at the server where your account is now."),
+    ),
+    "ROLE_PERMISSION_DENIED": (
+        _l("%(host)s does not let your account do this"),
+        _l("It needs a role there that your account does not have. Whoever runs that server gives it."),
+    ),
+}
 _STATUS: dict[type[MisskeyError], int] = {
     ServerTimeout: 504,
     NotMisskey: 422,
@@ -212,35 +224,3 @@ def wait_words(seconds: int | None) -> Any:
         return _l("Too many requests in one day. Try again tomorrow.")
     minutes = -(-seconds // 60)
     return _ln("Wait %(num)d minute, then try again.", "Wait %(num)d minutes, then try again.", minutes)
-
-
-# Of the sign-in itself.
-
-OTHER_BROWSER = Failure(
-    400,
-    _l("This browser did not begin this sign-in"),
-    _l("Only the browser that began a sign-in can finish it, so you are not signed in here. If cookies are off, "
-       "turn them on. If you began in another browser or app, go back there, or start again here."),
-    "browser",
-)  # fmt: skip
-SIGN_IN_OVER = Failure(
-    410,
-    _l("This sign-in is over"),
-    _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
-)
-SIGN_IN_EXPIRED = Failure(
-    410,
-    _l("This sign-in took too long"),
-    _l("You have ten minutes to allow a sign-in. This app got no access. Start again; it takes a few seconds."),
-)
-
-
-def not_allowed_yet(begun: Pending) -> Failure:
-    """Return what to do when the server says that the person has not allowed a sign-in."""
-    return Failure(
-        403,
-        _("%(host)s says: not allowed yet", host=begun.server.host),
-        _("If you have just allowed it, check again. If you closed the page or denied it, you can start again."),
-        "resume",
-        context={"begun": begun},
-    )

@@ -55,7 +55,7 @@ def sign_in_page(form: ServerForm, failure: Failure | None = None, **values: obj
         form,
         failure=failure,
         **values,
-        under_way=[entry for entry in pending_signins.under_way() if not (entry.expired or entry.finished)],
+        under_way=pending_signins.unfinished(),
         in_app_browser=error_pages.in_app_browser(),
     )
 

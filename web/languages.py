@@ -78,7 +78,8 @@ def choose() -> ResponseReturnValue:
 
 def _choose() -> str | None:
     chosen = session.get("language")
-    return chosen if chosen in LANGUAGES else negotiate_locale(list(request.accept_languages.values()), LANGUAGES, "-")
+    accepted = [name.replace("_", "-") for name, quality in request.accept_languages if quality]  # 0 is “not this one”
+    return chosen if chosen in LANGUAGES else negotiate_locale(accepted, LANGUAGES, "-")
 
 
 def _page_before() -> str:

@@ -27,7 +27,7 @@ VALID_SECONDS = 600
 MAX_PENDING = 4  # what people have open in tabs, and servers take in cookies
 MAX_COOKIES = 2 * MAX_PENDING  # those of finished sign-ins stay for a while
 MAX_COOKIE = 3000  # with all permissions and the longest host it is below 2,000
-_SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over, or by the back button
 
 
@@ -86,6 +86,11 @@ def under_way() -> list[Pending]:
     return sorted(recent, key=lambda entry: entry.started, reverse=True)
 
 
+def unfinished() -> list[Pending]:
+    """Return the sign-ins under way whose time is not over, the latest first."""
+    return [entry for entry in under_way() if not (entry.expired or entry.finished)]
+
+
 def find(session_id: str) -> Pending | None:
     """Return the sign-in with this session id, if this browser began it and has not cancelled it."""
     return next((entry for entry in under_way() if entry.session_id == session_id), None)
@@ -123,7 +128,7 @@ def _cookies() -> dict[str, Pending | None]:
     """Return what the browser sent, by session id; of more cookies than this app ever sets, the first ones."""
     if "pending_cookies" not in g:
         found = ((name.removeprefix(_name("")), value) for name, value in request.cookies.items())
-        ours = [(name, value) for name, value in found if _SESSION_ID.fullmatch(name) and len(value) < MAX_COOKIE]
+        ours = [(name, value) for name, value in found if SESSION_ID.fullmatch(name) and len(value) < MAX_COOKIE]
         g.pending_cookies = {}
         for session_id, value in ours[:MAX_COOKIES]:
             with suppress(BadSignature, ServerNameError):  # the second where a private server is no longer listed

@@ -242,7 +242,7 @@ def test_a_stream_that_is_cut_is_opened_again(alice: Visitor, site: str, sandbox
 def test_a_person_who_was_suspended_is_told_and_it_ends(alice: Visitor, site: str, sandbox: Running) -> None:
     sandbox.world.people["alice"].suspended = True
     with watching(site, alice) as watched:
-        assert "said no. The server said: Your account has been suspended." in words(watched)
+        assert "has suspended your account. Only whoever runs that server can lift this." in words(watched)
         assert list(watched) == []
 
 

@@ -355,8 +355,13 @@ def test_no_value_of_a_wrong_kind_breaks_a_page(fields: dict[str, Any]) -> None:
         ({"type": "chatRoomInvitationReceived", "user": BOB}, "bob invited you to a chat room"),
         ({"type": "app"}, "An app has something to say"),
         ({"type": "mention"}, "Somebody mentioned you"),
+        ({"type": "edited", "user": BOB, "note": SENT}, "bob edited a note"),
+        ({"type": "importCompleted", "importedEntity": "muting"}, "Your import is done"),
+        ({"type": "scheduledNoteFailed", "reason": "…"}, "A scheduled note could not be posted"),
         ({"type": "brandNew"}, "Something new: brandNew"),
-        ({}, "Something new: "),
+        ({}, "Something new"),
+        ({"type": "\u200b"}, "Something new"),
+        ({"type": "reaction", "user": BOB, "reaction": None}, "bob reacted"),
     ],
 )
 def test_a_notification_says_what_happened(sent: dict[str, Any], words: str) -> None:

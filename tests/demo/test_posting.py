@@ -22,7 +22,7 @@ from misskey import Transport
 from sandbox import Misbehaviour, Running
 from tests import hostile
 from tests.cast import Visitor
-from tests.hostile import Caller, moved_to, says
+from tests.hostile import Caller, answers, moved_to, says
 
 FRAGMENT = {"HX-Request": "true"}
 
@@ -52,6 +52,15 @@ def test_a_note_is_posted_and_shown(alice: Visitor, sandbox: Running) -> None:
     assert f"{sandbox.origin}/notes/" in page
     assert "/api/notes/create" in page
     assert "•••" in page
+
+
+def test_a_zero_byte_which_no_server_can_store_is_left_out(alice: Visitor, sandbox: Running) -> None:
+    """Pasted from some programs; a database answers with an error that says nothing to the visitor."""
+    answer = alice.post("/notes", {"text": "a\0b\r\nc", "cw": "\0", "draft": draft()})
+
+    assert answer.status_code == 303
+    assert (newest(sandbox)["text"], newest(sandbox)["cw"]) == ("ab\nc", None)
+    assert alice.post("/notes", {"text": "\0", "draft": draft()}).status_code == 422
 
 
 def test_what_the_form_says_is_what_is_sent(alice: Visitor) -> None:
@@ -121,7 +130,18 @@ def test_a_note_longer_than_the_server_takes_is_told_with_its_limit(alice: Visit
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        ({"code": "MAX_LENGTH", "message": "Too long."}, 422, "This is longer than your server takes."),
+        ({"code": "MAX_LENGTH", "message": "Too long."}, 422, 'id="text-error">This is longer than your server takes.'),
+        ({"code": "CONTAINS_PROHIBITED_WORDS"}, 422, 'id="text-error">There are words in it that'),
+        ({"code": "CONTAINS_TOO_MANY_MENTIONS"}, 422, 'id="text-error">It mentions more people than'),
+        (
+            {
+                "code": "INVALID_PARAM",
+                "message": "Invalid param.",
+                "info": {"param": "#/properties/fileIds/maxItems", "reason": "must NOT have more than 2 items"},
+            },
+            502,
+            "Invalid param. fileIds must NOT have more than 2 items",
+        ),
         (
             {
                 "code": "INVALID_PARAM",
@@ -137,8 +157,8 @@ def test_a_note_longer_than_the_server_takes_is_told_with_its_limit(alice: Visit
                 "message": "Invalid param.",
                 "info": {"param": "#/properties/cw/maxLength", "reason": "must NOT have more than 5 characters"},
             },
-            502,
-            "Invalid param. cw must NOT have more than 5 characters",
+            422,
+            'id="cw-error">Your server takes content warnings of up to 5 characters.<',
         ),
         ({"code": "INVALID_PARAM", "message": "Invalid param.", "info": ["odd"]}, 502, "said: Invalid param.</p>"),
     ],
@@ -152,6 +172,16 @@ def test_what_a_server_refuses_about_a_note_is_told(
     assert answer.status_code == status
     assert words in answer.text.replace(" Your text is still here.", "")
     assert "kept" in answer.text
+
+
+def test_a_note_that_a_firewall_stops_says_what_may_be_wrong_with_it(alice: Visitor) -> None:
+    """Some of them take commands and addresses in a note for an attack."""
+    with moved_to(answers(403, b"<h1>Blocked</h1>"), alice):
+        answer = alice.post("/notes", {"draft": draft(), "text": "cat /etc/passwd"})
+
+    assert answer.status_code == 502
+    assert "it is something in this one that the firewall does not like" in answer.text
+    assert "cat /etc/passwd" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,22 @@ def test_a_full_drive_is_told(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("INAPPROPRIATE", "“100%s.txt” shows something that your server"),
+        ("MAX_FILE_SIZE_EXCEEDED", "“100%s.txt” is larger than your server takes."),
+        ("UNALLOWED_FILE_TYPE", "“100%s.txt” is of a kind that your server does not take."),
+    ],
+)
+def test_a_file_that_the_server_does_not_let_in_is_told_beside_it(alice: Visitor, code: str, words: str) -> None:
+    with moved_to(says({"error": {"code": code}}, 400), alice):
+        answer = upload(alice, b"content", "100%s.txt")
+
+    assert answer.status_code == 422
+    assert words in answer.text
+
+
+@pytest.mark.parametrize(
     ("misbehaviour", "words"),
     [
         (Misbehaviour.BROKEN, "has a problem"),

@@ -188,9 +188,7 @@ def seeds() -> dict[Callable[[bytes], None], list[bytes]]:
         meta: [
             json.dumps(_META).encode(),
             json.dumps(_META | {"uri": "https://misskey.example"}).encode(),
-            json.dumps(_META | {"version": "12.26.0", "features": {}}).encode()
-            + b"\0"
-            + json.dumps(_NODEINFO).encode(),
+            json.dumps(_META | {"version": "12.26.0", "features": {}}).encode() + b'\0{"ok": false}',
             b'N{"error": "Not Found"}\0' + json.dumps(_NODEINFO).encode() + b'\0{"software": {"name": "mastodon"}}',
         ],
         typed_server: [

@@ -6,9 +6,11 @@ import copy
 import json
 import logging
 import pickle
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from email.utils import formatdate
 
 import pytest
 
@@ -288,7 +290,29 @@ def test_429_is_a_rate_limit_whatever_comes_with_it(transport: Transport, body: 
 
 
 @pytest.mark.parametrize(
-    "wait", ["", "-1", "1.5", "1e3", "soon", "١٢", "9999999", "Wed, 21 Oct 2015 07:28:00 GMT", "1, 2", "\x1b[31m"]
+    ("wait", "seconds"),
+    [("0", 1), ("0.129", 1), ("1.2", 2), ("999999", 999_999), ("Wed, 21 Oct 2015 07:28:00 GMT", 1)],
+)
+def test_a_wait_is_at_least_a_second_and_a_whole_number(transport: Transport, wait: str, seconds: int) -> None:
+    error = failure(transport, answers(429, b"", f"Retry-After: {wait}"))
+
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds
+
+
+def test_a_wait_may_be_until_a_date(transport: Transport) -> None:
+    error = failure(transport, answers(429, b"", f"Retry-After: {formatdate(time.time() + 3000, usegmt=True)}"))
+
+    assert isinstance(error, RateLimited)
+    assert error.retry_after in range(2000, 3001)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        *("", "-1", "1.", ".5", "1e3", "nan", "soon", "1m0s", "١٢", "1000000", "9" * 400, "1, 2", "\x1b[31m"),
+        *("Wed, 21 Oct 2099 07:28:00 GMT", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 99999 07:28:00 GMT"),
+    ],
 )
 def test_an_odd_wait_is_none(transport: Transport, wait: str) -> None:
     line = f"Retry-After: {wait}".encode().decode("latin-1")

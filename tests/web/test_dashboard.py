@@ -82,6 +82,23 @@ def test_a_panel_fails_alone_with_its_own_words(
     assert 'href="/dashboard/profile?account=' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("YOUR_ACCOUNT_SUSPENDED", "has suspended your account"),
+        ("YOUR_ACCOUNT_MOVED", "Sign in at the server where your account is now."),
+        ("ROLE_PERMISSION_DENIED", "It needs a role there"),
+    ],
+)
+def test_what_trying_again_does_not_mend_is_told_without_offering_it(alice: Visitor, code: str, words: str) -> None:
+    with moved_to(says({"error": {"code": code}}, 403), alice):
+        answer = alice.get("/dashboard/profile")
+
+    assert answer.status_code == 502
+    assert words in answer.text
+    assert ">Try again<" not in answer.text
+
+
 def test_a_removed_token_leads_to_a_new_sign_in_at_the_same_server(alice: Visitor, sandbox: Running) -> None:
     for value in [value for value, token in sandbox.world.tokens.items() if not token.native]:
         del sandbox.world.tokens[value]

@@ -35,6 +35,21 @@ def test_a_choice_wins_over_the_browsers_language(visitor: Visitor) -> None:
     assert language_of(visitor, "ja") == "en"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        *(("ja", "ja"), ("JA-jp", "ja"), ("ja_JP", "ja"), ("fr, ja;q=0.1", "ja"), ("zh-Hant-TW, ja-JP;q=0.5", "ja")),
+        *(("en;q=0.5, ja;q=0.9", "ja"), ("x-pirate, ja", "ja"), (", ja,,;;;=", "ja"), ("en;q=0, ja", "ja")),
+        *(("", "en"), ("*", "en"), ("de, *;q=0.7", "en"), ("fr", "en"), ("ja;q=0", "en"), ("fr, ja;q=0", "en")),
+        *(("*, ja;q=0.0", "en"), ("ja;q=abc", "en"), ("\x80ja", "en"), ("favicon", "en"), ("ja" * 5000, "en")),
+    ],
+)
+def test_the_browsers_languages_are_followed_whatever_they_look_like(
+    visitor: Visitor, accepted: str, language: str
+) -> None:
+    assert language_of(visitor, accepted) == language
+
+
 def test_a_choice_outlasts_signing_in_and_out(visitor: Visitor) -> None:
     choose(visitor, "ja")
     visitor.sign_in()

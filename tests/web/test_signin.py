@@ -184,6 +184,32 @@ def test_a_made_up_callback_does_nothing(alice: Visitor, session_id: str) -> Non
     assert alice.get("/dashboard").status_code == 200
 
 
+@pytest.mark.parametrize("query", ["", "?session=", "?session%3D{0}=session%3D{0}", "?session={0}%3Fsession={0}"])
+def test_who_comes_back_without_a_session_id_can_go_on_all_the_same(
+    visitor: Visitor, sandbox: Running, query: str
+) -> None:
+    """The page where people allow it has been seen to mangle the callback's query."""
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+
+    answer = visitor.get(f"/callback{query.format(session_id)}")
+
+    assert answer.status_code == 400
+    assert title(answer.text) == "Your server did not say which sign-in this is"
+    assert "somebody else" not in answer.text
+    assert ("POST", f"/api/miauth/{session_id}/check") not in sandbox.requests
+    assert f'name="session" value="{session_id}"' in answer.text
+    assert visitor.post("/signin/resume", {"session": session_id}).location == "/dashboard"
+
+
+def test_the_session_id_of_a_stranger_is_none_of_ones_own(visitor: Visitor) -> None:
+    visitor.begin()
+
+    answer = visitor.get("/callback?session=00000000-0000-4000-8000-000000000000")
+
+    assert title(answer.text) == "This browser did not begin this sign-in"
+
+
 def test_an_in_app_browser_is_told_how_to_get_out(visitor: Visitor) -> None:
     page = visitor.get("/callback?session=x", headers={"User-Agent": "Mozilla/5.0 (iPhone) Safari Line/14.1.0"}).text
 
