@@ -20,6 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 from sandbox import Running
 from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from tests.machines import SIGNIN_LIMIT, Browser, Machine, Machines, wait_until_ready
+from tests.ports import free_port
 from tests.redis_server import PASSWORD, SERVICE, RedisServer, replicated, running
 from web import config
 from web.storage.redis_backend import RedisBackend
@@ -353,7 +354,7 @@ def test_a_connection_to_a_former_master_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_cluster_stops_the_start(tmp_path: Path) -> None:
-    with running(tmp_path, "--cluster-enabled", "yes") as cluster:
+    with running(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as cluster:
         with pytest.raises(config.SettingsError, match="MIAUTH_TOKEN_STORE can't be a cluster") as caught:
             config.load(environment(tmp_path, TOKEN_STORE=cluster.url))
         with pytest.raises(StoreUnavailable, match="the Redis can't be a cluster"):  # it began after the app
