@@ -27,6 +27,8 @@ from .transport import Transport
 #: How large the answer of ``meta`` may be, for ``max_answer_bytes``.
 META_BYTES = 4 * 1024 * 1024  # before Misskey 13 it holds all emoji of a server, thousands of them
 NODEINFO_BYTES = 64 * 1024
+VERSION_CHARACTERS = 100
+MIAUTH_SINCE = (12, 27)
 #: What nodeinfo calls Misskey and its forks that have its API.
 FAMILY = frozenset(
     {
@@ -38,6 +40,7 @@ _API = ("/api/meta", "/")
 _NODEINFO = "/.well-known/nodeinfo"
 _PATH = re.compile("/[!-~]{0,200}")
 _ADDRESS = re.compile("(https?://[^/?#]+)(/[^?#]*)?", re.IGNORECASE)
+_NUMBERS = re.compile("v?([0-9]{1,5})[.]([0-9]{1,5})")
 
 
 def find_misskey(server: Server, transport: Transport, private: Collection[str] = ()) -> Server:
@@ -60,7 +63,7 @@ def find_misskey(server: Server, transport: Transport, private: Collection[str] 
         meta = _meta(own, transport, private)
         if meta.own != own:
             raise NotMisskey(server.host)
-    _require_miauth(own, meta.miauth, transport)
+    _require_miauth(own, meta, transport)
     return own
 
 
@@ -68,6 +71,7 @@ class _Meta(NamedTuple):
     """What is needed of ``meta``, and no more: many may be waiting for what the server says next."""
 
     own: Server
+    version: str
     miauth: object
 
 
@@ -87,11 +91,11 @@ def _meta(server: Server, transport: Transport, private: Collection[str]) -> _Me
             raise  # a page in its place: a firewall's, or that it is under maintenance
         raise NotMisskey(server.host) from None
     match meta:
-        case {"version": str(), "uri": str() as uri}:
+        case {"version": str() as version, "uri": str() as uri}:
             features = meta.get("features")
             miauth = features.get("miauth") if isinstance(features, dict) else None
             with suppress(ServerNameError):
-                return _Meta(Server.parse(uri, private), miauth)
+                return _Meta(Server.parse(uri, private), version[:VERSION_CHARACTERS], miauth)
         case _:
             _require_family(server, transport, private)
     raise NotMisskey(server.host)
@@ -107,10 +111,13 @@ def _require_family(server: Server, transport: Transport, private: Collection[st
     return software
 
 
-def _require_miauth(server: Server, miauth: object, transport: Transport) -> None:
-    if miauth is False:
+def _require_miauth(server: Server, meta: _Meta, transport: Transport) -> None:
+    if meta.miauth is False:
         raise MiAuthDisabled(server)
-    if miauth is not True:  # servers before 12.28.0 don't tell, and some forks never do
+    # Servers before 12.28.0 don't tell, and forks have numbers of their own: whoever may be too old is asked.
+    numbers = _NUMBERS.match(meta.version)
+    may_be_too_old = numbers and (int(numbers[1]), int(numbers[2])) < MIAUTH_SINCE
+    if meta.miauth is not True and may_be_too_old:
         check_session(Client(server, transport), new_session_id())
 
 

@@ -100,26 +100,27 @@ def test_a_server_is_asked_again_when_a_kept_connection_was_dropped(transport: T
     assert server.connections == 2
 
 
-SILENT: list[dict[str, Any]] = [
-    {"version": "12.27.0"},
+#: What servers from before MiAuth may say, and forks with numbers of their own.
+MAYBE_OLD: list[dict[str, Any]] = [
+    {"version": "12.26.0"},
+    {"version": "v11.37.1", "features": None},
     {"version": "10.102.700-m544", "features": {"registration": True}},
-    {"version": "new", "features": None},
-    {"features": []},
-    {"features": "yes"},
-    {"features": {"miauth": "no"}},
-    {"features": {"miauth": None}},
+    {"version": "4.17.0", "features": {"miauth": "no"}},
+    {"version": "1.0.5", "features": {"miauth": None}, "basedMisskeyVersion": 1},
+    {"version": "8.0.0", "features": []},
+    {"version": "0.1", "features": "yes"},
 ]
 
 
-@pytest.mark.parametrize("silent", SILENT)
-def test_a_server_that_does_not_tell_is_asked(transport: Transport, silent: dict[str, Any]) -> None:
+@pytest.mark.parametrize("silent", MAYBE_OLD)
+def test_a_server_that_does_not_tell_and_may_be_too_old_is_asked(transport: Transport, silent: dict[str, Any]) -> None:
     with serve(paths(meta=meta(**silent))) as server:
         assert find(transport, server).origin == server.origin
 
-    assert sum(bool(CHECK.fullmatch(request.path)) for request in server.requests) == 1
+    assert checks(server) == 1
 
 
-@pytest.mark.parametrize("silent", SILENT)
+@pytest.mark.parametrize("silent", MAYBE_OLD)
 def test_a_server_without_the_endpoint_has_no_miauth(transport: Transport, silent: dict[str, Any]) -> None:
     """As some forks of Misskey 10 and 11 that are still kept up."""
     with serve(paths(meta=meta(**silent), check=http(404))) as server, pytest.raises(MiAuthMissing) as caught:
@@ -127,6 +128,21 @@ def test_a_server_without_the_endpoint_has_no_miauth(transport: Transport, silen
 
     assert str(caught.value) == f"127.0.0.1:{server.port}: has no MiAuth, which came with Misskey 12.27.0"
     assert caught.value.server == Server(server.origin)
+
+
+@pytest.mark.parametrize("version", ["12.27.0", "12.27.1", "12.119.2", "13.0.0", "2025.4.1-mhq.13", "new"])
+@pytest.mark.parametrize("features", [{}, None, [], "yes", {"miauth": "no"}])
+def test_a_server_that_does_not_tell_and_is_new_enough_is_not_asked(
+    transport: Transport, version: str, features: object
+) -> None:
+    with serve(paths(meta=meta(version=version, features=features), check=http(404))) as server:
+        assert find(transport, server).origin == server.origin
+
+    assert checks(server) == 0
+
+
+def checks(server: Hostile) -> int:
+    return sum(bool(CHECK.fullmatch(request.path)) for request in server.requests)
 
 
 def test_a_server_that_tells_is_not_asked(transport: Transport) -> None:
