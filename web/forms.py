@@ -15,7 +15,7 @@ from wtforms import (
     StringField,
     ValidationError,
 )
-from wtforms.validators import AnyOf, InputRequired, Length, Optional
+from wtforms.validators import AnyOf, DataRequired, Length, Optional
 
 from misskey import (
     PERMISSIONS,
@@ -23,6 +23,7 @@ from misskey import (
     PermissionDenied,
     Server,
     ServerNameError,
+    is_blank,
     parse_permissions,
 )
 
@@ -159,13 +160,18 @@ TOKEN_WORDS = {
 }
 
 
+def _pasted(text: str | None) -> str:
+    """Return what was pasted without what can't be seen, which copying adds; a space between letters stays."""
+    return "".join(letter for letter in text or "" if letter == " " or not is_blank(letter)).strip()
+
+
 class TokenForm(ServerForm):
     """A token made by hand, and its server, which no link fills in: it is given a secret."""
 
     token = PasswordField(
         _l("Access token"),
-        [InputRequired(_l("Paste the token that you made.")), Length(max=512, message=_l("This is not a token."))],
-        filters=[lambda text: text.strip() if text else text],
+        [DataRequired(_l("Paste the token that you made.")), Length(max=512, message=_l("This is not a token."))],
+        filters=[_pasted],
     )
 
     def validate_token(self, field: Field) -> None:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, has_request_context, request, session
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import ImmutableMultiDict
-from werkzeug.http import parse_cookie
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 
 from . import rate_limits, secret_keys
@@ -39,11 +39,12 @@ YEAR_SECONDS = 31_536_000
 
 
 class BoundedRequest(Request):
-    """A request that reads no more cookies than browsers send."""
+    """A request that reads no more cookies than browsers send; neighbours set some, in whatever encoding."""
 
     @cached_property
     def cookies(self) -> ImmutableMultiDict[str, str]:
-        return ImmutableMultiDict(parse_cookie(self.environ.get("HTTP_COOKIE", "")[:MAX_COOKIES]))
+        sent = self.environ.get("HTTP_COOKIE", "")[:MAX_COOKIES].encode("latin-1")
+        return ImmutableMultiDict(parse_cookie(sent.decode(errors="replace")))
 
 
 def init_app(app: Flask, settings: Settings) -> None:

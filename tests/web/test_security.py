@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from app import create_app
 from sandbox import Running
 from tests.cast import Visitor, environment
 from web import rate_limits
-from web.security import csrf
+from web.security import MAX_COOKIES, csrf
 
 PRODUCTION = {"PUBLIC_URL": "https://signin.example"}
 HTTPS = {"base_url": "https://signin.example"}
@@ -99,6 +100,34 @@ def test_in_development_the_cookie_has_a_name_that_no_other_app_on_this_machine_
     }
 
     assert names == {"miauth_session_80", "miauth_session_8000", "miauth_session_9000"}
+
+
+def with_cookies(alice: Visitor, *cookies: bytes) -> TestResponse:
+    """Ask for the dashboard with these cookies as bytes; in them, %s is the value of Alice's own."""
+    own = alice.client.get_cookie(alice.cookie_name)
+    assert own
+    sent = b"; ".join(cookies).replace(b"%s", own.value.encode()).decode("latin-1")
+    return alice.app.test_client(use_cookies=False).get("/dashboard", environ_overrides={"HTTP_COOKIE": sent})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [b"a=\xff", b"\xfe=b", "名前=値".encode("shift_jis"), "名前=値".encode(), b'a="\xe3\x81', b"=; ;;a==b", b"\0=\0"],
+)
+def test_cookies_of_other_apps_in_whatever_encoding_are_no_matter(alice: Visitor, other: bytes) -> None:
+    """All apps below one domain can set cookies for it."""
+    own = f"{alice.cookie_name}=%s".encode()
+
+    assert with_cookies(alice, other, own).status_code == 200
+    assert with_cookies(alice, own, other).status_code == 200
+    assert with_cookies(alice, own, b"a=" + "あ".encode() * MAX_COOKIES).status_code == 200
+
+
+@pytest.mark.parametrize("before", [b"\xff", b"\xa0", b"\x0b", b"\x1c", *map(str.encode, "\x85\xa0\u2000\u3000\ufeff")])
+def test_a_cookie_whose_name_only_looks_like_the_apps_own_is_another_one(alice: Visitor, before: bytes) -> None:
+    """Browsers let neighbours set it, as it does not begin with “__Host-”."""
+    assert with_cookies(alice, before + f"{alice.cookie_name}=%s".encode()).location == "/"
+    assert with_cookies(alice, f"{alice.cookie_name}".encode() + before + b"=%s").location == "/"
 
 
 def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:

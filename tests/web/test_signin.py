@@ -462,8 +462,12 @@ def test_the_cookies_stay_small_with_everything_under_way(visitor: Visitor) -> N
     assert all(cookie and len(cookie.value) < 1500 for cookie in cookies)
 
 
-def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running) -> None:
-    answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": " aliceNativeToken \n"})
+@pytest.mark.parametrize(
+    "pasted",
+    ["aliceNativeToken", " aliceNativeToken \n", "\u3000aliceNative\r\nToken", "\ufeffalice\u200bNativeToken\u200b"],
+)
+def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running, pasted: str) -> None:
+    answer = visitor.post("/signin/token", {"host": sandbox.origin, "token": pasted})
 
     assert (answer.status_code, answer.location) == (303, FIRST_PAGE)
     assert "Hello, Alice" in visitor.get("/dashboard").text
@@ -473,6 +477,7 @@ def test_a_token_made_by_hand_signs_in(visitor: Visitor, sandbox: Running) -> No
     ("token", "words"),
     [
         ("", "Paste the token"),
+        (" \u200b", "Paste the token"),
         ("has spaces in it", "letters and digits only"),
         ("トークン", "letters and digits only"),
         ("x" * 600, "This is not a token."),
