@@ -86,7 +86,7 @@ def test_the_log_tells_of_a_request_but_nothing_of_who_sent_it_whatever_its_form
     everything = ("--access-logformat", "A line: %(r)s %(h)s %(a)s %(f)s %(q)s %({cookie}i)s %({http_cookie}e)s")
     headers = {"Cookie": "name=secret", "User-Agent": "secret", "Referer": "http://secret.example"}
     with serve(takes_files) as server, gunicorn(tmp_path, server, *everything) as (url, _):
-        requests.get(f"{url}/signin?host=secret", headers=headers)
+        requests.get(f"{url}/signin?host=secret", headers=headers, timeout=60)
         while not (told := re.findall("A line: .*", (tmp_path / "log").read_text())):
             pass
 
