@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Flask, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_limiter import RateLimitExceeded
 
 import demo
 from misskey import (
@@ -48,7 +47,7 @@ from web import (
 from web.forms import TOKEN_WORDS, SignInForm, TokenForm
 from web.hosting import commands, compression, folders, health, metrics, request_log
 from web.hosting.remote_calls import WatchedTransport
-from web.rate_limits import limiter
+from web.rate_limits import RateLimitExceeded, limit
 
 VERSION = "0.3.0"
 # Misskey's media proxy refuses every program with "misskey/" in its name.
@@ -102,7 +101,7 @@ def signin_form() -> ResponseReturnValue:
 
 @journey.post("/signin")
 @security.csrf_checked_by_form
-@limiter.limit(lambda: services.settings().begin_limit)
+@limit(lambda: services.settings().begin_limit)
 def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
     form = SignInForm()
@@ -118,7 +117,7 @@ def signin() -> ResponseReturnValue:
 
 
 @journey.get("/callback")
-@limiter.limit(
+@limit(
     lambda: services.settings().signin_limit,
     exempt_when=lambda: pending_signins.find(request.args.get("session", "")) is None,  # as when other sites link here
 )
@@ -138,7 +137,7 @@ def callback() -> ResponseReturnValue:
 
 
 @journey.post("/signin/resume")
-@limiter.limit(lambda: services.settings().signin_limit)
+@limit(lambda: services.settings().signin_limit)
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending_signins.find(request.form.get("session", ""))
@@ -155,7 +154,7 @@ def cancel() -> ResponseReturnValue:
 
 @journey.route("/signin/token", methods=["GET", "POST"])
 @security.csrf_checked_by_form
-@limiter.limit(lambda: services.settings().begin_limit, methods=["POST"])
+@limit(lambda: services.settings().begin_limit, exempt_when=lambda: request.method != "POST")
 def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""
     form = TokenForm()

@@ -15,7 +15,7 @@ from itsdangerous import BadSignature, Signer
 from misskey import InvalidAnswer, Server, ServerNameError
 from web import accounts, services
 from web.accounts import Account, login_required
-from web.rate_limits import limiter
+from web.rate_limits import limit
 
 pages = Blueprint("media", __name__)
 MAX_URL = 2000
@@ -39,7 +39,7 @@ def picture(url: Any) -> str:
 
 
 @pages.get("/media")  # the address goes into the query, which no log holds
-@limiter.limit("600 per minute")
+@limit("600 per minute")
 @login_required
 def show(account: Account) -> ResponseReturnValue:
     """Fetch a picture that a page of this app shows; addresses that no page of it has signed lead nowhere."""

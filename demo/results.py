@@ -15,13 +15,13 @@ from web.accounts import Account
 from web.failures import Failure
 from web.htmx import page_or_fragment
 from web.idempotency import WORKING_SECONDS, do_once
-from web.rate_limits import limiter
+from web.rate_limits import limit as rate_limit
 
 from . import trace
 from .forms import OnceForm
 
 KEPT_SECONDS = 600
-limit = limiter.shared_limit("60 per minute", scope="results")
+limit = rate_limit("60 per minute", "results")
 SENT_BYTES = 64 * 1024  # of all requests and answers together
 
 

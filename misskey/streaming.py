@@ -27,7 +27,6 @@ from websockets.uri import parse_uri
 from .client import Client, error_of
 from .errors import AnswerTooLarge, InvalidAnswer, MisskeyError, ServerTimeout, ServerUnreachable
 from .json_values import parse
-from .responses import CHUNK_BYTES
 from .transport import Answer
 
 TICK_SECONDS = 5.0
@@ -35,6 +34,7 @@ SILENCE_SECONDS = 60.0  # pinged after half of it, a server that lives has long 
 SEND_SECONDS = 5.0  # what is sent is short: it waits only for a server that has stopped reading
 MESSAGE_BYTES = 512 * 1024  # a note with its files, its renote and all their reactions has less than 100 KiB
 TICK_BYTES = 2 * 1024 * 1024  # hundreds of notes
+PIECE_BYTES = 4 * 1024  # read at once: a stream holds as much memory while it waits
 FRAME_BYTES = 8 * 1024  # what a frame counts for, however small: drawing a note takes milliseconds
 
 _HOME_TIMELINE = {"channel": "homeTimeline", "id": "1", "params": {}}
@@ -120,7 +120,7 @@ class Stream:
         while (left := ends - time.monotonic()) > 0:
             try:
                 self._socket.settimeout(left)
-                received = self._socket.recv(CHUNK_BYTES)
+                received = self._socket.recv(PIECE_BYTES)
             except TimeoutError:
                 return
             except OSError:

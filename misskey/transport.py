@@ -153,11 +153,13 @@ class Transport:
         on leaving, the connection is closed.
         """
         request = ("GET", _target(path), None, {**self._headers, **headers})
-        connection = self._new_connection(server, to_upgrade=True)
-        with contextlib.closing(connection):
-            with self._limit():
-                answer, response = _exchange(connection, self._budget(server), *request)
-            yield answer, response.sock, response.read_ahead
+        with contextlib.closing(self._new_connection(server, to_upgrade=True)) as connection:
+            yield self._upgraded(connection, *request)
+
+    def _upgraded(self, connection: Connection, *request: Any) -> tuple[Answer, socket.socket, bytes]:
+        with self._limit():
+            answer, response = _exchange(connection, self._budget(connection.server), *request)
+        return answer, response.sock, response.read_ahead
 
     def close(self) -> None:
         """Close every connection that is kept."""

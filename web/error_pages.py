@@ -10,7 +10,6 @@ from flask import Flask, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -21,6 +20,7 @@ from .account import PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
+from .rate_limits import RateLimitExceeded
 from .storage.store_backend import NotKept, StoreUnavailable
 from .template_filters import permission_label, sentences
 

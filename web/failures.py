@@ -9,7 +9,6 @@ from flask import current_app, request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import lazy_ngettext as _ln
-from flask_limiter import RateLimitExceeded
 
 from misskey import (
     AnswerTooLarge,
@@ -33,6 +32,7 @@ from misskey import (
 )
 
 from .hosting import request_log
+from .rate_limits import RateLimitExceeded
 from .template_filters import line, sentences
 
 
@@ -101,7 +101,7 @@ def refused_parameter(error: APIError) -> tuple[str, str]:
 
 def too_many(error: RateLimitExceeded) -> Failure:
     """Return how long a visitor has to wait who asked too often."""
-    seconds = error.limit.limit.get_expiry()
+    seconds = error.rate.get_expiry()
     return Failure(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
 
 

@@ -6,24 +6,68 @@ They are counted in the Redis that machines share, else in this process: a file 
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
-from flask import request
-from flask_limiter import Limiter
+from flask import Flask, current_app, request
+from limits import RateLimitItem, parse_many
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+from werkzeug.exceptions import TooManyRequests
 
 from .storage.local_counters import LocalCounters
 from .storage.sqlite_backend import file_at
 
 MAX_VISITORS = 1000  # whose addresses are read once, though several limits count for them
+View = TypeVar("View", bound=Callable[..., Any])
 
 
-def storage_uri(token_store: str) -> str:
-    """Return where to count requests, where sign-ins are kept at ``token_store``."""
-    if file_at(token_store):
-        return f"{LocalCounters.STORAGE_SCHEME[0]}://"
-    from .storage.shared_counters import SharedCounters  # a large library, which few need
+class RateLimitExceeded(TooManyRequests):
+    """A visitor asks more often than ``rate`` allows."""
 
-    return f"{SharedCounters.STORAGE_SCHEME[0]}://"
+    def __init__(self, rate: RateLimitItem) -> None:
+        super().__init__()
+        self.rate = rate
+
+
+def init_app(app: Flask) -> None:
+    """Count requests where ``app`` keeps its sign-ins."""
+    counters: Storage = LocalCounters()
+    if not file_at(app.extensions["settings"].token_store):
+        from .storage.shared_counters import SharedCounters  # a large library, which few need
+
+        counters = SharedCounters(app.extensions["token_store"])
+    app.extensions["rate_limits"] = FixedWindowRateLimiter(counters)
+
+
+def limit(
+    rates: str | Callable[[], str], scope: str = "", *, exempt_when: Callable[[], bool] = lambda: False
+) -> Callable[[View], View]:
+    """Answer a view to each visitor no more often than ``rates``, such as ``20 per minute; 500 per day``.
+
+    Views of one ``scope`` are counted together. What is too often raises :class:`RateLimitExceeded`.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            if not exempt_when():
+                _count(rates if isinstance(rates, str) else rates(), scope or str(request.endpoint))
+            return view(*args, **kwargs)
+
+        return cast(View, limited)
+
+    return decorate
+
+
+def _count(rates: str, scope: str) -> None:
+    limiter, visitor = current_app.extensions["rate_limits"], visitor_at(request.remote_addr)
+    if exceeded := [rate for rate in _parse(rates) if not limiter.hit(rate, visitor, scope)]:
+        raise RateLimitExceeded(max(exceeded))
+
+
+_parse = lru_cache(parse_many)
 
 
 @lru_cache(MAX_VISITORS)
@@ -42,6 +86,5 @@ def visitor_at(address: str | None) -> str:
     return str(ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False))
 
 
-limiter = Limiter(lambda: visitor_at(request.remote_addr))
 #: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
-calls = limiter.shared_limit("300 per minute", scope="calls")
+calls = limit("300 per minute", "calls")

@@ -64,9 +64,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     canonical_url.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
-    rate_limits.limiter.init_app(app)
-    if rate_limits.limiter.enabled:  # it looks for limits of all pages, before each: here every route has its own
-        app.before_request_funcs[None].remove(rate_limits.limiter._check_request_limit)
+    rate_limits.init_app(app)
     app.after_request(secure)
 
 
@@ -86,8 +84,6 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # a slow panel would bring back the cookie from before a sign-in
         WTF_CSRF_TIME_LIMIT=None,  # as long as the cookie: a form that was left open still works
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which privacy extensions remove; Origin is checked below
-        RATELIMIT_STORAGE_URI=rate_limits.storage_uri(settings.token_store),
-        RATELIMIT_STORAGE_OPTIONS={"store": app.extensions["token_store"]},
         MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
     )

@@ -15,7 +15,6 @@ from werkzeug.test import TestResponse
 from app import create_app
 from sandbox import Running
 from tests.cast import Visitor, environment
-from web import rate_limits
 from web.security import MAX_COOKIES, csrf
 
 PRODUCTION = {"PUBLIC_URL": "https://signin.example"}
@@ -341,13 +340,3 @@ def test_a_form_reads_only_what_a_form_sends(alice: Visitor, path: str) -> None:
         assert alice.client.post(path, json=body, headers=headers).status_code == 422
     files = {"host": (io.BytesIO(b"x"), "x"), "text": (io.BytesIO(b"x"), "x"), "csrf_token": alice.csrf_token()}
     assert alice.client.post(path, data=files).status_code == 422
-
-
-def test_without_rate_limits_everything_else_is_checked_all_the_same(
-    make_app: Callable[..., Flask], sandbox: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rate_limits.limiter, "enabled", False)
-    visitor = Visitor(make_app(PRIVATE_SERVERS=sandbox.origin), sandbox)
-    visitor.get("/")
-
-    assert visitor.client.post("/signout", data={"csrf_token": "made up"}).status_code == 400

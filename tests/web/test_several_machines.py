@@ -100,9 +100,7 @@ def test_a_rate_limit_counts_what_all_machines_are_asked(machines: Machines, bro
 
 
 def test_counters_in_a_redis_count_for_each_visitor_and_end(redis_server: RedisServer) -> None:
-    here, there = (
-        FixedWindowRateLimiter(SharedCounters("shared://", open_store(redis_server.url, [SECRET_KEY]))) for _ in "12"
-    )
+    here, there = (FixedWindowRateLimiter(SharedCounters(open_store(redis_server.url, [SECRET_KEY]))) for _ in "12")
     limit = RateLimitItemPerMinute(2)
 
     assert [limiter.hit(limit, "alice") for limiter in (here, there, here)] == [True, True, False]
@@ -118,7 +116,7 @@ def test_counters_in_a_redis_count_for_each_visitor_and_end(redis_server: RedisS
 
 def test_without_the_redis_nothing_that_has_a_limit_is_done(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        counters = SharedCounters("shared://", open_store(server.url, [SECRET_KEY]))
+        counters = SharedCounters(open_store(server.url, [SECRET_KEY]))
     with pytest.raises(StoreUnavailable) as caught:
         counters.incr("alice", 60)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from threading import Lock
-from typing import Any
 
 from cachetools import TLRUCache
 from limits.storage import Storage
@@ -18,11 +17,10 @@ MAX_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
 class LocalCounters(Storage):
     """Counters that end by themselves; see :class:`limits.storage.Storage`."""
 
-    STORAGE_SCHEME = ["counters"]  # noqa: RUF012 - the library's own way
     base_exceptions = ()
 
-    def __init__(self, uri: str | None = None, **options: Any) -> None:
-        super().__init__(uri, **options)
+    def __init__(self) -> None:
+        super().__init__()
         self._lock = Lock()
         self.reset()
 

@@ -21,9 +21,7 @@ class SharedCounters(RedisStorage):
     whoever can break it would otherwise have no limits, and what has one can't be done without the store anyway.
     """
 
-    STORAGE_SCHEME = ["shared"]  # noqa: RUF012 - the library's own way
-
-    def __init__(self, uri: str, store: TokenStore) -> None:
+    def __init__(self, store: TokenStore) -> None:
         self._store = store
         super().__init__("redis://", cast("RedisBackend", store.backend).redis.connection_pool)
 
