@@ -139,7 +139,7 @@ class _Reader:
         return tuple(self.parsed(f"{name} has {word}:", word, parse) for word in _words(self.text(name, default)))
 
     def settings(self) -> Settings:
-        url = self.text("PUBLIC_URL", f"http://localhost:{self.port()}")
+        url = self.text("PUBLIC_URL", f"http://localhost:{self.number('PORT', 65535, '8000')}")
         url = self.parsed("PUBLIC_URL must be an address such as https://signin.example:", url, _origin)
         production = url.startswith("https://")
         private = self.each("PRIVATE_SERVERS", _origin)
@@ -169,12 +169,14 @@ class _Reader:
             metrics=self.one("METRICS", _bearer_token),
         )
 
-    def port(self) -> str:
-        port = self.environ.get("PORT") or "8000"
-        if re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536:
-            return port
-        self.wrong.append("PORT must be a number from 1 to 65535.")
-        return "8000"
+    def number(self, name: str, most: int, default: str) -> str:
+        """Check one of gunicorn's settings, which have no prefix."""
+        text = self.environ.get(name) or default
+        try:
+            return str(_number(text, 1, most))
+        except ValueError as error:
+            self.wrong.append(f"{name} {error}.")
+        return default
 
     def secret_keys(self, production: bool, days: int) -> tuple[str, tuple[str, ...]]:
         """Return the file that holds the keys, ``""`` where the environment itself does, and the keys."""
@@ -197,6 +199,7 @@ class _Reader:
         return self.parsed("PERMISSIONS has", self.text("PERMISSIONS"), lambda text: parse_permissions(_words(text)))
 
     def check(self, settings: Settings) -> None:
+        self.number("WEB_CONCURRENCY", 1000, "2")
         name, icon, url = settings.app_name, settings.app_icon, settings.public_url
         if url.startswith("http://") and not re.match(r"http://(localhost|127\.0\.0\.1|\[::1\])(:|/|$)", url):
             self.wrong.append(f"{PREFIX}PUBLIC_URL must begin with https://; plain http is for this machine only.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ua_parser import parse_os, parse_user_agent
 
-from web.config import SettingsError, load
+from web.config import SettingsError, environment, load
 from web.hosting.folders import temporary_folder
 from web.hosting.gunicorn_worker import JSONLog, Log, Worker
 
@@ -25,14 +25,15 @@ def loopback(port: str) -> list[str]:
     return [f"127.0.0.1:{port}", f"[::1]:{port}"]
 
 
+environ = environment()
 try:  # a wrong setting stops the start here, in words; in a worker it would be a stack trace, again and again
-    settings = load()
+    settings = load(environ)
 except SettingsError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(1)
 
 # Out of other machines' reach unless --bind says otherwise, as the Dockerfile does.
-bind = loopback(os.environ.get("PORT") or "8000")
+bind = loopback(environ.get("PORT") or "8000")
 
 # Most of a request is waiting for someone's Misskey server, and a thread that waits costs little: hundreds of servers
 # that never answer, and hundreds of open streams, hold up nobody. One that computes is interrupted for others.
@@ -40,7 +41,7 @@ worker_class = Worker
 threads = 500
 
 # Two, so that a worker that is busy or being replaced leaves one that answers.
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = int(environ.get("WEB_CONCURRENCY") or "2")
 
 # Per worker, those that wait for their next request included.
 worker_connections = 1500

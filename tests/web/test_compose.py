@@ -120,6 +120,11 @@ def test_the_proxy_finds_every_app() -> None:
     assert "./Caddyfile:/etc/caddy/Caddyfile:ro" in found["caddy"]["volumes"]
 
 
+def test_where_the_network_has_ipv6_too_the_proxy_still_asks_where_the_app_listens() -> None:
+    assert '--bind \\"0.0.0.0:' in DOCKERFILE
+    assert re.search(r"dynamic a app \d+ \{\n\t+versions ipv4\n", CADDYFILE)
+
+
 def test_nothing_secret_stands_in_it() -> None:
     for found in services(COMPOSE_PROFILES="redis").values():
         words = f"{found.get('command')} {found.get('environment')} {found.get('healthcheck')}".lower()

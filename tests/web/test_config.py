@@ -118,12 +118,13 @@ def test_sign_ins_are_limited_for_the_day_too(limit: str, begin: str) -> None:
     assert settings(SIGNIN_LIMIT=limit).begin_limit == begin
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
-def test_a_port_that_is_none_stops_the_start_in_words(port: str) -> None:
+@pytest.mark.parametrize(("name", "most"), [("PORT", 65535), ("WEB_CONCURRENCY", 1000)])
+@pytest.mark.parametrize("wrong", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
+def test_a_wrong_port_or_number_of_workers_stops_the_start_in_words(name: str, most: int, wrong: str) -> None:
     with pytest.raises(
-        SettingsError, match=r"^These settings need mending:\n  PORT must be a number from 1 to 65535.$"
+        SettingsError, match=rf"^These settings need mending:\n  {name} must be a whole number from 1 to {most}\.$"
     ):
-        load({"PORT": port})
+        load({name: wrong})
 
 
 def test_what_the_app_keeps_is_beside_the_tokens_where_they_are_in_a_file(instance: Path, tmp_path: Path) -> None:
