@@ -78,9 +78,23 @@ def _typed(text: str | None) -> str:
 
 
 class OnceForm(Form):
-    """A form for something that is done once, however often it is sent; ``draft`` names what."""
+    """A form for something that is done once, however often it is sent; ``draft`` names what.
+
+    When the form is right, that is what is in it: changed, as after a connection that was lost, it is something else.
+    """
 
     draft = HiddenField("", [UUID()], default=lambda: str(uuid.uuid4()))
+
+    def validate(self, *args: Any, **options: Any) -> bool:
+        if not super().validate(*args, **options):
+            return False
+        fields = [field for field in self if field.name not in ("draft", "csrf_token")]
+        files = [
+            (file.filename, file_bytes(file)) for field in fields if isinstance(field, Files) for file in field.data
+        ]
+        content = [field.data for field in fields if not isinstance(field, Files)]
+        self.draft.data = str(uuid.uuid5(uuid.UUID(self.draft.data), repr((content, files))))
+        return True
 
 
 class UploadForm(OnceForm):

@@ -39,10 +39,15 @@ YEAR_SECONDS = 31_536_000
 
 
 class BoundedRequest(Request):
-    """A request that reads no more cookies than browsers send; neighbours set some, in whatever encoding."""
+    """A request of which all parts can be read: no more cookies than browsers send, and text whatever the encoding."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scheme = self.scheme if self.scheme in ("http", "https") else "http"  # some proxies pass on what they got
+        self.query_string = self.query_string.decode(errors="replace").encode()  # gunicorn refuses others, not all do
 
     @cached_property
-    def cookies(self) -> ImmutableMultiDict[str, str]:
+    def cookies(self) -> ImmutableMultiDict[str, str]:  # neighbours set some, too
         sent = self.environ.get("HTTP_COOKIE", "")[:MAX_COOKIES].encode("latin-1")
         return ImmutableMultiDict(parse_cookie(sent.decode(errors="replace")))
 

@@ -8,6 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -393,11 +394,21 @@ def test_who_signs_out_during_a_call_leaves_no_history_behind(alice: Visitor, ap
 
 
 def test_what_is_kept_of_a_call_is_as_small_as_its_letters(alice: Visitor, app: Flask) -> None:
-    store, (key,), sent = app.extensions["token_store"], alice.cookie()["accounts"], draft()
+    store, (key,) = app.extensions["token_store"], alice.cookie()["accounts"]
     with moved_to(says({"text": "愛" * 30_000}), alice):
-        alice.post("/console", {"draft": sent, "endpoint": "i", "params": "{}"})
+        answer = alice.post("/console", {"draft": draft(), "endpoint": "i", "params": "{}"})
 
-    assert len(store.get(f"console {key} {sent}").encode()) < 70_000
+    name = urlsplit(answer.location).path.rpartition("/")[2]
+    assert len(store.get(f"console {key} {name}").encode()) < 70_000
+
+
+def test_a_form_that_was_changed_meanwhile_makes_another_call(alice: Visitor, sandbox: Running) -> None:
+    form = {"draft": draft(), "endpoint": "ping", "params": "{}"}
+
+    first, second = alice.post("/console", form), alice.post("/console", form | {"endpoint": "stats"})
+
+    assert first.location != second.location
+    assert (called(sandbox, "ping"), called(sandbox, "stats")) == (1, 1)
 
 
 def test_a_form_sent_twice_makes_one_call(alice: Visitor, sandbox: Running) -> None:
@@ -438,10 +449,14 @@ def test_a_double_click_makes_one_call(alice: Visitor, app: Flask, sandbox: Runn
 
 
 def test_a_call_of_which_nothing_is_known_keeps_its_text(alice: Visitor, app: Flask) -> None:
-    (key,), name = alice.cookie()["accounts"], draft()
+    (key,), form = (
+        alice.cookie()["accounts"],
+        {"draft": draft(), "endpoint": "notes/create", "params": '{"text": "kept"}'},
+    )
+    name = urlsplit(alice.post("/console", form).location).path.rpartition("/")[2]
     app.extensions["token_store"].put(f"console {key} {name}", "", 1)  # somebody is at it, and never comes back
 
-    answer = send(alice, "notes/create", '{"text": "kept"}', draft=name)
+    answer = alice.post("/console", form)
 
     assert answer.status_code == 502
     assert "The result of this call is not known" in answer.text

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -79,6 +80,23 @@ def test_a_form_sent_twice_posts_one_note(alice: Visitor, sandbox: Running) -> N
 
     assert first.location == second.location
     assert len(posted(sandbox)) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": "twice"}, {"cw": "careful"}, {"visibility": "public"}, {"local_only": "y"}]
+)
+def test_a_form_that_was_changed_meanwhile_is_another_note(
+    alice: Visitor, sandbox: Running, change: dict[str, str]
+) -> None:
+    """As after a connection that was lost on the way back, or from a page that the browser had kept."""
+    form = {"text": "once", "visibility": "home", "draft": draft()}
+
+    first, second = alice.post("/notes", form), alice.post("/notes", form | change)
+
+    assert first.location != second.location
+    assert len(posted(sandbox)) == 2
+    assert form["text"] in alice.get(first.location).text
+    assert (form | change)["text"] in alice.get(second.location).text
 
 
 def test_a_double_click_posts_one_note(alice: Visitor, app: Flask, sandbox: Running) -> None:
@@ -244,10 +262,11 @@ def test_a_note_that_the_server_does_not_give_back_is_told(alice: Visitor) -> No
 
 
 def test_a_note_whose_first_try_came_to_nothing_keeps_its_text(alice: Visitor, app: Flask) -> None:
-    (key,), name = alice.cookie()["accounts"], draft()
+    (key,), form = alice.cookie()["accounts"], {"text": "hello again", "draft": draft()}
+    name = urlsplit(alice.post("/notes", form).location).path.rpartition("/")[2]
     app.extensions["token_store"].put(f"note {key} {name}", "", 1)  # somebody is at it, and never comes back
 
-    answer = alice.post("/notes", {"text": "hello again", "draft": name})
+    answer = alice.post("/notes", form)
 
     assert answer.status_code == 502
     assert "It is not known whether the note was posted" in answer.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -328,9 +329,20 @@ def test_what_the_server_says_of_a_file_is_data(alice: Visitor, url: object) -> 
     assert "Open the file" not in page
 
 
+@pytest.mark.parametrize("change", [{"content": b"more content"}, {"name": "b.txt"}, {"comment": "described"}])
+def test_a_form_that_was_changed_meanwhile_is_another_upload(
+    alice: Visitor, sandbox: Running, change: dict[str, Any]
+) -> None:
+    draft = str(uuid.uuid4())
+
+    assert upload(alice, draft=draft).location != upload(alice, draft=draft, **change).location
+    assert created(sandbox) == 2
+
+
 def test_an_upload_whose_first_try_came_to_nothing_is_told(alice: Visitor, app: Flask) -> None:
     (key,), draft = alice.cookie()["accounts"], str(uuid.uuid4())
-    app.extensions["token_store"].put(f"file {key} {draft}", "", 1)  # somebody is at it, and never comes back
+    name = urlsplit(upload(alice, draft=draft).location).path.rpartition("/")[2]
+    app.extensions["token_store"].put(f"file {key} {name}", "", 1)  # somebody is at it, and never comes back
 
     answer = upload(alice, draft=draft)
 

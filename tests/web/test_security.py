@@ -129,6 +129,22 @@ def test_a_cookie_whose_name_only_looks_like_the_apps_own_is_another_one(alice: 
     assert with_cookies(alice, f"{alice.cookie_name}".encode() + before + b"=%s").location == "/"
 
 
+@pytest.mark.parametrize("path", ["/", "/callback", "/dashboard/profile"])
+def test_an_address_in_whatever_encoding_is_read(alice: Visitor, path: str) -> None:
+    """Not every server in front refuses what is not percent-encoded."""
+    answer = alice.get(path, environ_overrides={"QUERY_STRING": "session=\xff&a=\xe3\x81\x82&until="})
+
+    assert answer.status_code in (200, 303, 400)
+
+
+@pytest.mark.parametrize("scheme", ["", "https://x:99999999/", "http://[", "javascript", "https, http", "\xff"])
+def test_a_scheme_that_is_none_breaks_nothing(make_app: Callable[..., Flask], sandbox: Running, scheme: str) -> None:
+    """A proxy can pass on what a stranger sent it as `X-Forwarded-Proto`."""
+    visitor = Visitor(make_app(TRUSTED_PROXIES="1"), sandbox)
+
+    assert visitor.post("/signin/cancel", headers={"X-Forwarded-Proto": scheme}).status_code == 303
+
+
 def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:
     answer = visitor.get("/")
 
