@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from flask import Flask
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.strategies import FixedWindowRateLimiter
 
-from web.rate_limits import visitor_at
+from web.rate_limits import RateLimitExceeded, limit, visitor_at
 from web.storage import local_counters
 from web.storage.local_counters import LocalCounters
 
@@ -58,3 +59,15 @@ def test_counters_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         counters.incr(f"visitor {number}", 60)
 
     assert sum(counters.get(f"visitor {number}") for number in range(100)) == 10
+
+
+def test_of_several_limits_the_longest_that_is_reached_is_told() -> None:
+    app = Flask(__name__)
+    app.extensions["rate_limits"] = FixedWindowRateLimiter(LocalCounters())
+    view = limit("1 per minute; 1 per day; 9 per month", "a view")(lambda: "seen")
+    with app.test_request_context():
+        assert view() == "seen"
+        with pytest.raises(RateLimitExceeded) as caught:
+            view()
+
+    assert caught.value.rate.get_expiry() == 86400
