@@ -64,7 +64,11 @@ def test_counters_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_of_several_limits_the_longest_that_is_reached_is_told() -> None:
     app = Flask(__name__)
     app.extensions["rate_limits"] = FixedWindowRateLimiter(LocalCounters())
-    view = limit("1 per minute; 1 per day; 9 per month", "a view")(lambda: "seen")
+
+    @limit("1 per minute; 1 per day; 9 per month", "a view")
+    def view() -> str:
+        return "seen"
+
     with app.test_request_context():
         assert view() == "seen"
         with pytest.raises(RateLimitExceeded) as caught:
