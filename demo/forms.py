@@ -88,7 +88,7 @@ class OnceForm(Form):
     def validate(self, *args: Any, **options: Any) -> bool:
         if not super().validate(*args, **options):
             return False
-        fields = [field for field in self if field.name not in ("draft", "csrf_token")]
+        fields = [field for field in self if field.name != "draft"]
         files = [
             (file.filename, file_bytes(file)) for field in fields if isinstance(field, Files) for file in field.data
         ]
