@@ -80,7 +80,7 @@ def _typed(text: str | None) -> str:
 class OnceForm(Form):
     """A form for something that is done once, however often it is sent; ``draft`` names what.
 
-    When the form is right, that is what is in it: changed, as after a connection that was lost, it is something else.
+    Its content counts too: changed and sent again, as after a connection was lost, it is for something else.
     """
 
     draft = HiddenField("", [UUID()], default=lambda: str(uuid.uuid4()))
