@@ -8,6 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeout
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask, Response, request
@@ -90,8 +91,10 @@ def test_requests_of_one_visitor_take_turns(visitor_of_turns: concurrency.Visito
 
 
 def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still here: on a busy machine the time of rest could be over before the next turn."""
     rests: list[float] = []
-    monkeypatch.setattr("web.hosting.concurrency.time.sleep", rests.append)
+    clock = SimpleNamespace(sleep=rests.append, monotonic=lambda: 0.0, thread_time=time.thread_time)
+    monkeypatch.setattr(concurrency, "time", clock)
     for is_alone in (True, False):
         visitor = concurrency.Visitor(lambda: None, lambda is_alone=is_alone: is_alone)  # type: ignore[misc]
         for _ in range(2):
