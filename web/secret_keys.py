@@ -89,6 +89,7 @@ class Sessions(SecureCookieSessionInterface):
         file = settings.secret_key_file
         of_file = read(file, settings.production, settings.session_days) if file else ()
         self._of_environment = [key for key in settings.secret_key_fallbacks if key not in of_file]
+        self._serializer = self._new_serializer(app)
         self._loaded: object = ()
         self._lock = Lock()
 
@@ -100,6 +101,9 @@ class Sessions(SecureCookieSessionInterface):
                 version = _version(file)
                 self._reload(app)
                 self._loaded = version
+        return self._serializer
+
+    def _new_serializer(self, app: Flask) -> URLSafeTimedSerializer:
         serializer = cast(URLSafeTimedSerializer, super().get_signing_serializer(app))
         serializer.signer = _Signer
         return serializer
@@ -119,6 +123,7 @@ class Sessions(SecureCookieSessionInterface):
         app.config["WTF_CSRF_SECRET_KEY"] = settings.signing_keys
         app.config["SECRET_KEY_FALLBACKS"] = list(keys)
         app.config["SECRET_KEY"] = keys[0]
+        self._serializer = self._new_serializer(app)
 
 
 class _Signer(TimestampSigner):

@@ -441,6 +441,16 @@ def test_a_sign_in_under_way_survives_a_new_secret_key(
     assert visitor.twin(app).get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
+def test_a_sign_in_under_way_at_a_server_that_is_no_longer_listed_is_forgotten(
+    make_app: Callable[..., Flask], visitor: Visitor
+) -> None:
+    session_id = visitor.begin()
+    now = visitor.twin(make_app())
+
+    assert session_id not in now.get("/").text
+    assert now.get(f"/callback?session={session_id}").status_code == 400
+
+
 def test_of_too_many_sign_ins_under_way_the_oldest_makes_room(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

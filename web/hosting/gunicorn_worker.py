@@ -128,9 +128,9 @@ class Log(Logger):
     """Logs without query strings: the callback's holds a session id, a secret until it is used."""
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        # The path as it was sent: decoded, a %0A in it would begin a line of its own.
-        path = quote(environ.get("PATH_INFO", ""), safe="/:@", encoding="latin-1")
-        if path != "/healthz":  # asked twice a minute, for ever
+        if environ["PATH_INFO"] != "/healthz":  # asked twice a minute, for ever
+            # The path as it was sent: decoded, a %0A in it would begin a line of its own.
+            path = quote(environ["PATH_INFO"], safe="/:@", encoding="latin-1")
             told = {"PATH_INFO": path, "RAW_URI": path}
             told |= {name: environ[name] for name in ("REQUEST_METHOD", "SERVER_PROTOCOL")}
             super().access(resp, (), told, request_time)  # no address, no cookie, whatever the format
