@@ -161,7 +161,7 @@ class Response(HTTPResponse):
             self.will_close = True
         body_bytes = self._budget.body_bytes
         self._budget.expect(HEADER_BYTES + body_bytes + body_bytes // 4)  # a quarter for what is not content
-        self.fields = HTTPHeaderDict((name, "".join(value.splitlines())) for name, value in self.msg.items())
+        self.fields = HTTPHeaderDict((name, "".join(value.splitlines()).strip()) for name, value in self.msg.items())
 
     def _get_chunk_left(self) -> int | None:
         if self.chunk_left == 0:

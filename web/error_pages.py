@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -62,10 +63,13 @@ def answer(failure: Failure) -> ResponseReturnValue:
 
 def in_app_browser() -> bool:
     """Return whether the page is open inside another app, whose browser forgets or splits cookies."""
-    agent = request.headers.get("User-Agent", "")
-    return any(
-        mark in agent for mark in ("FBAN/", "FBAV/", "Instagram", " Line/", "Twitter", "; wv)", "MicroMessenger")
-    )
+    return _IN_APP.search(request.headers.get("User-Agent", "")[: accounts.AGENT_CHARACTERS]) is not None
+
+
+#: On iPhones and iPads, only browsers name Safari.
+_IN_APP = re.compile(
+    r"FBAN/|FBAV/|Instagram| Line/|Twitter|; wv\)|MicroMessenger|BytedanceWebview|\((iPhone|iPad|iPod)(?!.*Safari/)"
+)
 
 
 def _permission_missing(error: PermissionMissing) -> ResponseReturnValue:

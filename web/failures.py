@@ -121,7 +121,10 @@ _OF_SERVER: dict[type[MisskeyError], tuple[Any, Any]] = {
     ),
     InsecureConnection: (
         _l("The connection to %(host)s is not secure"),
-        _l("Its certificate is out of date or made for another name. Its owner can mend this."),
+        _l(
+            "Its certificate is out of date, made for another name or incomplete, which browsers can make up for. "
+            "Its owner can mend this."
+        ),
     ),
     AnswerTooLarge: (
         _l("%(host)s sends too much"),

@@ -291,6 +291,13 @@ def test_a_note_that_only_others_may_see_says_so() -> None:
     assert "Only others" not in shown(read())
 
 
+@pytest.mark.parametrize("fields", [{"deletedAt": "2026-01-03T00:00:00Z"}, {"fileIds": ["9f"]}, {"cw": "folded"}])
+def test_a_note_of_which_nothing_can_be_shown_says_so(fields: dict[str, Any]) -> None:
+    """Streams of older servers leave the files out."""
+    assert "Nothing of this note can be shown here." in shown(read(text=None, **fields))
+    assert "Nothing of this note" not in shown(read(**fields))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

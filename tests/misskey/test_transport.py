@@ -962,6 +962,13 @@ def test_cookies_are_dropped_unread(transport: Transport) -> None:
     assert not any("cookie" in name.lower() for name in answer.headers)
 
 
+def test_white_space_around_a_header_is_no_part_of_it(transport: Transport) -> None:
+    with serve(answers(200, gzip.compress(b"{}"), "Content-Encoding: gzip \t", "X-Name: \t a b \t")) as server:
+        answer = transport.request("GET", private(server), "/")
+
+    assert (answer.body, answer.headers["X-Name"]) == (b"{}", "a b")
+
+
 def test_a_header_in_two_lines_is_read_as_one(transport: Transport) -> None:
     with serve(answers(200, b"{}", "X-Name: a\r\n b")) as server:
         assert transport.request("GET", private(server), "/").headers["X-Name"] == "a b"

@@ -210,10 +210,26 @@ def test_the_session_id_of_a_stranger_is_none_of_ones_own(visitor: Visitor) -> N
     assert title(answer.text) == "This browser did not begin this sign-in"
 
 
-def test_an_in_app_browser_is_told_how_to_get_out(visitor: Visitor) -> None:
-    page = visitor.get("/callback?session=x", headers={"User-Agent": "Mozilla/5.0 (iPhone) Safari Line/14.1.0"}).text
+@pytest.mark.parametrize(
+    ("agent", "in_app"),
+    [
+        ("Mozilla/5.0 (iPhone) Safari Line/14.1.0", True),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_1) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148", True),
+        ("Mozilla/5.0 (iPad; CPU OS 17_1) AppleWebKit/605.1.15 Version/17.1 Mobile/15E148 Barcelona 300.0", True),
+        ("Mozilla/5.0 (Linux; Android 14; Pixel 8; wv) Chrome/120 Mobile Safari/537.36", True),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_1) Version/17.1 Mobile/15E148 Safari/604.1", False),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_1) CriOS/120.0 Mobile/15E148 Safari/604.1", False),
+        ("Mozilla/5.0 (iPad; CPU OS 17_1) FxiOS/120.0 Mobile/15E148 Safari/605.1.15", False),
+        ("Mozilla/5.0 (Linux; Android 14) Chrome/120 Mobile Safari/537.36", False),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0", False),
+        ("", False),
+    ],
+)
+def test_an_in_app_browser_is_told_how_to_get_out(visitor: Visitor, agent: str, in_app: bool) -> None:
+    headers = {"User-Agent": agent}
 
-    assert "open in browser" in page
+    assert ("open in browser" in visitor.get("/callback?session=x", headers=headers).text) is in_app
+    assert ("inside another app" in visitor.get("/", headers=headers).text) is in_app
 
 
 def test_without_cookies_the_form_says_so(app: Flask, sandbox: Running) -> None:
