@@ -39,11 +39,13 @@ YEAR_SECONDS = 31_536_000
 
 
 class BoundedRequest(Request):
-    """A request that reads no more cookies than browsers send."""
+    """A request that reads no more cookies than browsers send, and nothing in them that is no text."""
 
     @cached_property
     def cookies(self) -> ImmutableMultiDict[str, str]:
-        return ImmutableMultiDict(parse_cookie(self.environ.get("HTTP_COOKIE", "")[:MAX_COOKIES]))
+        sent = self.environ.get("HTTP_COOKIE", "")[:MAX_COOKIES].encode("latin-1")
+        # Other programs under this name set cookies too, in whichever encoding; the library would fail of them.
+        return ImmutableMultiDict(parse_cookie(sent.decode(errors="ignore").encode().decode("latin-1")))
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from app import create_app
 from sandbox import Running
 from tests.cast import Visitor, environment
 from web import rate_limits
-from web.security import csrf
+from web.security import MAX_COOKIES, csrf
 
 PRODUCTION = {"PUBLIC_URL": "https://signin.example"}
 HTTPS = {"base_url": "https://signin.example"}
@@ -322,3 +322,24 @@ def test_without_rate_limits_everything_else_is_checked_all_the_same(
     visitor.get("/")
 
     assert visitor.client.post("/signout", data={"csrf_token": "made up"}).status_code == 400
+
+
+@pytest.mark.parametrize("strange", ["theme=\xe9", "\xff=1", "a=\xc3"], ids=["Latin-1", "in a name", "cut short"])
+def test_cookies_of_others_on_this_host_lock_nobody_out(visitor: Visitor, strange: str) -> None:
+    visitor.sign_in()
+    own = visitor.client.get_cookie(visitor.cookie_name)
+    assert own
+    browser = visitor.app.test_client(use_cookies=False)
+
+    answer = browser.get("/dashboard", headers={"Cookie": f"{strange}; {own.key}={own.value}; {strange}"})
+
+    assert "Hello, Alice" in answer.text
+
+
+@pytest.mark.parametrize("name", ["a", "aa"])  # one of them has the bound in the middle of a letter
+def test_more_cookies_than_are_read_lock_nobody_out(visitor: Visitor, name: str) -> None:
+    letters = "é".encode().decode("latin-1") * MAX_COOKIES
+
+    answer = visitor.app.test_client(use_cookies=False).get("/", headers={"Cookie": f"{name}={letters}"})
+
+    assert answer.status_code == 200
