@@ -220,6 +220,7 @@ def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
         ({"SECRET_KEY_FILE": "/nowhere/key"}, "MIAUTH_SECRET_KEY_FILE can't be read"),
         ({"APP_NAME": "100%25 fun"}, "the app's name has a %"),
         ({"APP_NAME": "n" * 129}, "1 to 128 characters"),
+        ({"APP_NAME": os.fsdecode("サインイン".encode("shift_jis"))}, "MIAUTH_APP_NAME is no text"),
         ({"APP_ICON": "https://signin.example/" + "i" * 512}, "longer than 512"),
         (
             {"PUBLIC_URL": "https://signin.example", "SECRET_KEY": KEY, "APP_ICON": "http://signin.example/i.png"},
@@ -236,6 +237,9 @@ def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
         ({"SECRET_KEY": f"{KEY} {KEY}"}, "MIAUTH_SECRET_KEY must have no spaces or commas"),
         ({"TOKEN_STORE": "postgres://db"}, "MIAUTH_TOKEN_STORE must be a file"),
         ({"TOKEN_STORE": "sqlite://tokens"}, "MIAUTH_TOKEN_STORE must be a file"),
+        ({"TOKEN_STORE": "sqlite:///:memory:"}, "MIAUTH_TOKEN_STORE must name a file by its path"),
+        ({"TOKEN_STORE": "sqlite:///~/tokens"}, "MIAUTH_TOKEN_STORE must name a file by its path"),
+        ({"TOKEN_STORE": "sqlite:////proc/tokens?mode=ro"}, "MIAUTH_TOKEN_STORE must name a file by its path"),
         *(({"TOKEN_STORE": url}, "MIAUTH_TOKEN_STORE must read like redis://") for url in BAD_REDIS_URLS),
         ({"PRIVATE_SERVERS": "127.0.0.1:3000"}, "MIAUTH_PRIVATE_SERVERS has 127.0.0.1:3000"),
         ({"SUGGESTED_SERVERS": "10.0.0.1"}, "MIAUTH_SUGGESTED_SERVERS has 10.0.0.1"),
