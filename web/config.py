@@ -189,8 +189,12 @@ class _Reader:
                 self.wrong.append(f"{error}.")
 
     def check_names(self) -> None:
+        given = {name: value for name, value in self.environ.items() if name.startswith(PREFIX)}
+        self.wrong += [
+            f"{name} is no text: it must be UTF-8." for name in given if re.search("[\ud800-\udfff]", given[name])
+        ]
         known = [PREFIX + name for name in (*(setting.name.upper() for setting in fields(Settings)), "MAKE_SECRET_KEY")]
-        for name in sorted(name for name in self.environ if name.startswith(PREFIX) and name not in known):
+        for name in sorted(given.keys() - known):
             meant = get_close_matches(name, known, 1)
             self.wrong.append(f"{name} is no setting." + (f" Is {meant[0]} meant?" if meant else ""))
 
