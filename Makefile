@@ -6,6 +6,10 @@ USABLE = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
+# What somebody has set for other programs would install elsewhere, or have Python find other modules.
+unexport PIP_CONSTRAINT PIP_PREFIX PIP_TARGET PYTHONPATH PYTHONSAFEPATH
+export PIP_USER = 0
+
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-quick proof check format translations screenshots lock clean bench picture own
 

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 
-from web.config import SUGGESTED, environment
+from web.config import SUGGESTED
+from web.environment import SettingsError, environment
 
 START_SECONDS = 60
 STOP_SECONDS = 5
@@ -27,7 +28,10 @@ WELCOME = """
 
 def read_settings() -> tuple[dict[str, str], str]:
     """Return the environment of both, and where the sandbox will be."""
-    settings = environment()
+    try:
+        settings = environment()
+    except SettingsError as error:
+        sys.exit(str(error))
     port, sandbox_port = settings.get("PORT") or "8000", settings.get("SANDBOX_PORT") or "3000"
     refuse_wrong("PORT", port)
     refuse_wrong("SANDBOX_PORT", sandbox_port, taken=port)

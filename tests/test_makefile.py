@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Path:
         f"""#!/bin/sh
 [ "$2" = pip ] || exec {sys.executable} "$@"
 echo "$@" >> asked
+env > environment
 [ "$(wc -l < asked)" -gt "$(cat fails)" ]
 """
     )
@@ -62,3 +63,17 @@ def test_a_package_index_that_goes_on_failing_is_told_in_words(folder: Path) -> 
     assert (code != 0, len(asked)) == (True, 2)
     assert "Is there a way to the package index? Then: make .venv/app" in said
     assert make(folder, ".venv/app")[0] == 0
+
+
+def test_what_whoever_installs_has_set_for_other_programs_leads_nothing_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = ("PIP_CONSTRAINT", "PIP_PREFIX", "PIP_TARGET", "PYTHONPATH", "PYTHONSAFEPATH")
+    for name in (*others, "PIP_USER", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "1")
+
+    assert make(folder, ".venv/app")[0] == 0
+
+    told = dict(line.partition("=")[::2] for line in (folder / "environment").read_text().splitlines())
+    assert not told.keys() & others
+    assert (told["PIP_USER"], told["PIP_INDEX_URL"]) == ("0", "1")

@@ -6,7 +6,6 @@ each. ``flask --app app settings check`` checks them.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,18 +14,16 @@ from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
-from click import ClickException
-from dotenv import dotenv_values
-
 from misskey import Server, ca_bundle, check_app, check_proxies, parse_permissions
 
 from . import secret_keys, token_store
+from .environment import PREFIX, environment
+from .environment import ROOT as ROOT
+from .environment import SettingsError as SettingsError
 from .hosting import folders
 
-ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 APP_NAME = "Sign in with Misskey"
-PREFIX = "MIAUTH_"
 #: The app's picture, as :mod:`web.static_files` serves it under its plain name.
 ICON_PATH = "/static/icon.png"
 #: Large, open to everyone, and Misskey itself; only suggestions.
@@ -36,10 +33,6 @@ SUGGESTED = "misskey.io nijimiss.moe misskey.design"
 _TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5}
 
 Value = TypeVar("Value")
-
-
-class SettingsError(ClickException, ValueError):
-    """A setting is wrong; the message says which ones and how to mend them. Commands show it, and end with 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +78,6 @@ class Settings:
     def host(self) -> str:
         """The host name of the public address: cookies belong to it."""
         return urlsplit(self.public_url).hostname or ""
-
-
-def environment() -> dict[str, str]:
-    """Return the environment, with what ``.env`` adds to it; python-dotenv's own variable keeps that file out."""
-    return {name: value for name, value in _env_file().items() if value is not None} | dict(os.environ)
-
-
-def source(name: str) -> str:
-    """Return where a setting comes from, ``""`` where it has its default. Flask's commands read ``.env`` before."""
-    in_file = _env_file().get(PREFIX + name.upper())
-    value = os.environ.get(PREFIX + name.upper(), in_file)
-    return "" if value is None else ".env" if value == in_file else "environment"
-
-
-def _env_file() -> dict[str, str | None]:
-    return {} if os.environ.get("PYTHON_DOTENV_DISABLED") else dotenv_values(ROOT / ".env")
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -175,7 +152,7 @@ class _Reader:
         try:
             return str(_number(text, 1, most))
         except ValueError as error:
-            self.wrong.append(f"{name} {error}.")
+            self.wrong.append(f"{name} {error}, not {text!r}.")
         return default
 
     def secret_keys(self, production: bool, days: int) -> tuple[str, tuple[str, ...]]:
@@ -215,8 +192,12 @@ class _Reader:
                 self.wrong.append(f"{error}.")
 
     def check_names(self) -> None:
+        given = {name: value for name, value in self.environ.items() if name.startswith(PREFIX)}
+        self.wrong += [
+            f"{name} is no text: it must be UTF-8." for name in given if re.search("[\ud800-\udfff]", given[name])
+        ]
         known = [PREFIX + name for name in (*(setting.name.upper() for setting in fields(Settings)), "MAKE_SECRET_KEY")]
-        for name in sorted(name for name in self.environ if name.startswith(PREFIX) and name not in known):
+        for name in sorted(given.keys() - known):
             meant = get_close_matches(name, known, 1)
             self.wrong.append(f"{name} is no setting." + (f" Is {meant[0]} meant?" if meant else ""))
 

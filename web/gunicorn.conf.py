@@ -11,7 +11,8 @@ from typing import Any
 
 from ua_parser import parse_os, parse_user_agent
 
-from web.config import SettingsError, environment, load
+from web.config import SettingsError, load
+from web.environment import environment
 from web.hosting.folders import temporary_folder
 from web.hosting.gunicorn_worker import JSONLog, Log, Worker
 
@@ -25,8 +26,8 @@ def loopback(port: str) -> list[str]:
     return [f"127.0.0.1:{port}", f"[::1]:{port}"]
 
 
-environ = environment()
 try:  # a wrong setting stops the start here, in words; in a worker it would be a stack trace, again and again
+    environ = environment()
     settings = load(environ)
 except SettingsError as error:
     sys.stderr.write(f"{error}\n")

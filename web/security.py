@@ -153,5 +153,7 @@ def _add_headers(response: Response, policy: str, production: bool) -> Response:
     response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
     if production:
         response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
-    response.headers["Cache-Control"] = "no-store"  # except static files, see web/static_files.py
+    # Except static files, see web/static_files.py. Some networks would put “[email protected]” in the place of people's
+    # addresses, and scripts that the policy does not allow.
+    response.headers["Cache-Control"] = "no-store, no-transform"
     return response

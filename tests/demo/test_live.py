@@ -115,7 +115,7 @@ def test_a_new_note_comes_as_the_page_shows_it(alice: Visitor, site: str, sandbo
 def test_the_answer_is_for_nobody_to_keep_and_for_nobody_to_collect(alice: Visitor) -> None:
     headers = alice.client.head("/live").headers
 
-    assert headers["Cache-Control"] == "no-store"
+    assert headers["Cache-Control"] == "no-store, no-transform"
     assert headers["X-Accel-Buffering"] == "no"
     assert "Content-Encoding" not in headers
 

@@ -35,7 +35,7 @@ def test_a_page_shows_portraits_through_the_app(alice: Visitor) -> None:
     assert {(answer.status_code, answer.content_type) for answer in answers} == {(200, "image/png")}
     answer = answers[0]
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "no-store, no-transform"
 
 
 def test_a_page_that_was_open_when_the_secret_key_changed_keeps_its_pictures(

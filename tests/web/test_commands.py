@@ -330,7 +330,7 @@ def test_settings_of_the_file_are_told_as_such(
     make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:
     (tmp_path / ".env").write_text("MIAUTH_SESSION_DAYS=3\nMIAUTH_SIGNIN_LIMIT=1 per hour\n")
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr("web.environment.ROOT", tmp_path)
     monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     monkeypatch.setenv("MIAUTH_SESSION_DAYS", "4")
     app = make_app(SESSION_DAYS="4", SIGNIN_LIMIT="1 per hour", PERMISSIONS="", TOKEN_STORE=redis_server.unix_url)

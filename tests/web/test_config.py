@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.run import read_settings
 from tests.cast import environment, forget_settings
 from web import config
 from web.config import SettingsError, load
@@ -78,7 +79,7 @@ def settings(**values: str) -> config.Settings:
 @pytest.fixture
 def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that is read where no others are set."""
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr("web.environment.ROOT", tmp_path)
     monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     return tmp_path / ".env"
 
@@ -119,12 +120,13 @@ def test_sign_ins_are_limited_for_the_day_too(limit: str, begin: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("PORT", 65535), ("WEB_CONCURRENCY", 1000)])
-@pytest.mark.parametrize("wrong", ["0", "65536", "99999", "http", "-1", "８０", "80 "])
+@pytest.mark.parametrize("wrong", ["0", "65536", "99999", "http", "-1", "８０", "80 ", "80\r", "tcp://10.0.0.1:80"])
 def test_a_wrong_port_or_number_of_workers_stops_the_start_in_words(name: str, most: int, wrong: str) -> None:
-    with pytest.raises(
-        SettingsError, match=rf"^These settings need mending:\n  {name} must be a whole number from 1 to {most}\.$"
-    ):
+    with pytest.raises(SettingsError) as caught:
         load({name: wrong})
+
+    words = f"{name} must be a whole number from 1 to {most}, not {wrong!r}."
+    assert str(caught.value) == f"These settings need mending:\n  {words}"
 
 
 def test_what_the_app_keeps_is_beside_the_tokens_where_they_are_in_a_file(instance: Path, tmp_path: Path) -> None:
@@ -220,6 +222,7 @@ def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
         ({"SECRET_KEY_FILE": "/nowhere/key"}, "MIAUTH_SECRET_KEY_FILE can't be read"),
         ({"APP_NAME": "100%25 fun"}, "the app's name has a %"),
         ({"APP_NAME": "n" * 129}, "1 to 128 characters"),
+        ({"APP_NAME": os.fsdecode("サインイン".encode("shift_jis"))}, "MIAUTH_APP_NAME is no text"),
         ({"APP_ICON": "https://signin.example/" + "i" * 512}, "longer than 512"),
         (
             {"PUBLIC_URL": "https://signin.example", "SECRET_KEY": KEY, "APP_ICON": "http://signin.example/i.png"},
@@ -236,6 +239,9 @@ def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
         ({"SECRET_KEY": f"{KEY} {KEY}"}, "MIAUTH_SECRET_KEY must have no spaces or commas"),
         ({"TOKEN_STORE": "postgres://db"}, "MIAUTH_TOKEN_STORE must be a file"),
         ({"TOKEN_STORE": "sqlite://tokens"}, "MIAUTH_TOKEN_STORE must be a file"),
+        ({"TOKEN_STORE": "sqlite:///:memory:"}, "MIAUTH_TOKEN_STORE must name a file by its path"),
+        ({"TOKEN_STORE": "sqlite:///~/tokens"}, "MIAUTH_TOKEN_STORE must name a file by its path"),
+        ({"TOKEN_STORE": "sqlite:////proc/tokens?mode=ro"}, "MIAUTH_TOKEN_STORE must name a file by its path"),
         *(({"TOKEN_STORE": url}, "MIAUTH_TOKEN_STORE must read like redis://") for url in BAD_REDIS_URLS),
         ({"PRIVATE_SERVERS": "127.0.0.1:3000"}, "MIAUTH_PRIVATE_SERVERS has 127.0.0.1:3000"),
         ({"SUGGESTED_SERVERS": "10.0.0.1"}, "MIAUTH_SUGGESTED_SERVERS has 10.0.0.1"),
@@ -311,6 +317,46 @@ def test_a_file_adds_to_the_environment(env_file: Path, monkeypatch: pytest.Monk
     chosen = load()
 
     assert (chosen.app_name, chosen.session_days) == ("From the file", 4)
+
+
+@pytest.mark.parametrize("content", ["サインイン".encode("shift_jis"), "x".encode("utf-16")])
+def test_a_file_that_is_not_utf_8_stops_the_start_in_words(env_file: Path, content: bytes) -> None:
+    env_file.write_bytes(b"MIAUTH_APP_NAME=" + content)
+
+    for read in (load, read_settings):
+        with pytest.raises((SettingsError, SystemExit), match="is not UTF-8"):
+            read()
+
+
+def test_a_file_that_can_not_be_read_stops_the_start_in_words(env_file: Path) -> None:
+    env_file.symlink_to("/proc/self/mem")  # which can be opened, but not read
+
+    with pytest.raises(SettingsError, match=r"\.env can.t be read"):
+        load()
+
+
+def test_what_kubernetes_tells_of_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("MIAUTH", "MIAUTH_BLUE"):
+        for name, value in {
+            "SERVICE_HOST": "10.0.0.1",
+            "SERVICE_PORT": "8000",
+            "SERVICE_PORT_HTTP": "8000",
+            "PORT": "tcp://10.0.0.1:8000",
+            "PORT_8000_TCP": "tcp://10.0.0.1:8000",
+            "PORT_8000_TCP_PROTO": "tcp",
+            "PORT_8000_TCP_PORT": "8000",
+            "PORT_8000_TCP_ADDR": "10.0.0.1",
+        }.items():
+            monkeypatch.setenv(f"{service}_{name}", value)
+
+    assert load() == load({})
+
+
+def test_a_port_under_the_name_of_a_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIAUTH_PORT", "9000")
+
+    with pytest.raises(SettingsError, match="MIAUTH_PORT is no setting"):
+        load()
 
 
 def test_every_setting_is_explained_in_the_example() -> None:

@@ -235,3 +235,22 @@ def test_every_verb_tells_that_a_redis_is_down(act: str, tmp_path: Path) -> None
 
 def test_a_backend_shows_no_password(redis_server: RedisServer) -> None:
     assert PASSWORD not in repr(vars(RedisBackend(redis_server.url)))
+
+
+def test_where_another_redis_takes_over_the_name_connections_follow(redis_server: RedisServer, tmp_path: Path) -> None:
+    name = tmp_path / "name"
+    name.symlink_to(redis_server.socket)
+    backend = RedisBackend(redis_server.unix_url.replace(str(redis_server.socket), str(name)))
+    backend.put("before", b"value", 60)
+
+    with running(tmp_path) as other, redis_server.client() as former:
+        name.unlink()
+        name.symlink_to(other.socket)
+        former.replicaof("127.0.0.1", str(other.port))  # it goes on answering, but writes nothing
+        try:
+            assert backend.put("after", b"value", 60, owner="alice")
+            backend.delete("before")
+        finally:
+            former.replicaof("NO", "ONE")
+
+        assert backend.owned_by("alice") == [b"value"]

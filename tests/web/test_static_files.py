@@ -69,7 +69,7 @@ def test_only_static_files_are_found(visitor: Visitor, path: str) -> None:
     answer = visitor.get(path)
 
     assert answer.status_code == 404
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "no-store, no-transform"
 
 
 def test_a_file_that_has_not_changed_is_not_sent_again(visitor: Visitor) -> None:

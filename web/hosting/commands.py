@@ -18,8 +18,9 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from misskey import Server, ServerNameError
-from web import config, secret_keys, services, signals
+from web import environment, secret_keys, services, signals
 from web.accounts import BEGINNING, Account
+from web.config import Settings
 from web.storage import sqlite_backend
 
 secret_key = AppGroup("secret-key", help="The key that signs cookies and encrypts tokens.")
@@ -133,12 +134,12 @@ def check() -> None:
     """Read the settings as the start does, open the store, and tell what is set and where, without any secret."""
     services.token_store().get("ready?")
     for name, value in _shown(services.settings()).items():
-        where = config.source(name) or "by default"
-        click.echo(f"{config.PREFIX}{name.upper()}: {value or 'none'} ({where})")
+        where = environment.source(name) or "by default"
+        click.echo(f"{environment.PREFIX}{name.upper()}: {value or 'none'} ({where})")
     click.echo("All settings are fine, and the token store can be read.")
 
 
-def _shown(settings: config.Settings) -> dict[str, str]:
+def _shown(settings: Settings) -> dict[str, str]:
     """Return the settings as a host reads them, without anything secret, by their names."""
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     file, former = settings.secret_key_file, len(settings.secret_key_fallbacks)

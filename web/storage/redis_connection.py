@@ -49,8 +49,9 @@ class ClusterRefused(redis.RedisError):
 def connect(url: str, *, seconds: float | None = None) -> redis.Redis:
     """Return what asks the Redis at ``url``, one that :func:`check` lets pass; nothing is connected before.
 
-    Connecting, an answer and a free connection are waited for so many seconds each, by default ``WAIT_SECONDS``. A
-    connection that broke is tried once more: it may have been idle for too long, or led to a master that is none now.
+    Connecting, an answer and a free connection are waited for so many seconds each, by default ``WAIT_SECONDS``. What
+    broke, or may write no more, is closed and tried once more: it may have been idle for too long, or lead to a master
+    that is none now.
     """
     seconds = seconds or WAIT_SECONDS
     # A worker has a thousand requests at once; who finds no connection free waits for one.
@@ -104,7 +105,7 @@ def _options(seconds: float) -> dict[str, Any]:
     return {
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
-        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        "retry": Retry(NoBackoff(), 1, (redis.ConnectionError, redis.ReadOnlyError)),
         "protocol": 2,  # all that is needed here, and every server speaks it
         "redis_connect_func": _on_connect,
     }
