@@ -32,11 +32,17 @@ from web.hosting.request_log import JSONFormatter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a browser: ``-m "not browser"`` leaves it out."""
+    """Mark what needs a browser: ``-m "not browser"`` leaves it out; and what coverage leaves out.
+
+    Coverage doubles a test's time. What is tested only in a browser counts as untested; what is not in the folder of a
+    floor tests none of their code.
+    """
     for item in items:
-        if "chromium" in getattr(item, "fixturenames", ()):
+        in_browser = "chromium" in getattr(item, "fixturenames", ())
+        if in_browser:
             item.add_marker("browser")
-            item.add_marker("no_cover")  # it doubles the time; what is tested only there counts as untested
+        if in_browser or item.path.parent.name not in ("demo", "misskey", "web"):
+            item.add_marker("no_cover")
 
 
 def pytest_collection_finish() -> None:
