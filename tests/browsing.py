@@ -129,8 +129,8 @@ def sign_in(page: Page, sandbox: Running, person: str = "alice", path: str = "/"
     expect_dashboard(page, person)
 
 
-def arrive(page: Page, sandbox: Running, person: str = "alice") -> None:
-    """Be on the dashboard as somebody who signed in earlier; quicker than signing in by hand."""
+def have_signed_in(page: Page, sandbox: Running, person: str = "alice") -> None:
+    """Be signed in, on whichever page this is; quicker than signing in by hand."""
     web = page.request
     csrf_token = re.findall('csrf_token" value="(.+?)"', web.get("/signin").text())[0]
     began = web.post("/signin", form={"csrf_token": csrf_token, "host": sandbox.origin}, max_redirects=0)
@@ -139,6 +139,11 @@ def arrive(page: Page, sandbox: Running, person: str = "alice") -> None:
     session_id = begun.path.rpartition("/")[2]
     sandbox.world.approve(sandbox.world.people[person], permissions, session_id, APP_NAME)
     web.get(f"/callback?session={session_id}", max_redirects=0)
+
+
+def arrive(page: Page, sandbox: Running, person: str = "alice") -> None:
+    """Be on the dashboard as somebody who signed in earlier."""
+    have_signed_in(page, sandbox, person)
     page.goto("/dashboard")
     expect_dashboard(page, person)
 

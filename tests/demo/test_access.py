@@ -9,7 +9,7 @@ from demo import live
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
 from tests.access import Check
-from tests.browsing import Browsers, arrive, expect_description, press
+from tests.browsing import Browsers, arrive, expect_description, have_signed_in, press
 from tests.words import Say
 from web.languages import LANGUAGES
 
@@ -20,6 +20,14 @@ pytestmark = pytest.mark.parametrize("language", LANGUAGES)
 def alice(page: Page, sandbox: Running) -> Page:
     """The dashboard of Alice."""
     arrive(page, sandbox)
+    return page
+
+
+@pytest.fixture
+def files(page: Page, sandbox: Running) -> Page:
+    """The page of Alice on which files are uploaded."""
+    have_signed_in(page, sandbox)
+    page.goto("/files")
     return page
 
 
@@ -98,40 +106,38 @@ def test_a_note_with_files(
     check(alice, "posted")
 
 
-def test_an_upload(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
+def test_an_upload(files: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
     browsers.statuses = {422, 502}
-    alice.goto("/files")
-    field = alice.get_by_label(say("File"), exact=True)
-    check(alice, "empty")
+    field = files.get_by_label(say("File"), exact=True)
+    check(files, "empty")
 
-    press(alice, say("Upload"))
+    press(files, say("Upload"))
     expect_description(field, say("Choose a file first."))
-    check(alice, "without a file")
+    check(files, "without a file")
 
     field.set_input_files(file("film.mp4", 10 * 1024**2 + 1))
-    expect(alice.get_by_role("alert")).to_contain_text(say("this one is larger"))
-    check(alice, "too large")
+    expect(files.get_by_role("alert")).to_contain_text(say("this one is larger"))
+    check(files, "too large")
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     field.set_input_files(file("空.txt"))
-    press(alice, say("Upload"))
-    expect(alice.get_by_text(say("choose again:"))).to_contain_text("空.txt")
-    check(alice, "refused")
+    press(files, say("Upload"))
+    expect(files.get_by_text(say("choose again:"))).to_contain_text("空.txt")
+    check(files, "refused")
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     field.set_input_files(file("空.txt"))
-    press(alice, say("Upload"))
-    expect(alice.get_by_role("heading", name=say("Uploaded"))).to_be_visible()
-    check(alice, "done")
+    press(files, say("Upload"))
+    expect(files.get_by_role("heading", name=say("Uploaded"))).to_be_visible()
+    check(files, "done")
 
 
-def test_an_upload_whose_connection_breaks(alice: Page, browsers: Browsers, say: Say, check: Check) -> None:
-    alice.goto("/files")
-    alice.route("**/files", lambda route: route.abort())
-    alice.get_by_label(say("File"), exact=True).set_input_files(file("a.txt"))
-    press(alice, say("Upload"))
-    expect(alice.locator(".lost")).to_contain_text(say("Nothing came back"))
-    check(alice, "told")
+def test_an_upload_whose_connection_breaks(files: Page, browsers: Browsers, say: Say, check: Check) -> None:
+    files.route("**/files", lambda route: route.abort())
+    files.get_by_label(say("File"), exact=True).set_input_files(file("a.txt"))
+    press(files, say("Upload"))
+    expect(files.locator(".lost")).to_contain_text(say("Nothing came back"))
+    check(files, "told")
     browsers.expect_lost()
 
 
@@ -139,12 +145,13 @@ def test_an_upload_whose_connection_breaks(alice: Page, browsers: Browsers, say:
 
 
 @pytest.fixture
-def console(alice: Page, say: Say) -> Page:
+def console(page: Page, sandbox: Running, say: Say) -> Page:
     """The console of Alice, with all that the server tells."""
-    alice.goto("/console")
-    expect(alice.locator("#parameters")).to_contain_text(say("This endpoint takes no parameters."))
-    expect(alice.locator("#endpoint-names option")).not_to_have_count(0)
-    return alice
+    have_signed_in(page, sandbox)
+    page.goto("/console")
+    expect(page.locator("#parameters")).to_contain_text(say("This endpoint takes no parameters."))
+    expect(page.locator("#endpoint-names option")).not_to_have_count(0)
+    return page
 
 
 def choose(page: Page, endpoint: str, typed: str, say: Say) -> None:

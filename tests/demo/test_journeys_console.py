@@ -9,13 +9,23 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sandbox import Misbehaviour, Running
-from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title, open_menu, tab_to
+from tests.browsing import (
+    Browsers,
+    arrive,
+    begin,
+    decide,
+    expect_description,
+    expect_title,
+    have_signed_in,
+    open_menu,
+    tab_to,
+)
 
 
 @pytest.fixture
 def console(page: Page, sandbox: Running) -> Page:
     """The console of Alice, with all that the server tells."""
-    arrive(page, sandbox)
+    have_signed_in(page, sandbox)
     page.goto("/console")
     expect_parameters(page, "takes no parameters")
     expect(page.locator("#endpoint-names option")).not_to_have_count(0)
@@ -72,7 +82,7 @@ def test_the_account_menu_leads_to_it(page: Page, sandbox: Running) -> None:
 
 
 def test_the_page_is_there_while_the_server_still_thinks(page: Page, sandbox: Running) -> None:
-    arrive(page, sandbox)
+    have_signed_in(page, sandbox)
     sandbox.world.misbehaviour = Misbehaviour.HANGING
     page.goto("/console")
     expect(endpoint(page)).to_have_value("i")
@@ -266,7 +276,7 @@ def test_a_clipboard_that_is_not_allowed_leaves_the_code_selected(console: Page)
 
 def test_a_server_that_fails_is_told_in_each_part(page: Page, sandbox: Running, browsers: Browsers) -> None:
     browsers.statuses = {502}
-    arrive(page, sandbox)
+    have_signed_in(page, sandbox)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     page.goto("/console")
     for part in ("#names", "#parameters"):

@@ -15,6 +15,7 @@ from tests.browsing import (
     expect_dashboard,
     expect_description,
     expect_title,
+    have_signed_in,
     open_menu,
 )
 
@@ -50,14 +51,15 @@ def test_the_panels_come_by_themselves(alice: Page) -> None:
     expect(panel(alice, "Your server").locator("dd", has_text="2025.4.1")).to_be_visible()
 
 
-def test_the_dashboard_is_there_while_the_server_still_thinks(alice: Page, sandbox: Running) -> None:
+def test_the_dashboard_is_there_while_the_server_still_thinks(page: Page, sandbox: Running) -> None:
+    have_signed_in(page, sandbox)
     sandbox.world.misbehaviour = Misbehaviour.HANGING
-    alice.goto("/dashboard")
-    expect_title(alice, "Hello, Alice")
-    expect(alice.get_by_text("Asking 127.0.0.1")).to_have_count(len(PANELS))
+    page.goto("/dashboard")
+    expect_title(page, "Hello, Alice")
+    expect(page.get_by_text("Asking 127.0.0.1")).to_have_count(len(PANELS))
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
-    expect_dashboard(alice)
+    expect_dashboard(page)
 
 
 @pytest.mark.parametrize("misbehaviour", [Misbehaviour.NOT_JSON, Misbehaviour.RATE_LIMITED, Misbehaviour.BROKEN])
@@ -91,21 +93,22 @@ def test_a_server_that_is_down_is_told_once_and_tried_again_at_once(
     expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
 
 
-def test_a_panel_that_failed_comes_back_alone(alice: Page, sandbox: Running, browsers: Browsers) -> None:
+def test_a_panel_that_failed_comes_back_alone(page: Page, sandbox: Running, browsers: Browsers) -> None:
     browsers.statuses = {502}
+    have_signed_in(page, sandbox)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    alice.goto("/dashboard")
-    profile = alice.locator("#profile")
-    expect(alice.locator(".missed")).to_have_count(len(PANELS))
+    page.goto("/dashboard")
+    profile = page.locator("#profile")
+    expect(page.locator(".missed")).to_have_count(len(PANELS))
 
     sandbox.world.misbehaviour = Misbehaviour.NONE
     profile.get_by_role("link", name="Reload").click()
 
     expect(profile.locator("p", has_text="Lives in the sandbox")).to_be_visible()
     expect(profile.get_by_role("heading", name="Your profile")).to_be_focused()
-    expect(alice.locator(".failure")).to_have_count(1)
-    alice.locator("#server").get_by_role("link", name="the reason is above").click()
-    expect(alice).to_have_url(f"{browsers.site}/dashboard#trouble")
+    expect(page.locator(".failure")).to_have_count(1)
+    page.locator("#server").get_by_role("link", name="the reason is above").click()
+    expect(page).to_have_url(f"{browsers.site}/dashboard#trouble")
 
 
 def test_a_timeline_that_was_chosen_is_tried_again(alice: Page, sandbox: Running, browsers: Browsers) -> None:
@@ -337,43 +340,45 @@ def test_without_javascript_an_error_keeps_the_text_and_signing_out_works(
     ],
 )
 def test_a_connection_that_is_lost_is_told_where_it_was_used(
-    alice: Page, browsers: Browsers, path: str, button: str
+    page: Page, sandbox: Running, browsers: Browsers, path: str, button: str
 ) -> None:
-    alice.goto(path)
-    expect(alice.locator(".waiting")).to_have_count(0)
+    have_signed_in(page, sandbox)
+    page.goto(path)
+    expect(page.locator(".waiting")).to_have_count(0)
     if path == "/dashboard":
-        expect(alice.locator("[data-live-is=live]")).to_be_visible()
-        alice.get_by_role("button", name="Pause").click()
-        alice.get_by_label("Your note").fill("do not lose me")
-        alice.locator("summary", has_text="Delete").first.click()
-    presses = alice.get_by_role("button", name=button, exact=True).or_(alice.get_by_role("link", name=button))
-    alice.context.set_offline(True)
+        expect(page.locator("[data-live-is=live]")).to_be_visible()
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_label("Your note").fill("do not lose me")
+        page.locator("summary", has_text="Delete").first.click()
+    presses = page.get_by_role("button", name=button, exact=True).or_(page.get_by_role("link", name=button))
+    page.context.set_offline(True)
     presses.first.click()
-    expect(alice.get_by_role("alert")).to_contain_text("the connection to this app was lost")
+    expect(page.get_by_role("alert")).to_contain_text("the connection to this app was lost")
     presses.first.click()
-    expect(alice.get_by_role("alert")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_have_count(1)
     if path == "/dashboard":
-        expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
+        expect(page.get_by_label("Your note")).to_have_value("do not lose me")
 
-    alice.context.set_offline(False)
+    page.context.set_offline(False)
     presses.first.click()
-    expect(alice.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
     browsers.expect_lost()
 
 
-def test_the_focus_stays_where_nothing_older_comes(alice: Page, sandbox: Running) -> None:
+def test_the_focus_stays_where_nothing_older_comes(page: Page, sandbox: Running) -> None:
     for number in range(20 - len(sandbox.world.notes)):
         sandbox.world.post(sandbox.world.people["bob"], text=f"filling {number}")
-    alice.goto("/dashboard/timeline")
-    alice.goto("/dashboard")
+    have_signed_in(page, sandbox)
+    page.goto("/dashboard/timeline")
+    page.goto("/dashboard")
     for _ in range(2):
-        older = panel(alice, "Timeline").get_by_role("button", name="Older")
+        older = panel(page, "Timeline").get_by_role("button", name="Older")
         older.focus()
-        alice.keyboard.press("Enter")
-        expect(older.or_(alice.get_by_text("That was all."))).to_be_visible()
-        expect(alice.locator("[autofocus]:focus")).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(older.or_(page.get_by_text("That was all."))).to_be_visible()
+        expect(page.locator("[autofocus]:focus")).to_have_count(1)
 
-    expect(alice.get_by_text("That was all.")).to_be_focused()
+    expect(page.get_by_text("That was all.")).to_be_focused()
 
 
 def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
-from tests.browsing import Browsers, arrive, begin, decide, expect_description, expect_title
+from tests.browsing import Browsers, arrive, expect_description, expect_title, have_signed_in
 from tests.cast import served
 
 MEGABYTE = 1024 * 1024
@@ -36,9 +36,17 @@ def alice(page: Page, sandbox: Running) -> Page:
 def scriptless(browsers: Browsers, sandbox: Running) -> Page:
     """The dashboard of Alice in a browser with JavaScript off."""
     page = browsers.open(java_script_enabled=False)
-    begin(page, sandbox.origin)
-    decide(page)
+    have_signed_in(page, sandbox)
+    page.goto("/dashboard")
     expect_title(page, "Hello, Alice")
+    return page
+
+
+@pytest.fixture
+def files(page: Page, sandbox: Running) -> Page:
+    """The page of Alice on which files are uploaded."""
+    have_signed_in(page, sandbox)
+    page.goto("/files")
     return page
 
 
@@ -197,25 +205,25 @@ def test_a_file_that_is_too_large_is_told_before_the_server_is_asked(
 # With JavaScript only.
 
 
-def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(alice: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_told_at_once_and_not_sent(files: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHAPES["policies"], "maxFileSizeMb", 0.5)
-    alice.goto("/files")
-    field = alice.get_by_label("File", exact=True)
+    files.reload()
+    field = files.get_by_label("File", exact=True)
     field.set_input_files(file("film.mp4", MEGABYTE // 2 + 1))
-    expect(alice.get_by_role("alert")).to_contain_text("Your server takes files up to 0.5 MB; this one is larger.")
+    expect(files.get_by_role("alert")).to_contain_text("Your server takes files up to 0.5 MB; this one is larger.")
     expect_description(field, "this one is larger")
 
     requests: list[str] = []
-    alice.on("request", lambda request: requests.append(request.url))
-    alice.get_by_role("button", name="Upload", exact=True).click()
+    files.on("request", lambda request: requests.append(request.url))
+    files.get_by_role("button", name="Upload", exact=True).click()
     expect(field).to_be_focused()
     assert requests == []
 
     field.set_input_files(file("short.mp4", MEGABYTE // 2))
-    expect(alice.get_by_role("alert")).to_have_text("")
+    expect(files.get_by_role("alert")).to_have_text("")
     expect(field).not_to_have_attribute("aria-invalid", "true")
-    alice.get_by_role("button", name="Upload", exact=True).click()
-    expect(alice.get_by_role("heading", name="Uploaded")).to_be_visible()
+    files.get_by_role("button", name="Upload", exact=True).click()
+    expect(files.get_by_role("heading", name="Uploaded")).to_be_visible()
 
 
 def slow_down(page: Page, bytes_per_second: int) -> None:
@@ -223,18 +231,17 @@ def slow_down(page: Page, bytes_per_second: int) -> None:
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", conditions)
 
 
-def test_how_much_is_sent_is_shown_and_said(alice: Page, sandbox: Running) -> None:
-    alice.goto("/files")
-    slow_down(alice, MEGABYTE // 2)
+def test_how_much_is_sent_is_shown_and_said(files: Page, sandbox: Running) -> None:
+    slow_down(files, MEGABYTE // 2)
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 1
-    upload(alice, file("film.mp4", MEGABYTE))
+    upload(files, file("film.mp4", MEGABYTE))
 
-    said = alice.locator(".sending").get_by_role("status")
+    said = files.locator(".sending").get_by_role("status")
     expect(said).to_have_text(re.compile("^[1-9]0% sent$"))
-    expect(alice.get_by_role("progressbar", name="Sending")).to_have_attribute("value", re.compile("^[1-9]"))
-    check_progress(alice)
+    expect(files.get_by_role("progressbar", name="Sending")).to_have_attribute("value", re.compile("^[1-9]"))
+    check_progress(files)
     expect(said).to_have_text("All is sent. Your server is storing it …")
-    expect(alice.get_by_role("heading", name="Uploaded")).to_be_focused()
+    expect(files.get_by_role("heading", name="Uploaded")).to_be_focused()
 
 
 def check_progress(page: Page) -> None:
@@ -252,22 +259,20 @@ def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -
     expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
 
 
-def test_a_connection_that_breaks_is_told(alice: Page, browsers: Browsers) -> None:
-    alice.goto("/files")
-    alice.route("**/files", lambda route: route.abort())
-    upload(alice, file("a.txt"))
+def test_a_connection_that_breaks_is_told(files: Page, browsers: Browsers) -> None:
+    files.route("**/files", lambda route: route.abort())
+    upload(files, file("a.txt"))
 
-    expect(alice.locator(".lost")).to_contain_text("the connection to this app was lost")
-    expect(alice.locator(".sending")).to_be_hidden()
-    expect(alice.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
+    expect(files.locator(".lost")).to_contain_text("the connection to this app was lost")
+    expect(files.locator(".sending")).to_be_hidden()
+    expect(files.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
     browsers.expect_lost()
 
 
-def test_a_double_click_uploads_once(alice: Page, sandbox: Running) -> None:
-    alice.goto("/files")
+def test_a_double_click_uploads_once(files: Page, sandbox: Running) -> None:
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.3
-    alice.get_by_label("File", exact=True).set_input_files(file("a.txt"))
-    alice.get_by_role("button", name="Upload", exact=True).dblclick()
-    expect(alice.get_by_role("heading", name="Uploaded")).to_be_visible()
+    files.get_by_label("File", exact=True).set_input_files(file("a.txt"))
+    files.get_by_role("button", name="Upload", exact=True).dblclick()
+    expect(files.get_by_role("heading", name="Uploaded")).to_be_visible()
 
     assert uploads(sandbox) == 1

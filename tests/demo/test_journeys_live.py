@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from demo import live
 from sandbox import Running
-from tests.browsing import Browsers, arrive, open_menu
+from tests.browsing import Browsers, arrive, have_signed_in, open_menu
 
 LIVE = "Live: new notes appear here by themselves."
 
@@ -179,7 +179,7 @@ def test_without_a_sign_in_it_is_refused_in_words(alice: Page, browsers: Browser
 
 
 def test_a_timeline_of_a_page_of_its_own_is_live_too(page: Page, sandbox: Running) -> None:
-    arrive(page, sandbox)
+    have_signed_in(page, sandbox)
     page.goto("/dashboard/timeline")
     expect_live(page, sandbox)
     post(sandbox, "here as well")
@@ -220,10 +220,9 @@ def test_a_reader_further_down_is_not_moved(alice: Page, sandbox: Running) -> No
     assert abs(after["y"] - before["y"]) <= 1
 
 
-def test_without_scripts_it_says_what_to_do(browsers: Browsers, page: Page, sandbox: Running) -> None:
-    arrive(page, sandbox)
+def test_without_scripts_it_says_what_to_do(browsers: Browsers, sandbox: Running) -> None:
     plain = browsers.open(java_script_enabled=False)
-    plain.context.add_cookies(page.context.cookies())  # type: ignore[arg-type]
+    have_signed_in(plain, sandbox)
     plain.goto("/dashboard/timeline")
 
     expect(state(plain)).to_contain_text("reload the page to see new ones")

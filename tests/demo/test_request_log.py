@@ -19,7 +19,7 @@ import requests
 from flask import Flask
 
 from sandbox import Misbehaviour, Running
-from tests.cast import NATIVE_TOKENS, Visitor
+from tests.cast import NATIVE_TOKENS, Visitor, wait_until
 from tests.demo.test_leaving import account_of
 from tests.demo.test_live import cut
 from tests.web.test_gunicorn import csrf_token, gunicorn
@@ -142,6 +142,5 @@ def test_streams_of_all_workers_are_counted_until_they_or_their_worker_end(tmp_p
         log = tmp_path / "log"
         for worker in re.findall(r"Booting worker with pid: (\d+)", log.read_text()):
             os.kill(int(worker), signal.SIGKILL)
-        while log.read_text().count("Booting worker") < 4:
-            pass
+        wait_until(lambda: log.read_text().count("Booting worker") >= 4)
         assert scrape_site(url).get(("miauth_open_streams",), 0) == 0

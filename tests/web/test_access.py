@@ -21,6 +21,7 @@ from tests.browsing import (
     expect_dashboard,
     expect_description,
     expect_title,
+    have_signed_in,
     open_menu,
     press,
     watched,
@@ -290,18 +291,17 @@ def test_panels_that_were_not_asked_for(page: Page, sandbox: Running, say: Say, 
     check(page, "offering to ask")
 
 
-def test_a_panel_as_a_page_of_its_own(
-    alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check
-) -> None:
+def test_a_panel_as_a_page_of_its_own(page: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
     browsers.statuses = {502}
-    alice.goto("/dashboard/profile")
-    expect_title(alice, say("Your profile"))
-    check(alice, "whole")
+    have_signed_in(page, sandbox)
+    page.goto("/dashboard/profile")
+    expect_title(page, say("Your profile"))
+    check(page, "whole")
 
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
-    alice.reload()
-    expect(alice.locator(".failure")).to_contain_text(say("has a problem"))
-    check(alice, "failed")
+    page.reload()
+    expect(page.locator(".failure")).to_contain_text(say("has a problem"))
+    check(page, "failed")
 
 
 def test_the_account_page(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:

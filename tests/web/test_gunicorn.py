@@ -77,9 +77,9 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
             odd.sendall(b"GET /callback?session=secret\r\n\r\n")
             while odd.recv(1000):
                 pass
-        while "Invalid request" not in (log := (tmp_path / "log").read_text()):
-            pass
+        wait_until(lambda: "Invalid request" in (tmp_path / "log").read_text())
 
+    log = (tmp_path / "log").read_text()
     assert "secret" not in log
     assert "ip=" not in log
 

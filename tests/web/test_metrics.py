@@ -17,7 +17,7 @@ from flask import Flask, Response
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sandbox import Misbehaviour, Running
-from tests.cast import Visitor, environment, who_reads_all
+from tests.cast import Visitor, environment, wait_until, who_reads_all
 from tests.hostile import hangs_up_unanswered, serve
 from tests.web.test_gunicorn import ROOT, gunicorn, sign_in, takes_files
 
@@ -202,17 +202,15 @@ def test_the_figures_of_all_workers_add_up(tmp_path: Path) -> None:
         with ThreadPoolExecutor(20) as pool:
             list(pool.map(lambda page: requests.get(page, timeout=60).raise_for_status(), pages))
         seen = ("miauth_request_seconds_count", "GET", "/how-it-works", "200")
-        while scrape_site(url).get(seen, 0) < 60:  # an answer counts when it was sent
-            pass
+        wait_until(lambda: scrape_site(url).get(seen, 0) >= 60)  # an answer counts when it was sent
         assert len(list(tmp_path.glob("metrics-*/histogram_*.db"))) == 2
 
         os.kill(worker, signal.SIGKILL)
-        while len((tmp_path / "log").read_text().split("Booting worker")) < 4:
-            pass
+        wait_until(lambda: (tmp_path / "log").read_text().count("Booting worker") >= 3)
         for page in pages[:20]:
             requests.get(page, timeout=60).raise_for_status()
-        while (found := scrape_site(url))[seen] < 80:
-            pass
+        wait_until(lambda: scrape_site(url)[seen] >= 80)
+        found = scrape_site(url)
         assert found[seen] == 80
         assert found["miauth_sign_ins_begun_total",] == found["miauth_sign_ins_finished_total", "miauth"] == 1
     assert list(tmp_path.glob("metrics-*")) == []
@@ -223,8 +221,7 @@ def test_a_reload_goes_on_with_the_same_figures(tmp_path: Path) -> None:
     with serve(takes_files) as server, gunicorn(tmp_path, server, *folder, METRICS=TOKEN) as (url, worker):
         requests.get(f"{url}/privacy", timeout=60).raise_for_status()
         os.kill(parent_of(worker), signal.SIGHUP)
-        while f"Worker exiting (pid: {worker})" not in (tmp_path / "log").read_text():
-            pass
+        wait_until(lambda: f"Worker exiting (pid: {worker})" in (tmp_path / "log").read_text())
 
         assert scrape_site(url)["miauth_request_seconds_count", "GET", "/privacy", "200"] == 1
         assert len(list(tmp_path.glob("metrics-*"))) == 1
@@ -242,8 +239,7 @@ def test_a_worker_that_ends_leaves_a_log_that_is_json(tmp_path: Path) -> None:
     ):
         scrape_site(url)
         os.kill(worker, signal.SIGKILL)
-        while len((tmp_path / "log").read_text().split("Booting worker")) < 3:
-            pass
+        wait_until(lambda: (tmp_path / "log").read_text().count("Booting worker") >= 2)
 
     assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert TOKEN not in (tmp_path / "log").read_text()

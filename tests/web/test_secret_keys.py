@@ -20,7 +20,7 @@ import requests
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
+from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment, wait_until
 from tests.ports import free_port
 from web import config, secret_keys
 
@@ -75,8 +75,8 @@ def two_workers(settings: dict[str, str], url: str, log: Path) -> Iterator[None]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ, stdout=output, stderr=output)
         try:
-            while log.read_text().count("Booting worker") < 2:
-                assert process.poll() is None, log.read_text()
+            wait_until(lambda: log.read_text().count("Booting worker") >= 2 or process.poll())
+            assert process.poll() is None, log.read_text()
             yield
         finally:
             process.send_signal(signal.SIGQUIT)  # now; SIGTERM waits for browsers to hang up

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cast import wait_until
 from tests.redis_server import RedisServer
 from web.storage import sqlite_backend, store_backend
 from web.storage.redis_backend import RedisBackend
@@ -439,8 +440,7 @@ def test_another_process_that_writes_is_waited_for_by_those_who_write_only(
         other.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as pool:
             putting = pool.submit(store.put, "key", "after", 60)
-            while not waits():
-                pass
+            wait_until(waits)
             assert store.get("key") == "before"
             assert not putting.done()
             other.execute("ROLLBACK")
