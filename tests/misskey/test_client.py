@@ -25,11 +25,12 @@ from misskey import (
     Redirected,
     Server,
     ServerTimeout,
+    ServerUnreachable,
     Transport,
     TransportError,
     clean_text,
 )
-from misskey.json_values import MAX_VALUES, SHOWN_CHARACTERS
+from misskey.json_values import SHOWN_CHARACTERS
 from tests import hostile
 from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
 
@@ -77,9 +78,10 @@ def test_a_call_is_a_post_of_json_with_the_token_as_i(transport: Transport) -> N
 
 
 def test_without_a_token_there_is_no_i_but_a_body(transport: Transport) -> None:
-    _, _, server = call(transport, says({}), token=None)
+    _, shown, server = call(transport, says({}), token=None)
 
     assert json.loads(server.requests[0].body) == {"detail": True}
+    assert shown.body == '{\n  "detail": true\n}'
 
 
 def test_a_call_without_parameters_sends_an_empty_object(transport: Transport) -> None:
@@ -96,9 +98,22 @@ def test_a_get_sends_no_body_and_no_token(transport: Transport) -> None:
         assert client.get("/api.json") == [1]
 
     assert server.requests[0].method == "GET"
+    assert server.requests[0].headers["accept"] == "application/json"
     assert server.requests[0].body == b""
     assert TOKEN not in str(server.requests[0].headers)
     assert exchanges[0].body is None
+
+
+def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transport: Transport) -> None:
+    with serve(hostile.hangs_up_when_asked_again) as server:
+        client = Client(Server.parse_origin(server.origin), transport)
+        for _ in range(2):
+            client.get("/api.json")
+            client.call("meta", idempotent=True)
+        with pytest.raises(ServerUnreachable):
+            client.call("meta")
+
+    assert server.connections == 4
 
 
 # What comes back.
@@ -152,12 +167,13 @@ def test_json_of_the_wrong_kind_is_for_the_caller_to_judge(transport: Transport,
     shown.answer.encode()
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> None:
     error = failure(transport, hostile.redirects(status, "https://elsewhere.example/"))
 
     assert isinstance(error, InvalidAnswer)
     assert error.status == status
+    assert str(error) == f"{error.host}: leads elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -255,6 +271,9 @@ def test_an_error_without_words_keeps_its_status(transport: Transport, status: i
 
     assert type(error) is APIError
     assert (error.status, error.code, error.text) == (status, "", "")
+    assert str(error) == f"{error.host}: {status}"
+    assert error.maybe_done == (status == 500)
+    assert vars(APIError(error.host, status)) == vars(error)
 
 
 @pytest.mark.parametrize(
@@ -409,12 +428,19 @@ def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: 
     assert len(shown.answer) == SHOWN_CHARACTERS + 2
 
 
-def test_an_answer_of_more_values_than_any_server_has_is_not_taken_apart(transport: Transport) -> None:
-    error, shown, _ = call(transport, answers(200, b"[" + b"[]," * MAX_VALUES + b"1]"))
+@pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19)])
+def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(value: str, most: int) -> None:
+    """A list or an object counts as five, a comma as one, and there may be one for every ten bytes."""
+    small = Transport("test/1.0", max_answer_bytes=1200)
+    fits, too_many = (f"[{','.join([value] * count)}]" for count in (most, most + 1))
 
+    result, shown, _ = call(small, answers(200, fits.encode()))
+    assert result == json.loads(fits)
+    assert shown.answer == json.dumps(result, indent=2)
+    error, shown, _ = call(small, answers(200, too_many.encode()))
+    small.close()
     assert isinstance(error, InvalidAnswer)
-    assert shown.answer is not None
-    assert shown.answer.startswith("[[],[],")
+    assert shown.answer == too_many
 
 
 def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:

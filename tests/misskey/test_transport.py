@@ -551,13 +551,17 @@ def test_the_log_in_of_a_proxy_may_have_any_letters(
     assert (kind, base64.b64decode(login).decode()) == ("Basic", "アリス:秘:")
 
 
+@pytest.mark.parametrize("place", ["misskey.example:443", "[fd00::1]:8443"])
 def test_a_proxy_that_refuses_makes_a_server_unreachable(
-    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     with serve(answers(403, b"no")) as between:
         monkeypatch.setenv("HTTPS_PROXY", between.origin)
         with pytest.raises(ServerUnreachable):
-            post(make_transport(), MISSKEY)
+            post(make_transport(), f"https://{place.removesuffix(':443')}")
+
+    [request] = between.requests
+    assert (request.method, request.path, request.headers["host"]) == ("CONNECT", place, place)
 
 
 def test_a_proxy_that_is_no_address_makes_a_server_unreachable(
@@ -858,14 +862,8 @@ def test_spaces_around_a_length_and_no_coding_at_all_are_fine(transport: Transpo
         assert post(transport, server) == b"{}"
 
 
-def hangs_up_when_asked_again(caller: Caller) -> None:
-    caller.request()
-    caller.send(http(200, b"{}"))
-    caller.request()
-
-
 def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transport: Transport) -> None:
-    with serve(hangs_up_when_asked_again) as server:
+    with serve(hostile.hangs_up_when_asked_again) as server:
         for _ in range(4):
             assert transport.request("POST", private(server), "/api/meta", body=b"{}", idempotent=True).body == b"{}"
 
@@ -873,7 +871,7 @@ def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transpo
 
 
 def test_what_writes_is_sent_once(transport: Transport) -> None:
-    with serve(hangs_up_when_asked_again) as server:
+    with serve(hostile.hangs_up_when_asked_again) as server:
         post(transport, server)
         with pytest.raises(ServerUnreachable):
             post(transport, server)
