@@ -377,6 +377,7 @@ def test_an_exchange_shows_what_went_over_the_wire(transport: Transport) -> None
     assert shown.body == json.dumps({"i": MASK, "detail": True}, ensure_ascii=False, indent=2)
     assert shown.answer == '{\n  "name": "愛"\n}'
     assert shown.milliseconds is not None
+    assert shown.size == len('{"name": "\\u611b"}')
 
 
 def test_what_is_shown_is_what_went_over_the_wire_whatever_became_of_it(transport: Transport) -> None:
