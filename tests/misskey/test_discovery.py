@@ -262,7 +262,8 @@ def test_a_server_that_leads_to_another_one_names_it(transport: Transport, statu
 def test_a_nodeinfo_at_another_server_names_it(transport: Transport) -> None:
     with serve(misskey) as other:
         at_other = {"links": [{"href": f"{other.origin}/nodeinfo/2.1"}]}
-        for first in (at_other, http(301, b"", f"Location: {other.origin}/.well-known/nodeinfo")):
+        moved = (http(301, b"", f"Location: {other.origin}{path}") for path in ("/.well-known/nodeinfo", "/", ""))
+        for first in (at_other, *moved):
             with serve(paths(wellknown=first)) as typed, pytest.raises(ServerElsewhere) as caught:
                 find(transport, typed, other)
             assert caught.value.leads_to == Server(other.origin)
