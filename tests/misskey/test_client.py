@@ -171,7 +171,7 @@ def test_json_of_the_wrong_kind_is_for_the_caller_to_judge(transport: Transport,
 def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> None:
     error = failure(transport, hostile.redirects(status, "https://elsewhere.example/"))
 
-    assert isinstance(error, InvalidAnswer)
+    assert isinstance(error, Redirected)
     assert error.status == status
     assert not error.maybe_done
 
@@ -430,18 +430,22 @@ def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: 
 
 
 @pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19)])
-def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(value: str, most: int) -> None:
+@pytest.mark.parametrize("limits", [(1200, None), (10_000_000, 1200)])
+def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(
+    value: str, most: int, limits: tuple[int, int | None]
+) -> None:
     """A list or an object counts as five, a comma as one, and there may be one for every ten bytes."""
-    small = Transport("test/1.0", max_answer_bytes=1200)
+    transport, exchanges = Transport("test/1.0", max_answer_bytes=limits[0]), Caught()
     fits, too_many = (f"[{','.join([value] * count)}]" for count in (most, most + 1))
+    with serve(answers(200, fits.encode())) as server, serve(answers(200, too_many.encode())) as other:
+        client = Client(Server.parse_origin(server.origin), transport, None, exchanges.append)
+        assert client.call("i", max_answer_bytes=limits[1]) == json.loads(fits)
+        client.server = Server.parse_origin(other.origin)
+        with pytest.raises(InvalidAnswer):
+            client.call("i", max_answer_bytes=limits[1])
+    transport.close()
 
-    result, shown, _ = call(small, answers(200, fits.encode()))
-    assert result == json.loads(fits)
-    assert shown.answer == json.dumps(result, indent=2)
-    error, shown, _ = call(small, answers(200, too_many.encode()))
-    small.close()
-    assert isinstance(error, InvalidAnswer)
-    assert shown.answer == too_many
+    assert [shown.answer for shown in exchanges] == [json.dumps(json.loads(fits), indent=2), too_many]
 
 
 def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:
