@@ -841,16 +841,16 @@ def test_after_chunks_of_a_server_that_does_not_know_them_the_connection_is_not_
 
 
 def test_chunks_may_have_extensions_and_trailers(transport: Transport) -> None:
-    content = (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1 ;a=b\r\n{\r\n01\r\n}\r\n0\r\nX-Trailer: 1\r\n\r\n"
-    )
+    words = b" " * 0x1A
+    chunks = b"1 ;a=b\r\n{\r\n1A\r\n" + words + b"\r\n01\r\n}\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    content = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" + chunks
 
     def behaviour(caller: Caller) -> None:
         while caller.request():
             caller.send(content)
 
     with serve(behaviour) as server:
-        assert [post(transport, server) for _ in range(3)] == [b"{}"] * 3
+        assert [post(transport, server) for _ in range(3)] == [b"{" + words + b"}"] * 3
 
     assert server.connections == 1
 
