@@ -523,7 +523,7 @@ def pings_without_reading(caller: Caller) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing bounds what comes, only how long sending may take."""
     monkeypatch.setattr(streaming, "TICK_BYTES", 10**12)
-    monkeypatch.setattr(streaming.Stream._send, "__defaults__", (0.1,))
+    monkeypatch.setattr(streaming, "SEND_SECONDS", 0.1)
 
 
 def test_a_server_that_asks_and_never_listens_ends_in_a_time_out(make_client: MakeClient, impatient: None) -> None:
