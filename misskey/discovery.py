@@ -92,11 +92,11 @@ def _meta(server: Server, transport: Transport, private: Collection[str]) -> _Me
         raise NotMisskey(server.host) from None
     match meta:
         case {"version": str() as version, "uri": str() as uri}:
-            based_on = printable_ascii(meta.get("basedMisskeyVersion"), VERSION_CHARACTERS)
+            based_on = printable_ascii(meta.get("basedMisskeyVersion"))
             features = meta.get("features")
             miauth = features.get("miauth") if isinstance(features, dict) else None
             with suppress(ServerNameError):
-                return _Meta(Server.parse(uri, private), based_on or version[:VERSION_CHARACTERS], miauth)
+                return _Meta(Server.parse(uri, private), (based_on or version)[:VERSION_CHARACTERS], miauth)
         case _:
             _require_family(server, transport, private)
     raise NotMisskey(server.host)

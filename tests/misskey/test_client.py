@@ -490,6 +490,11 @@ def test_a_token_in_text_that_is_not_json_is_masked(transport: Transport) -> Non
     assert shown.answer == f"<b>{MASK}</b>"
     assert TOKEN not in str(error)
 
+    _, shown, _ = call(transport, answers(200, f'["{TOKEN}"{",1" * 200_000}]'.encode()))  # too much for JSON
+
+    assert shown.answer is not None
+    assert shown.answer.startswith(f'["{MASK}",1,')
+
 
 def test_a_token_among_the_parameters_is_masked(transport: Transport) -> None:
     exchanges = Caught()

@@ -157,8 +157,12 @@ def test_a_server_with_miauth_off_is_told(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("name", ["mastodon", "gotosocial", "pleroma", "iceshrimp.net"])
-def test_other_software_is_called_by_its_name(transport: Transport, name: str) -> None:
-    with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=f"runs {name}, not Misskey") as caught:
+@pytest.mark.parametrize("other", [{}, {"meta": {}}], ids=["without meta", "with another meta"])
+def test_other_software_is_called_by_its_name(transport: Transport, name: str, other: dict[str, Any]) -> None:
+    with (
+        serve(paths(**runs(name), **other)) as server,
+        pytest.raises(NotMisskey, match=f"runs {name}, not Misskey") as caught,
+    ):
         find(transport, server)
 
     assert (caught.value.host, caught.value.software) == (f"127.0.0.1:{server.port}", name)
