@@ -65,7 +65,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            shown = clean_text(name.encode("utf-8", "replace").decode())  # no page can hold half a surrogate pair
+            shown = clean_text(name.encode(errors="replace").decode())  # no page can hold half a surrogate pair
             raise ValidationError(_("“%(name)s” is there twice. Keep one of them.", name=shown))
         values[name] = value
     return values

@@ -42,7 +42,7 @@ Resolver = Callable[..., list[AddressInfo]]
 
 def is_public(address: str) -> bool:
     """Return whether an IP address, in text, belongs to the public internet and to nothing inside a network."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = ipaddress.ip_address(address)
     if ip in _NAT64:
         ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     if ip.version == 6 and ip not in _GLOBAL_UNICAST:  # also IPv4 in IPv6, site-local

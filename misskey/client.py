@@ -98,11 +98,11 @@ class Client:
 
         https://misskey-hub.net/docs/for-developers/api/endpoints/
         """
-        name = name.encode("utf-8", "replace").decode()
+        name = name.encode(errors="replace").decode()
         mime_type = mime_type if _MIME_TYPE.fullmatch(mime_type) else "application/octet-stream"
         fields = {} if self.token is None else {"i": self.token}
         fields |= {"name": name, "isSensitive": "true" if sensitive else "false"}
-        fields |= {"comment": comment.encode("utf-8", "replace").decode()} if comment else {}
+        fields |= {"comment": comment.encode(errors="replace").decode()} if comment else {}
         body = MultipartBody(fields, file, name, mime_type)
         shown = fields | {"file": f"({name}, {mime_type}, {body.file_bytes} bytes)"}
         headers = _JSON | {"Content-Type": body.content_type}

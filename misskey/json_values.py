@@ -26,7 +26,7 @@ def mask_token(value: Any, token: str | None) -> Any:
     {'text': 'My token is •••', 'id': 5}
     """
     if isinstance(value, str):
-        text = value if value.isascii() else value.encode("utf-8", "replace").decode()
+        text = value.encode(errors="replace").decode()
         return text.replace(token, MASK) if token else text
     if isinstance(value, dict):
         return {mask_token(key, token): mask_token(inner, token) for key, inner in value.items()}
@@ -54,12 +54,12 @@ def _may_hide(text: str, token: str | None) -> bool:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError
 
 
 def _whole(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError("a number without end")
+        raise ValueError
     return int(digits)
 
 

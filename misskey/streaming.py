@@ -172,9 +172,9 @@ class Stream:
             self._protocol.send_ping(b"")
             self._send()
 
-    def _send(self, seconds: float = SEND_SECONDS) -> None:
+    def _send(self, *, wait: bool = True) -> None:
         if to_send := b"".join(self._protocol.data_to_send()):
-            self._socket.settimeout(seconds)
+            self._socket.settimeout(SEND_SECONDS if wait else 0)
             try:
                 self._socket.sendall(to_send)
             except TimeoutError:
@@ -186,4 +186,4 @@ class Stream:
         if self._protocol.state is State.OPEN:
             self._protocol.send_close()
         with contextlib.suppress(MisskeyError):
-            self._send(0)
+            self._send(wait=False)

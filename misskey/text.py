@@ -27,9 +27,9 @@ def clean_text(text: str, length: int = WORDS_CHARACTERS) -> str:
     return "" if is_blank(line) else line
 
 
-def printable_ascii(value: Any, length: int = 2048) -> str:
+def printable_ascii(value: Any) -> str:
     """Return what a server names, an address or a version: printable ASCII in bounds, ``""`` for anything else."""
-    return value if isinstance(value, str) and re.fullmatch(f"[!-~]{{1,{length}}}", value) else ""
+    return value if isinstance(value, str) and re.fullmatch("[!-~]{1,2048}", value) else ""
 
 
 def is_blank(text: str) -> bool:

@@ -43,6 +43,14 @@ class Request:
     body: bytes
 
 
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        assert name.lower() not in headers, f"{name} twice"  # different readers would read differently
+        headers[name.lower()] = value.strip()
+    return headers
+
+
 @dataclass
 class Caller:
     """The other end of an accepted connection, and the server that accepted it."""
@@ -77,7 +85,7 @@ class Caller:
             received += piece
         head, _, body = received.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = _headers(lines)
         while len(body) < int(headers.get("content-length", "0")):
             body += self.sock.recv(65536)
         method, path, _ = first.split(" ")
@@ -90,8 +98,7 @@ class Caller:
         while b"\r\n\r\n" not in received:
             received += self.sock.recv(65536)
         head, _, body = received.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")[1:]
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = _headers(head.decode("latin-1").split("\r\n")[1:])
         left = int(headers.get("content-length", "0")) - len(body)
         while left and (piece := self.sock.recv(min(left, MEBIBYTE))):
             left -= len(piece)
@@ -343,6 +350,12 @@ def hangs_up(caller: Caller) -> None:
 
 
 def hangs_up_unanswered(caller: Caller) -> None:
+    caller.request()
+
+
+def hangs_up_when_asked_again(caller: Caller) -> None:
+    caller.request()
+    caller.send(http(200, b"{}"))
     caller.request()
 
 

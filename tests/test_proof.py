@@ -49,8 +49,13 @@ def test_a_change_is_shown_in_a_line(name: str, function: str) -> None:
 @pytest.mark.parametrize(
     ("found", "words", "is_enough"),
     [
-        (["killed"] * 9 + ["survived"], "The tests notice 9 of 10 changes: 90.0 %.", True),
-        (["killed"] * 8 + ["timeout", "no tests"], "The tests notice 8 of 10 changes: 80.0 %.", False),
+        (["killed"] * 9 + ["survived"], "The tests notice 9 of 10 changes, mypy 0: 90.0 %.", True),
+        (
+            ["killed"] * 7 + ["caught by type check"] * 2 + ["survived"],
+            "The tests notice 7 of 10 changes, mypy 2: 90.0 %.",
+            True,
+        ),
+        (["killed"] * 8 + ["timeout", "no tests"], "The tests notice 8 of 10 changes, mypy 0: 80.0 %.", False),
         (["killed"] * 9 + ["not checked"], "Not done: 1 of 10 changes were not tried.", False),
         ([], "Not done: 0 of 0 changes were not tried.", False),
     ],

@@ -99,7 +99,7 @@ class TokenStore:
 
     def _seal(self, entry: str, value: str) -> bytes:
         # The entry's id goes inside, so that a value moved under another id is not taken for that one's.
-        return self._box.encrypt(json.dumps([entry, value], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        return self._box.encrypt(json.dumps([entry, value], ensure_ascii=False).encode(errors="surrogatepass"))
 
     def _open(self, sealed: bytes) -> tuple[str | None, str | None]:
         try:

@@ -27,11 +27,12 @@ from misskey import (
     Redirected,
     Server,
     ServerTimeout,
+    ServerUnreachable,
     Transport,
     TransportError,
     clean_text,
 )
-from misskey.json_values import MAX_VALUES, SHOWN_CHARACTERS
+from misskey.json_values import SHOWN_CHARACTERS
 from tests import hostile
 from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
 
@@ -79,9 +80,10 @@ def test_a_call_is_a_post_of_json_with_the_token_as_i(transport: Transport) -> N
 
 
 def test_without_a_token_there_is_no_i_but_a_body(transport: Transport) -> None:
-    _, _, server = call(transport, says({}), token=None)
+    _, shown, server = call(transport, says({}), token=None)
 
     assert json.loads(server.requests[0].body) == {"detail": True}
+    assert shown.body == '{\n  "detail": true\n}'
 
 
 def test_a_call_without_parameters_sends_an_empty_object(transport: Transport) -> None:
@@ -98,9 +100,22 @@ def test_a_get_sends_no_body_and_no_token(transport: Transport) -> None:
         assert client.get("/api.json") == [1]
 
     assert server.requests[0].method == "GET"
+    assert server.requests[0].headers["accept"] == "application/json"
     assert server.requests[0].body == b""
     assert TOKEN not in str(server.requests[0].headers)
     assert exchanges[0].body is None
+
+
+def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transport: Transport) -> None:
+    with serve(hostile.hangs_up_when_asked_again) as server:
+        client = Client(Server.parse_origin(server.origin), transport)
+        for _ in range(2):
+            client.get("/api.json")
+            client.call("meta", idempotent=True)
+        with pytest.raises(ServerUnreachable):
+            client.call("meta")
+
+    assert server.connections == 4
 
 
 # What comes back.
@@ -154,12 +169,13 @@ def test_json_of_the_wrong_kind_is_for_the_caller_to_judge(transport: Transport,
     shown.answer.encode()
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> None:
     error = failure(transport, hostile.redirects(status, "https://elsewhere.example/"))
 
-    assert isinstance(error, InvalidAnswer)
+    assert isinstance(error, Redirected)
     assert error.status == status
+    assert not error.maybe_done
 
 
 @pytest.mark.parametrize(
@@ -257,6 +273,9 @@ def test_an_error_without_words_keeps_its_status(transport: Transport, status: i
 
     assert type(error) is APIError
     assert (error.status, error.code, error.text) == (status, "", "")
+    assert str(error) == f"{error.host}: {status}"
+    assert error.maybe_done == (status == 500)
+    assert vars(APIError(error.host, status)) == vars(error)
 
 
 @pytest.mark.parametrize(
@@ -382,6 +401,7 @@ def test_an_exchange_shows_what_went_over_the_wire(transport: Transport) -> None
     assert shown.body == json.dumps({"i": MASK, "detail": True}, ensure_ascii=False, indent=2)
     assert shown.answer == '{\n  "name": "愛"\n}'
     assert shown.milliseconds is not None
+    assert shown.size == len('{"name": "\\u611b"}')
 
 
 def test_what_is_shown_is_what_went_over_the_wire_whatever_became_of_it(transport: Transport) -> None:
@@ -433,12 +453,23 @@ def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: 
     assert len(shown.answer) == SHOWN_CHARACTERS + 2
 
 
-def test_an_answer_of_more_values_than_any_server_has_is_not_taken_apart(transport: Transport) -> None:
-    error, shown, _ = call(transport, answers(200, b"[" + b"[]," * MAX_VALUES + b"1]"))
+@pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19)])
+@pytest.mark.parametrize("limits", [(1200, None), (10_000_000, 1200)])
+def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(
+    value: str, most: int, limits: tuple[int, int | None]
+) -> None:
+    """A list or an object counts as five, a comma as one, and there may be one for every ten bytes."""
+    transport, exchanges = Transport("test/1.0", max_answer_bytes=limits[0]), Caught()
+    fits, too_many = (f"[{','.join([value] * count)}]" for count in (most, most + 1))
+    with serve(answers(200, fits.encode())) as server, serve(answers(200, too_many.encode())) as other:
+        client = Client(Server.parse_origin(server.origin), transport, None, exchanges.append)
+        assert client.call("i", max_answer_bytes=limits[1]) == json.loads(fits)
+        client.server = Server.parse_origin(other.origin)
+        with pytest.raises(InvalidAnswer):
+            client.call("i", max_answer_bytes=limits[1])
+    transport.close()
 
-    assert isinstance(error, InvalidAnswer)
-    assert shown.answer is not None
-    assert shown.answer.startswith("[[],[],")
+    assert [shown.answer for shown in exchanges] == [json.dumps(json.loads(fits), indent=2), too_many]
 
 
 def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:
@@ -469,10 +500,12 @@ def test_a_token_that_the_server_repeats_is_masked(
 
 @pytest.mark.parametrize("token", ['quote"and\\backslash', "a/b+c=", "12345678901234567890123456789012"])
 def test_an_odd_token_is_masked_too(transport: Transport, token: str) -> None:
-    result, shown, _ = call(transport, echoes(200), token)
+    escaped = json.dumps(token).replace("/", "\\/")  # as some programs do
+    for behaviour in (says([token]), answers(200, f"[{escaped}]".encode())):
+        result, shown, _ = call(transport, behaviour, token)
 
-    assert token not in str(result)
-    assert json.dumps(token)[1:-1] not in str(shown)
+        assert result == [MASK]
+        assert json.dumps(token)[1:-1] not in str(shown)
 
 
 def test_a_token_in_text_that_is_not_json_is_masked(transport: Transport) -> None:
@@ -480,6 +513,11 @@ def test_a_token_in_text_that_is_not_json_is_masked(transport: Transport) -> Non
 
     assert shown.answer == f"<b>{MASK}</b>"
     assert TOKEN not in str(error)
+
+    _, shown, _ = call(transport, answers(200, f'["{TOKEN}"{",1" * 200_000}]'.encode()))  # too much for JSON
+
+    assert shown.answer is not None
+    assert shown.answer.startswith(f'["{MASK}",1,')
 
 
 def test_a_token_among_the_parameters_is_masked(transport: Transport) -> None:

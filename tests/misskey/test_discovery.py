@@ -162,9 +162,12 @@ def test_a_server_with_miauth_off_is_told(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("name", ["mastodon", "gotosocial", "pleroma", "Iceshrimp.NET"])
-def test_other_software_is_called_by_its_name(transport: Transport, name: str) -> None:
-    told = f"runs {name.lower()}, not Misskey"
-    with serve(paths(**runs(name))) as server, pytest.raises(NotMisskey, match=told) as caught:
+@pytest.mark.parametrize("other", [{}, {"meta": {}}], ids=["without meta", "with another meta"])
+def test_other_software_is_called_by_its_name(transport: Transport, name: str, other: dict[str, Any]) -> None:
+    with (
+        serve(paths(**runs(name), **other)) as server,
+        pytest.raises(NotMisskey, match=f"runs {name.lower()}, not Misskey") as caught,
+    ):
         find(transport, server)
 
     assert (caught.value.host, caught.value.software) == (f"127.0.0.1:{server.port}", name.lower())
@@ -268,7 +271,8 @@ def test_a_server_that_leads_to_another_one_names_it(transport: Transport, statu
 def test_a_nodeinfo_at_another_server_names_it(transport: Transport) -> None:
     with serve(misskey) as other:
         at_other = {"links": [{"href": f"{other.origin}/nodeinfo/2.1"}]}
-        for first in (at_other, http(301, b"", f"Location: {other.origin}/.well-known/nodeinfo")):
+        moved = (http(301, b"", f"Location: {other.origin}{path}") for path in ("/.well-known/nodeinfo", "/", ""))
+        for first in (at_other, *moved):
             with serve(paths(wellknown=first)) as typed, pytest.raises(ServerElsewhere) as caught:
                 find(transport, typed, other)
             assert caught.value.leads_to == Server(other.origin)

@@ -226,9 +226,10 @@ def test_what_people_type_means_a_server(typed: str, host: str) -> None:
     [pytest.param(t, reason, id=f"{reason}: {what}") for reason, texts in REFUSED.items() for what, t in texts.items()],
 )
 def test_anything_else_is_refused_with_its_reason(typed: str, reason: str) -> None:
-    with pytest.raises(ServerNameError, match=re.escape(SERVER_NAME_REASONS[reason])) as caught:
+    with pytest.raises(ServerNameError) as caught:
         Server.parse(typed)
     assert caught.value.reason == reason
+    assert (str(caught.value), caught.value.host) == (SERVER_NAME_REASONS[reason], "")
 
 
 def test_every_reason_is_used() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from misskey import (
+    MASK,
     AnswerTooLarge,
     APIError,
     AuthenticationFailed,
@@ -181,13 +182,22 @@ def test_an_answer_that_opens_no_stream_says_why(make_client: MakeClient, name: 
     assert type(caught.value) is error
 
 
-def test_a_server_that_refuses_the_stream_alone_refuses_the_token(make_client: MakeClient) -> None:
+@pytest.mark.parametrize(("status", "refusal"), [(401, AuthenticationFailed), (403, APIError)])
+def test_a_server_that_refuses_the_stream_alone_is_asked_why(
+    make_client: MakeClient, status: int, refusal: type[APIError]
+) -> None:
+    said = json.dumps({"error": {"message": f"not with {TOKEN}"}}).encode()
+
     def fond_of_calls(caller: Caller) -> None:
         while request := caller.request():
-            caller.send(hostile.http(200, b"{}") if request.path == "/api/i" else hostile.http(401))
+            caller.send(hostile.http(200, b"{}") if request.path == "/api/i" else hostile.http(status, said))
 
-    with serve(fond_of_calls) as server, pytest.raises(AuthenticationFailed):
+    with serve(fond_of_calls) as server, pytest.raises(APIError) as caught:
         outcome(make_client(server))
+
+    assert type(caught.value) is refusal
+    assert caught.value.text == f"not with {MASK}"
+    assert [request.path for request in server.requests[1:]] == ["/api/i"]
 
 
 def test_a_server_that_asks_to_wait_says_how_long(make_client: MakeClient) -> None:
@@ -513,7 +523,7 @@ def pings_without_reading(caller: Caller) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing bounds what comes, only how long sending may take."""
     monkeypatch.setattr(streaming, "TICK_BYTES", 10**12)
-    monkeypatch.setattr(streaming.Stream._send, "__defaults__", (0.1,))
+    monkeypatch.setattr(streaming, "SEND_SECONDS", 0.1)
 
 
 def test_a_server_that_asks_and_never_listens_ends_in_a_time_out(make_client: MakeClient, impatient: None) -> None:

@@ -551,13 +551,17 @@ def test_the_log_in_of_a_proxy_may_have_any_letters(
     assert (kind, base64.b64decode(login).decode()) == ("Basic", "アリス:秘:")
 
 
+@pytest.mark.parametrize("place", ["misskey.example:443", "[fd00::1]:8443"])
 def test_a_proxy_that_refuses_makes_a_server_unreachable(
-    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     with serve(answers(403, b"no")) as between:
         monkeypatch.setenv("HTTPS_PROXY", between.origin)
         with pytest.raises(ServerUnreachable):
-            post(make_transport(), MISSKEY)
+            post(make_transport(), f"https://{place.removesuffix(':443')}")
+
+    [request] = between.requests
+    assert (request.method, request.path, request.headers["host"]) == ("CONNECT", place, place)
 
 
 def test_a_proxy_that_is_no_address_makes_a_server_unreachable(
@@ -848,16 +852,16 @@ def test_after_chunks_of_a_server_that_does_not_know_them_the_connection_is_not_
 
 
 def test_chunks_may_have_extensions_and_trailers(transport: Transport) -> None:
-    content = (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1 ;a=b\r\n{\r\n01\r\n}\r\n0\r\nX-Trailer: 1\r\n\r\n"
-    )
+    words = b" " * 0x1A
+    chunks = b"1 ;a=b\r\n{\r\n1A\r\n" + words + b"\r\n01\r\n}\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    content = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" + chunks
 
     def behaviour(caller: Caller) -> None:
         while caller.request():
             caller.send(content)
 
     with serve(behaviour) as server:
-        assert [post(transport, server) for _ in range(3)] == [b"{}"] * 3
+        assert [post(transport, server) for _ in range(3)] == [b"{" + words + b"}"] * 3
 
     assert server.connections == 1
 
@@ -869,14 +873,8 @@ def test_spaces_around_a_length_and_no_coding_at_all_are_fine(transport: Transpo
         assert post(transport, server) == b"{}"
 
 
-def hangs_up_when_asked_again(caller: Caller) -> None:
-    caller.request()
-    caller.send(http(200, b"{}"))
-    caller.request()
-
-
 def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transport: Transport) -> None:
-    with serve(hangs_up_when_asked_again) as server:
+    with serve(hostile.hangs_up_when_asked_again) as server:
         for _ in range(4):
             assert transport.request("POST", private(server), "/api/meta", body=b"{}", idempotent=True).body == b"{}"
 
@@ -884,7 +882,7 @@ def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transpo
 
 
 def test_what_writes_is_sent_once(transport: Transport) -> None:
-    with serve(hangs_up_when_asked_again) as server:
+    with serve(hostile.hangs_up_when_asked_again) as server:
         post(transport, server)
         with pytest.raises(ServerUnreachable):
             post(transport, server)
