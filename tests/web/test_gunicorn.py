@@ -26,7 +26,6 @@ from tests.cast import FIRST_PAGE, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
-from web import config
 from web.hosting.gunicorn_worker import Socket, Unreader
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +118,7 @@ def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
 def test_port_and_number_of_workers_may_stand_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = environment(tmp_path) | {"PORT": "9000", "WEB_CONCURRENCY": "7"}
     (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in lines.items()))
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr("web.environment.ROOT", tmp_path)
     monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
 
     conf = runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
