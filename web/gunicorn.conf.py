@@ -41,6 +41,8 @@ threads = 500
 
 # Two, so that a worker that is busy or being replaced leaves one that answers.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+if workers < 1:  # gunicorn would listen, and nobody answer
+    sys.exit("WEB_CONCURRENCY must be 1 or more.")
 
 # Per worker, those that wait for their next request included.
 worker_connections = 1500

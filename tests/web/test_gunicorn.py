@@ -101,6 +101,15 @@ def conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
 
 
+def test_no_workers_at_all_are_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "0")
+
+    with pytest.raises(SystemExit, match="WEB_CONCURRENCY must be 1 or more"):
+        request.getfixturevalue("conf")
+
+
 def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
