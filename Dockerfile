@@ -39,5 +39,6 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 8000}/healthz', timeout=4)"]
 
 # In a container the loopback address is of no use; who can reach the port is for `docker run --publish` to say.
-# The shell is there for PORT, which many hosts choose; `exec` leaves its place, and the signals, to gunicorn.
-CMD ["sh", "-c", "exec python -m gunicorn --config web/gunicorn.conf.py --bind \"0.0.0.0:${PORT:-8000}\" 'app:create_app()'"]
+# The shell is there for what hosts choose, also where they leave it empty; `exec` leaves its place, and the signals, to
+# gunicorn. HOST=[::] is for a network that has IPv6.
+CMD ["sh", "-c", "exec env WEB_CONCURRENCY=\"${WEB_CONCURRENCY:-2}\" python -m gunicorn --config web/gunicorn.conf.py --bind \"${HOST:-0.0.0.0}:${PORT:-8000}\" 'app:create_app()'"]

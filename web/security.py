@@ -74,6 +74,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def _configure(app: Flask, settings: Settings) -> None:
+    app.debug = app.debug and not settings.production  # whatever FLASK_DEBUG says
     # In development all apps on this machine share their cookies, whatever their ports.
     own_name = f"miauth_session_{urlsplit(settings.public_url).port or 80}"
     app.config.from_mapping(

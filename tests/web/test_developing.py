@@ -43,3 +43,15 @@ def test_a_mistake_in_the_code_is_left_to_the_debugger(
             visitor.get("/")
     else:
         assert visitor.get("/").status_code == 500
+
+
+def test_in_production_nothing_is_left_to_the_debugger(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    app = make_app(PUBLIC_URL="https://signin.example")
+    app.view_functions["journey.home"] = lambda: str(1 / 0)
+
+    answer = app.test_client().get("/", base_url="https://signin.example")
+
+    assert "Something broke on our side" in answer.text

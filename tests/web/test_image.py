@@ -54,16 +54,31 @@ def test_the_image_listens_on_port_tells_its_health_and_stops_at_once(tmp_path: 
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("port", ["", "8000"])
-def test_without_another_port_it_is_the_one_that_the_image_exposes(port: str) -> None:
+def asked_for(tmp_path: Path, **environment: str) -> list[str]:
+    """Return what the image asks gunicorn for, and the number of workers that it tells it."""
     _, (shell, option, line) = commands()
-    shown = line.replace("exec python", "echo python")
-    environment = {"PATH": os.environ["PATH"]} | ({"PORT": port} if port else {})
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$WEB_CONCURRENCY" "$@"\n')
+    python.chmod(0o755)
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([shell, option, line], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
-    said = subprocess.run([shell, option, shown], env=environment, capture_output=True, text=True, check=True).stdout
 
-    assert "--bind 0.0.0.0:8000 " in said
+@pytest.mark.parametrize("environment", [{}, {"PORT": "", "HOST": "", "WEB_CONCURRENCY": ""}], ids=["unset", "empty"])
+def test_what_is_not_chosen_is_as_the_image_says(tmp_path: Path, environment: dict[str, str]) -> None:
+    asked = asked_for(tmp_path, **environment)
+
+    assert asked[0] == "2"
+    assert asked[asked.index("--bind") + 1] == "0.0.0.0:8000"
     assert "EXPOSE 8000" in DOCKERFILE
+
+
+def test_address_port_and_workers_can_be_chosen(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, PORT="9000", HOST="[::]", WEB_CONCURRENCY="3")
+
+    assert asked[0] == "3"
+    assert asked[asked.index("--bind") + 1] == "[::]:9000"
 
 
 def test_every_part_of_the_app_is_in_the_image_and_nothing_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from web.storage.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS
 from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
+ROOT = Path(__file__).parents[2]
 SECRET = "the secret key of today"
 
 
@@ -185,6 +187,27 @@ def test_a_redis_that_is_full_is_told(redis_server: RedisServer) -> None:
                 backend.put("id", b"value", 60)
         finally:
             client.config_set("maxmemory", "0")
+
+
+def test_an_account_of_the_apps_own_needs_no_more_than_is_told(
+    make_app: Callable[..., Flask], redis_server: RedisServer, sandbox: Running
+) -> None:
+    told = re.search(r"~sign-in\S+( \+\S+)( -\S+)", (ROOT / ".env.example").read_text())
+    assert told
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">secret", *told[0].removesuffix(".").split())
+        visitor = Visitor(
+            make_app(TOKEN_STORE=f"redis://app:secret@127.0.0.1:{redis_server.port}", PRIVATE_SERVERS=sandbox.origin),
+            sandbox,
+        )
+        try:
+            assert visitor.sign_in().location == FIRST_PAGE
+            assert "Hello, Alice" in visitor.get("/dashboard").text
+            shown = visitor.app.test_cli_runner().invoke(args=["accounts", "show", "alice@" + sandbox.origin[7:]])
+            assert "1 sign-in." in shown.output
+            assert visitor.post("/signout/everywhere").status_code == 303
+        finally:
+            client.execute_command("ACL", "DELUSER", "app")
 
 
 def test_a_wrong_password_is_told_without_it(redis_server: RedisServer) -> None:
