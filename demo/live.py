@@ -40,7 +40,7 @@ FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 60.0
 MAX_WAIT_SECONDS = 600  # where the server says how long
 STEADY_SECONDS = 60.0  # a stream that held for so long was no failure
-RETRY_SECONDS = 5  # after which a browser that lost this app asks again
+RETRY_SECONDS = 5  # about which a browser that lost this app waits before it asks again
 MAX_AT_ONCE = 4  # of one account in this process, whose threads they take; a tab that nobody looks at closes its own
 RESTS_FOR = 9  # times as long as a note took: a server that sends without a pause gets a tenth of the processor
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
@@ -65,7 +65,7 @@ def notes(account: Account) -> ResponseReturnValue:
 
 def _events(account: Account, visitor: Visitor | None) -> Iterator[str]:
     """Yield what the browser gets; before each, make sure that it still may."""
-    yield f"retry: {RETRY_SECONDS * 1000}\n\n"
+    yield f"retry: {round(_about(RETRY_SECONDS) * 1000)}\n\n"
     if account != accounts.current():
         yield _state("stopped", _NOT_IN_USE)
         return
@@ -160,10 +160,15 @@ def _stream(account: Account, visitor: Visitor | None) -> Iterator[str]:
 
 
 def _pause(tries: int, error: MisskeyError) -> float:
-    """Return how long to wait: longer each time, and not for everybody to the same moment."""
+    """Return how long to wait: longer each time, or as the server asks."""
     pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 10), MAX_PAUSE_SECONDS)
     asked = error.retry_after if isinstance(error, RateLimited) else None
-    return max(pause * random.uniform(0.75, 1.25), min(asked or 0, MAX_WAIT_SECONDS))  # noqa: S311 - no secret
+    return max(_about(pause), min(asked or 0, MAX_WAIT_SECONDS))
+
+
+def _about(seconds: float) -> float:
+    """Return a time near this one, so that not everybody comes back at the same moment."""
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
 def _waiting_words(error: MisskeyError, seconds: float) -> str:

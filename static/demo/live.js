@@ -13,7 +13,7 @@ class Timeline {
     this.toggle = element.querySelector("[data-live-toggle]");
     this.gap = element.querySelector("[data-live-gap]");
     this.paused = false;
-    this.wasLive = false;
+    this.late = false; // whether anything came between the list and the stream
     this.owed = 0;
     this.toggle.hidden = false;
     this.toggle.addEventListener("click", () => {
@@ -46,13 +46,13 @@ class Timeline {
   close() {
     this.source?.close();
     this.source = undefined;
+    this.late = true;
   }
 
   // What the app says of the server's stream: live, waiting or stopped.
   hear({ state, words }) {
     if (state === "stopped") return this.stop(words);
-    if (state === "live" && this.wasLive) this.gap.hidden = false;
-    if (state === "live") this.wasLive = true;
+    if (state === "live" && this.late) this.gap.hidden = false;
     return this.tell(state, words);
   }
 
@@ -64,6 +64,7 @@ class Timeline {
   }
 
   tell(state, words) {
+    if (state !== "opening") this.late = true;
     this.state.dataset.liveIs = state;
     if (this.state.textContent !== words) this.state.textContent = words;
   }

@@ -69,6 +69,14 @@ def test_without_an_account_it_leads_home(visitor: Visitor, path: str) -> None:
     assert visitor.get(path, headers=FRAGMENT).status_code == 401
 
 
+def test_no_keyboard_mends_what_is_for_a_machine(alice: Visitor) -> None:
+    fields = re.findall(r'<(?:input|textarea)[^>]* id="(?:endpoint|params)"[^>]*>', alice.get("/console").text)
+
+    assert len(fields) == 2
+    for field in fields:
+        assert {'autocapitalize="none"', 'autocorrect="off"', 'spellcheck="false"'} <= set(field[:-1].split())
+
+
 def test_a_link_fills_in_an_endpoint_and_at_most_an_example(alice: Visitor) -> None:
     example = alice.get("/console?endpoint=notes/local-timeline&params=planted").text
     other = alice.get('/console?endpoint=<b>"').text

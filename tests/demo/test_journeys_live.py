@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from demo import live
+from misskey import ServerUnreachable
 from sandbox import Running
 from tests.browsing import Browsers, arrive, have_signed_in, open_menu
 
@@ -124,6 +125,39 @@ def test_a_cut_stream_says_so_and_comes_back(alice: Page, sandbox: Running, monk
 
     expect_live(alice, sandbox)
     expect(alice.get_by_text("Some notes from the time between may be missing.")).to_be_visible()
+
+
+def test_a_tab_that_was_opened_behind_another_may_have_missed_something(page: Page, sandbox: Running) -> None:
+    page.add_init_script('Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true })')
+    arrive(page, sandbox)
+    expect(page.locator("[data-live-notes]")).to_be_visible()
+    post(sandbox, "before she looks")
+    hide(page, False)
+    expect_live(page, sandbox)
+
+    expect(page.get_by_text("Some notes from the time between may be missing.")).to_be_visible()
+
+
+def test_a_stream_that_took_several_tries_may_have_missed_something(
+    page: Page, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = iter([ServerUnreachable(sandbox.host, "cut")])
+
+    def stream(*args: object) -> Iterator[str]:
+        for error in tries:
+            raise error
+        return opened(*args)
+
+    opened: Callable[..., Iterator[str]] = live._stream
+    monkeypatch.setattr(live, "_stream", stream)
+    arrive(page, sandbox)
+    expect_live(page, sandbox)
+
+    expect(page.get_by_text("Some notes from the time between may be missing.")).to_be_visible()
+
+
+def test_what_is_live_at_once_has_missed_nothing(alice: Page) -> None:
+    expect(alice.get_by_text("Some notes from the time between may be missing.")).to_be_hidden()
 
 
 def test_a_token_that_was_revoked_stops_it_and_one_can_try_again(alice: Page, sandbox: Running) -> None:

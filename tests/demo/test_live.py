@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,6 +118,16 @@ def test_the_answer_is_for_nobody_to_keep_and_for_nobody_to_collect(alice: Visit
     assert headers["Cache-Control"] == "no-store, no-transform"
     assert headers["X-Accel-Buffering"] == "no"
     assert "Content-Encoding" not in headers
+
+
+def test_browsers_that_lost_the_app_together_do_not_come_back_together(alice: Visitor) -> None:
+    waits = set()
+    for _ in range(5):
+        with closing(alice.client.get("/live")) as answer:
+            waits.add(next(answer.iter_encoded()))
+
+    assert len(waits) > 1
+    assert all(3 < int(wait.removeprefix(b"retry: ")) / 1000 < 8 for wait in waits)
 
 
 def test_it_is_for_those_who_are_signed_in(visitor: Visitor, alice: Visitor) -> None:

@@ -183,3 +183,11 @@ def test_the_privacy_page_says_what_the_log_holds(json_log: object, make_app: Ca
     page = make_app(LOG=log).test_client().get("/privacy").text
 
     assert ("It also notes which servers it asks" in page) == (log == "json")
+
+
+@pytest.mark.parametrize(("path", "name"), [("/", "host"), ("/signin/token", "host"), ("/signin/token", "token")])
+def test_no_keyboard_mends_what_is_for_a_machine(visitor: Visitor, path: str, name: str) -> None:
+    field = re.search(rf'<input[^>]* id="{name}"[^>]*>', visitor.get(path).text)
+
+    assert field
+    assert {'autocapitalize="none"', 'autocorrect="off"', 'spellcheck="false"'} <= set(field[0].split())

@@ -541,16 +541,6 @@ def test_a_server_that_fails_at_the_token_form_is_told_there(visitor: Visitor, s
     assert "It runs Mastodon" in answer.text
 
 
-@pytest.mark.parametrize(("path", "count"), [("/signin", 1), ("/signin/token", 2)])
-def test_no_keyboard_corrects_a_servers_name_or_a_token(visitor: Visitor, path: str, count: int) -> None:
-    fields = re.findall(r'<input [^>]*dir="ltr"[^>]*>', visitor.get(path).text)
-
-    assert len(fields) == count
-    for field in fields:
-        for attribute in ('autocapitalize="none"', 'autocorrect="off"', 'spellcheck="false"'):
-            assert attribute in field
-
-
 def test_the_token_form_is_shown(visitor: Visitor) -> None:
     assert visitor.get("/signin/token").status_code == 200
 
