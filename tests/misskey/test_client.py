@@ -121,7 +121,7 @@ def test_what_only_reads_is_sent_again_when_a_kept_connection_is_dropped(transpo
 # What comes back.
 
 
-@pytest.mark.parametrize("value", [None, 42, True, "dark", "", [], [{"a": [1]}], {}, {"text": "日本語\n"}])
+@pytest.mark.parametrize("value", [None, 42, 10**299, True, "dark", "", [], [{"a": [1]}], {}, {"text": "日本語\n"}])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_json_comes_back_and_is_shown_as_it_is(transport: Transport, value: object, mark: str) -> None:
     """`i/registry/get` gives whatever was put there; a proxy may add a byte order mark."""
@@ -176,6 +176,7 @@ def test_a_redirect_is_an_invalid_answer(transport: Transport, status: int) -> N
     assert isinstance(error, Redirected)
     assert error.status == status
     assert not error.maybe_done
+    assert str(error) == f"{error.host}: leads elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -443,6 +444,20 @@ def test_a_long_answer_is_shown_in_part(transport: Transport, body: bytes) -> No
     assert shown.answer is not None
     assert len(shown.answer) == SHOWN_CHARACTERS + 2
     assert shown.answer.endswith(" …")
+
+
+def test_an_answer_may_be_shown_whole_up_to_a_limit(transport: Transport) -> None:
+    body = b'"' + b"x" * (SHOWN_CHARACTERS - 2) + b'"'
+    _, shown, _ = call(transport, answers(200, body))
+
+    assert shown.answer == body.decode()
+
+
+@pytest.mark.parametrize("text", ["<b>\x07\u202e</b>", '"\u202e\u2066"'])
+def test_what_can_not_be_seen_is_shown_escaped(transport: Transport, text: str) -> None:
+    _, shown, _ = call(transport, answers(200, text.encode()))
+
+    assert shown.answer == text.encode("ascii", "backslashreplace").decode().replace("\x07", "\\u0007")
 
 
 def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: Transport) -> None:
