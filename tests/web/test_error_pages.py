@@ -96,6 +96,7 @@ def test_a_request_that_leads_nowhere_is_told(
         (89, "Wait 89 seconds,"),
         (90, "Wait 2 minutes,"),
         (3600, "Wait 60 minutes,"),
+        (86400, "Try again tomorrow"),
     ],
 )
 def test_waiting_is_told_as_people_say_it(app: Flask, seconds: int | None, words: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from sandbox import Running
+from sandbox import Misbehaviour, Running
 from tests.cast import FIRST_PAGE, Visitor, query
 from tests.hostile import says, serve
 
@@ -70,16 +70,18 @@ def test_several_servers_are_a_choice(make_app: Callable[..., Flask], sandbox: R
     assert visitor.post("/signin", {"host": "misskey.io"}).status_code == 422
 
 
+@pytest.mark.parametrize("other", [Misbehaviour.NONE, Misbehaviour.MIAUTH_OFF])
 def test_a_server_that_calls_itself_another_one_does_not_lead_there(
-    make_app: Callable[..., Flask], sandbox: Running
+    make_app: Callable[..., Flask], sandbox: Running, other: Misbehaviour
 ) -> None:
+    sandbox.world.misbehaviour = other
     told = {"version": "2025.1.0", "uri": sandbox.origin, "features": {"miauth": True}}
     with serve(says(told)) as server:
         app = make_app(PRIVATE_SERVERS=f"{server.origin} {sandbox.origin}", ONLY_SERVERS=server.origin)
         visitor = Visitor(app, sandbox)
         sandbox.requests.clear()
 
-        for path in ("/signin", "/signin/token"):
+        for path in ("/signin", "/signin/token") if other is Misbehaviour.NONE else ("/signin/token",):
             answer = visitor.post(path, {"host": server.origin, "token": "aliceNativeToken"})
             assert answer.status_code == 422
             assert "leads to another server" in answer.text
