@@ -62,6 +62,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(environ)
     tempfile.tempdir = folders.temporary_folder(settings.token_store)
     app = Flask(__name__, instance_path=folders.data_folder(settings.token_store, config.INSTANCE))
+    app.url_map.strict_slashes = False  # people, and some proxies, add one
     app.extensions["settings"] = settings
     app.extensions["token_store"] = token_store.open_store(
         settings.token_store, [settings.secret_key, *settings.secret_key_fallbacks]

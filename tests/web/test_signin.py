@@ -78,6 +78,16 @@ def test_whoever_allows_it_is_signed_in(visitor: Visitor) -> None:
     assert visitor.get("/").location == FIRST_PAGE
 
 
+def test_a_slash_after_an_address_changes_nothing(visitor: Visitor) -> None:
+    assert visitor.get("/signin/").status_code == 200
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+
+    assert visitor.get(f"/callback/?session={session_id}").location == FIRST_PAGE
+    assert "Hello, Alice" in visitor.get("/dashboard/").text
+    assert visitor.post("/signout/").status_code == 303
+
+
 def test_the_form_stays_open_for_another_account(alice: Visitor) -> None:
     assert alice.get("/signin").status_code == 200
 
