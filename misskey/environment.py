@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies_environment
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from urllib3.util import Url, parse_url
@@ -64,7 +64,7 @@ def check_proxies() -> None:
 
     >>> check_proxies()
     """
-    proxies = getproxies()
+    proxies = getproxies_environment()
     for name in dict.fromkeys(scheme if proxies.get(scheme) else "all" for scheme in ("https", "http")):
         if (proxy := proxies.get(name)) and not _http_proxy(proxy):
             raise ValueError(
@@ -80,7 +80,9 @@ def proxy_for(server: Server) -> Url | None:
     """
     host = (urlsplit(server.origin).hostname or "").rstrip(".")
     is_here = re.search(r"(^|\.)localhost$", host) or ((ip := ip_address(host)) and ip.is_loopback)
-    address = None if is_here else select_proxy(server.origin, get_environ_proxies(server.origin))
+    # Without any, the library would ask macOS, which ends a process that was forked for that.
+    asked = getproxies_environment() and not is_here
+    address = select_proxy(server.origin, get_environ_proxies(server.origin)) if asked else None
     if not address:
         return None
     if not (proxy := _http_proxy(address)):

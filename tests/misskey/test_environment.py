@@ -156,6 +156,16 @@ def test_elsewhere_no_proxy_decides(monkeypatch: pytest.MonkeyPatch, host: str) 
     assert proxy_for(Server(f"http://{host}")) is None
 
 
+def test_without_any_proxy_in_the_environment_nobody_else_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("getproxies", "proxy_bypass"):  # of macOS, such calls end a process that was forked
+        monkeypatch.setattr(f"requests.utils.{name}", lambda *_: pytest.fail("asked"))
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+    assert proxy_for(Server("https://misskey.example")) is None
+    check_proxies()
+
+
 def test_a_server_on_this_machine_is_reached_beside_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(answers(200, b"{}")) as server, serve(answers(403)) as between:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
