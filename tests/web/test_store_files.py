@@ -154,11 +154,25 @@ def test_a_file_that_can_not_be_written_stops_the_start_and_stays_as_it_is() -> 
         Path(folder).chmod(0o777)
         file.chmod(0o444)
 
-        with as_nobody(), pytest.raises(config.SettingsError, match=f"can't be used, {file}: Permission denied"):
+        told = f"can't be used, {file}: Permission denied for the user [0-9]+"
+        with as_nobody(), pytest.raises(config.SettingsError, match=told):
             config.load(environment(folder))
 
         assert file.read_bytes() == before
         assert file.stat().st_mode & 0o777 == 0o444
+
+
+def test_a_file_whose_rights_can_not_be_changed_is_used_all_the_same() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tokens.sqlite3"
+        filled(file)
+        Path(folder).chmod(0o777)
+        file.chmod(0o666)
+
+        with as_nobody():
+            store = open_store(f"sqlite:///{file}", ["key"])
+            store.put("key", "value", 60)
+            assert store.get("key") == "value"
 
 
 def test_a_file_that_others_hold_is_not_called_damaged(

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -36,7 +36,8 @@ class SqliteBackend:
         # the last one makes SQLite tidy up the whole file.
         self._writer, self._reader = _Connection(path), _Connection(path)
         self._puts = count()
-        Path(path).chmod(0o600)
+        with suppress(PermissionError):  # another user's, or on a drive without such rights; all in it is encrypted
+            Path(path).chmod(0o600)
         with self._writer.use() as database:
             _write_ahead(database)
             database.execute("PRAGMA synchronous = NORMAL")  # all that WAL needs to survive a killed process
@@ -164,7 +165,8 @@ def check(path: Path) -> None:
             if head:
                 _check_database(path)
     except OSError as error:
-        raise ValueError(f"can't be used, {path}: {error.strerror}") from error
+        whose = f" for the user {os.geteuid()}" if isinstance(error, PermissionError) else ""
+        raise ValueError(f"can't be used, {path}: {error.strerror}{whose}") from error
 
 
 def _check_database(path: Path) -> None:
