@@ -135,6 +135,14 @@ def test_every_text_is_as_editors_are_told_to_keep_it() -> None:
         assert not re.search(r"[ \t]$", text, re.MULTILINE), path
 
 
+def test_git_changes_no_line_ends_on_windows() -> None:
+    names = [path.relative_to(ROOT).as_posix() for path in texts()]
+    command = ["git", "-c", "core.autocrlf=true", "check-attr", "eol", "--", *names]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert said == [f"{name}: eol: lf" for name in names]
+
+
 def test_templates_are_indented_by_two_and_nothing_but_make_and_caddy_by_tabs() -> None:
     tabs = {path.name for path in texts() if path.suffix != ".md" and re.search("^\t", path.read_text(), re.MULTILINE)}
     html = "".join(path.read_text() for path in texts() if path.suffix == ".html")
