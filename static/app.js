@@ -66,3 +66,20 @@ menu.addEventListener("keydown", ({ key }) => {
   menu.open = false;
   menu.querySelector("summary").focus();
 });
+
+// How long ago something was stays true while the page is open, whatever the visitor's clock says.
+const units = Object.entries({ year: 31536000, month: 2592000, week: 604800, day: 86400, hour: 3600, minute: 60 });
+const ago = new Intl.RelativeTimeFormat(document.documentElement.lang);
+const begun = new WeakMap();
+function grow() {
+  for (const time of document.querySelectorAll("[data-age]")) {
+    if (!begun.has(time)) begun.set(time, Date.now() - time.dataset.age * 1000);
+    const age = (Date.now() - begun.get(time)) / 1000;
+    const [unit, seconds] = units.find(([, length]) => age / length >= 0.85) ?? units.at(-1); // as the app's words do
+    const words = age < 60 ? time.textContent : ago.format(-Math.round(age / seconds), unit);
+    if (time.textContent !== words) time.textContent = words;
+  }
+}
+grow();
+document.addEventListener("htmx:load", grow);
+setInterval(grow, 60000);

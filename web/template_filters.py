@@ -29,7 +29,7 @@ MAX_PARTS = 64  # of pages, some 12 kB each; whoever ticks something of their ow
 
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` these filters, and what every page needs."""
-    filters = (ago, count, day, epoch, full_time, initial, line, text)
+    filters = (count, day, epoch, full_time, initial, line, text, when)
     app.jinja_env.cache = {}  # of templates: there are few, and Jinja's own has a lock that threads wait for
     app.jinja_env.filters.update({each.__name__: each for each in filters})
     app.jinja_env.globals.update(
@@ -97,12 +97,13 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
-def ago(time: datetime) -> str:
-    """Return how long ago a time was, as people say it; servers' clocks may be a little ahead."""
+def when(time: datetime) -> Markup:
+    """Return how long ago a time was, as people say it, which app.js keeps true; and exactly for whoever asks."""
     passed = datetime.now(UTC) - time
-    if passed.total_seconds() < 60:
-        return _("just now")
-    return str(format_timedelta(-passed, granularity="minute", add_direction=True))
+    age = int(passed.total_seconds())  # may be negative: servers' clocks may be a little ahead
+    ago = _("just now") if age < 60 else format_timedelta(-passed, granularity="minute", add_direction=True)
+    element = Markup('<time datetime="{}" title="{}" data-age="{}">{}</time>')
+    return element.format(time.isoformat(), full_time(time), age, ago)
 
 
 def full_time(time: datetime) -> str:

@@ -179,6 +179,33 @@ def test_a_tab_that_nobody_looks_at_holds_no_stream(alice: Page, sandbox: Runnin
     expect_live(alice, sandbox)
 
 
+@pytest.mark.parametrize(
+    ("passes", "since"), [("00:05:00", "5 minutes ago"), ("00:55:00", "1 hour ago"), ("50:00:00", "2 days ago")]
+)
+def test_how_long_ago_a_note_was_stays_true(page: Page, sandbox: Running, passes: str, since: str) -> None:
+    page.clock.install(time="2001-01-01")  # a computer whose clock is wrong
+    arrive(page, sandbox)
+    expect_live(page, sandbox)
+    post(sandbox, "a while ago")
+    posted = notes(page).first.locator("time")
+    expect(notes(page).first).to_contain_text("a while ago")
+    expect(posted).to_have_text("just now")
+    page.clock.run_for(60_000)
+    page.clock.fast_forward(passes)
+
+    expect(posted).to_have_text(since)
+
+
+def test_scripts_say_how_long_ago_it_was_as_the_page_does(alice: Page, sandbox: Running) -> None:
+    said = alice.locator("time[data-age]").all_text_contents()
+    alice.evaluate("document.querySelectorAll('time[data-age]').forEach((time) => { time.textContent = ''; })")
+    alice.evaluate("grow()")
+
+    assert [text for text in alice.locator("time[data-age]").all_text_contents() if text] == [
+        text for text in said if text != "just now"
+    ]
+
+
 def test_a_page_that_is_left_holds_no_stream(alice: Page, sandbox: Running) -> None:
     alice.goto("/signin")
 
