@@ -443,8 +443,8 @@ FLOODS = {"long": frame(b"x" * 1000), "empty": frame(b""), "of another channel":
 
 @pytest.mark.parametrize("piece", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_ends_the_stream(make_client: MakeClient, piece: bytes) -> None:
-    flood = piece * (65536 // len(piece))
-    with serve(opens(lambda caller: caller.pour(flood))) as server, pytest.raises(AnswerTooLarge, match="without end"):
+    flood = piece * (10_000_000 // len(piece))
+    with serve(opens(lambda caller: caller.send(flood))) as server, pytest.raises(AnswerTooLarge, match="without end"):
         outcome(make_client(server), tick_seconds=600)
 
 
