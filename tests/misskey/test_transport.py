@@ -598,6 +598,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(transport: Tr
     assert server.connections == 5
 
 
+@pytest.mark.no_cover  # for long on the same few lines, which others run too
 def test_a_thousand_servers_leave_nothing_open(make_transport: MakeTransport) -> None:
     transport = make_transport(idle_seconds=0.2)
     with serve(answers(200, b"{}"), listen="0.0.0.0") as server, serve(answers(200, b"{}")) as other:
