@@ -121,7 +121,7 @@ def test_the_proxy_finds_every_app() -> None:
 
 
 def test_where_the_network_has_ipv6_too_the_proxy_still_asks_where_the_app_listens() -> None:
-    assert '--bind \\"0.0.0.0:' in DOCKERFILE
+    assert '--bind \\"${HOST:-0.0.0.0}:' in DOCKERFILE
     assert re.search(r"dynamic a app \d+ \{\n\t+versions ipv4\n", CADDYFILE)
 
 
