@@ -165,7 +165,7 @@ def read_user(value: Any, server: Server) -> User:
         raise InvalidAnswer(server.host, "gave a person without an id")
     if not isinstance(username, str) or not _USERNAME.fullmatch(username):
         raise InvalidAnswer(server.host, "gave a person without a user name")
-    if fields.get("host") is not None:
+    if fields.get("host") not in (None, server.host):
         raise InvalidAnswer(server.host, "gave a person of another server")
     shown = clean_text(name, 100) if isinstance(name, str) else ""
     return User(user_id, username, shown or username, server)

@@ -205,6 +205,10 @@ def test_a_server_can_not_speak_for_another_servers_people(transport: Transport,
         checked(transport, says(granting(host=host)))
 
 
+def test_a_server_may_name_itself_as_the_host_of_its_people() -> None:
+    assert read_user({"id": "9alice", "username": "alice", "host": "misskey.example"}, MISSKEY).username == "alice"
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
