@@ -8,7 +8,17 @@ from flask import Flask
 from playwright.sync_api import Browser, expect
 
 from sandbox import Running
-from tests.browsing import begin, decide, expect_dashboard, expect_title, open_menu, sign_in, watched
+from tests.access import check_widths
+from tests.browsing import (
+    begin,
+    decide,
+    expect_dashboard,
+    expect_title,
+    have_signed_in,
+    open_menu,
+    sign_in,
+    watched,
+)
 from tests.cast import served, through
 from tests.hostile import certified
 
@@ -57,3 +67,17 @@ def test_a_circle_ends_in_words(chromium: Browser, make_app: Callable[..., Flask
         page.goto("/")
         expect_title(page, "This site is not set up right yet")
         expect(page.get_by_text("proxy_set_header Host $host;")).to_be_visible()
+
+
+def test_a_long_name_of_the_app_leaves_room_for_the_account(
+    chromium: Browser, make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    with (
+        served(make_app, PRIVATE_SERVERS=sandbox.origin, APP_NAME="ミスキー" * 32) as site,
+        watched(chromium, site, sandbox, "en") as browsers,
+    ):
+        page = browsers.open()
+        have_signed_in(page, sandbox)
+        page.goto("/account")
+        expect_title(page, "Account and sign-ins")
+        check_widths(page)
