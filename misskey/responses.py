@@ -123,8 +123,8 @@ class Response(HTTPResponse):
 
     fields: HTTPHeaderDict
 
-    def __init__(self, sock: socket.socket, method: str, budget: Budget) -> None:
-        super().__init__(sock, method=method)
+    def __init__(self, sock: socket.socket, budget: Budget) -> None:
+        super().__init__(sock)
         self.is_whole = self._is_doubtful = self._saw_last_chunk = False
         self.read_ahead = b""
         self.sock, self._budget = sock, budget
@@ -202,7 +202,7 @@ def read_body(response: Response, budget: Budget) -> bytes:
         raise InvalidAnswer(budget.host, "packed its answer in a way that was not asked for", status=response.status)
     unpacked = UnpackedResponse(response, response.fields, response.status, preload_content=False)
     content = bytearray()
-    while chunk := unpacked.read(CHUNK_BYTES, decode_content=True):
+    while chunk := unpacked.read(CHUNK_BYTES):
         content += chunk
         if len(content) > budget.body_bytes:
             raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")

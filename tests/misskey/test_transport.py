@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -323,6 +324,20 @@ def test_an_answer_may_be_as_large_as_the_limit(make_transport: MakeTransport) -
 def test_a_packed_answer_is_unpacked(transport: Transport) -> None:
     with serve(answers(200, gzip.compress(b"{}" * 50_000), "Content-Encoding: gzip")) as server:
         assert post(transport, server) == b"{}" * 50_000
+
+
+def test_a_packed_answer_is_unpacked_no_further_than_the_limit(make_transport: MakeTransport) -> None:
+    transport = make_transport(max_answer_bytes=hostile.MEBIBYTE, total_seconds=600)
+    with serve(hostile.packed("bomb", "gzip")) as server:
+        with pytest.raises(AnswerTooLarge):
+            post(transport, server)  # for which the server packs it
+        tracemalloc.start()
+        with pytest.raises(AnswerTooLarge):
+            post(transport, server)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert peak < 8 * hostile.MEBIBYTE
 
 
 @pytest.mark.parametrize("name", hostile.NOT_PACKED)
