@@ -122,11 +122,11 @@ class Response(HTTPResponse):
     """
 
     fields: HTTPHeaderDict
+    is_whole = _is_doubtful = _saw_last_chunk = False
+    read_ahead = b""
 
     def __init__(self, sock: socket.socket, budget: Budget) -> None:
         super().__init__(sock)
-        self.is_whole = self._is_doubtful = self._saw_last_chunk = False
-        self.read_ahead = b""
         self.sock, self._budget = sock, budget
         budget.expect(HEADER_BYTES)
         self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
