@@ -855,6 +855,24 @@ def test_after_chunks_of_a_server_that_does_not_know_them_the_connection_is_not_
     assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("header", "connections"),
+    [("X-Name: a", 1), ("Content-Length: 0", 1), ("Content-Length: 5", 2), ("Transfer-Encoding: chunked", 2)],
+)
+@pytest.mark.parametrize("status", [204, 304])
+def test_after_an_answer_that_can_have_no_body_and_tells_of_one_the_connection_is_not_used_again(
+    transport: Transport, status: int, header: str, connections: int
+) -> None:
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(f"HTTP/1.1 {status} OK\r\n{header}\r\n\r\n".encode())
+
+    with serve(behaviour) as server:
+        assert [post(transport, server) for _ in range(2)] == [b""] * 2
+
+    assert server.connections == connections
+
+
 def test_chunks_may_have_extensions_and_trailers(transport: Transport) -> None:
     words = b" " * 0x1A
     chunks = b"1 ;a=b\r\n{\r\n1A\r\n" + words + b"\r\n01\r\n}\r\n0\r\nX-Trailer: 1\r\n\r\n"
