@@ -122,11 +122,11 @@ class Response(HTTPResponse):
     """
 
     fields: HTTPHeaderDict
+    is_whole = _is_doubtful = _saw_last_chunk = False
+    read_ahead = b""
 
-    def __init__(self, sock: socket.socket, method: str, budget: Budget) -> None:
-        super().__init__(sock, method=method)
-        self.is_whole = self._is_doubtful = self._saw_last_chunk = False
-        self.read_ahead = b""
+    def __init__(self, sock: socket.socket, budget: Budget) -> None:
+        super().__init__(sock)
         self.sock, self._budget = sock, budget
         budget.expect(HEADER_BYTES)
         self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
@@ -204,7 +204,7 @@ def read_body(response: Response, budget: Budget) -> bytes:
         raise InvalidAnswer(budget.host, "packed its answer in a way that was not asked for", status=response.status)
     unpacked = UnpackedResponse(response, response.fields, response.status, preload_content=False)
     content = bytearray()
-    while chunk := unpacked.read(CHUNK_BYTES, decode_content=True):
+    while chunk := unpacked.read(CHUNK_BYTES):
         content += chunk
         if len(content) > budget.body_bytes:
             raise AnswerTooLarge(budget.host, f"sent more than {budget.body_bytes} bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, BinaryIO, cast
@@ -161,6 +162,19 @@ def test_a_large_file_needs_no_memory(transport: Transport) -> None:
 def test_a_file_may_take_its_time(transport: Transport) -> None:
     assert transport.max_upload_seconds(10 * MEBIBYTE) > transport.total_seconds + 60
     assert transport.max_upload_seconds(1024 * MEBIBYTE) < 2 * 60 * 60
+
+
+def test_a_server_may_take_its_time_over_a_file_alone() -> None:
+    def slow(caller: Caller) -> None:
+        caller.drain()
+        time.sleep(0.3)
+        caller.send(http(200, b"{}"))
+
+    with serve(slow) as server, closing(Transport("test/1.0", total_seconds=0.2, step_seconds=0.2)) as hurried:
+        client = Client(Server.parse_origin(server.origin), hurried, TOKEN)
+        assert client.upload(zeros(1), "zeros") == {}
+        with pytest.raises(ServerTimeout):
+            client.call("i")
 
 
 def test_an_early_no_is_read(transport: Transport) -> None:

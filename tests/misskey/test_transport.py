@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -323,6 +324,20 @@ def test_an_answer_may_be_as_large_as_the_limit(make_transport: MakeTransport) -
 def test_a_packed_answer_is_unpacked(transport: Transport) -> None:
     with serve(answers(200, gzip.compress(b"{}" * 50_000), "Content-Encoding: gzip")) as server:
         assert post(transport, server) == b"{}" * 50_000
+
+
+def test_a_packed_answer_is_unpacked_no_further_than_the_limit(make_transport: MakeTransport) -> None:
+    transport = make_transport(max_answer_bytes=hostile.MEBIBYTE, total_seconds=600)
+    with serve(hostile.packed("bomb", "gzip")) as server:
+        with pytest.raises(AnswerTooLarge):
+            post(transport, server)  # for which the server packs it
+        tracemalloc.start()
+        with pytest.raises(AnswerTooLarge):
+            post(transport, server)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert peak < 8 * hostile.MEBIBYTE
 
 
 @pytest.mark.parametrize("name", hostile.NOT_PACKED)
@@ -850,6 +865,24 @@ def test_after_chunks_of_a_server_that_does_not_know_them_the_connection_is_not_
         assert [post(transport, server) for _ in range(2)] == [b"{}"] * 2
 
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "connections"),
+    [("X-Name: a", 1), ("Content-Length: 0", 1), ("Content-Length: 5", 2), ("Transfer-Encoding: chunked", 2)],
+)
+@pytest.mark.parametrize("status", [204, 304])
+def test_after_an_answer_that_can_have_no_body_and_tells_of_one_the_connection_is_not_used_again(
+    transport: Transport, status: int, header: str, connections: int
+) -> None:
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(f"HTTP/1.1 {status} OK\r\n{header}\r\n\r\n".encode())
+
+    with serve(behaviour) as server:
+        assert [post(transport, server) for _ in range(2)] == [b""] * 2
+
+    assert server.connections == connections
 
 
 def test_chunks_may_have_extensions_and_trailers(transport: Transport) -> None:
