@@ -1,10 +1,10 @@
-"""Pages that are the same for everybody: how a sign-in works, privacy, and what robots may read."""
+"""What is the same for everybody: how a sign-in works, privacy, what robots may read, and the app's picture."""
 
 from __future__ import annotations
 
 import textwrap
 
-from flask import Blueprint, render_template
+from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 import misskey
@@ -62,3 +62,10 @@ def privacy() -> ResponseReturnValue:
 def robots() -> ResponseReturnValue:
     """Let search engines read the pages that are the same for everybody."""
     return ROBOTS, {"Content-Type": "text/plain; charset=utf-8"}
+
+
+@pages.get("/favicon.ico")
+@pages.get("/apple-touch-icon.png")
+def picture() -> ResponseReturnValue:
+    """Lead to the app's picture from where it is looked for by who has read no page that names it."""
+    return redirect(url_for("static", filename="icon.png"))

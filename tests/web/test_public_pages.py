@@ -123,6 +123,12 @@ def test_privacy_tells_of_everything_in_the_cookie(alice: Visitor) -> None:
     assert alice.cookie().keys() <= told
 
 
+@pytest.mark.parametrize("path", ["/favicon.ico", "/apple-touch-icon.png"])
+def test_the_apps_picture_is_where_others_look_for_it(visitor: Visitor, path: str) -> None:
+    with visitor.get(path, follow_redirects=True) as answer:
+        assert answer.mimetype == "image/png"
+
+
 def test_robots_may_read_the_pages_for_everybody_only(visitor: Visitor) -> None:
     answer = visitor.get("/robots.txt")
 
