@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import gzip
+import io
 import logging
 import os
 import socket
@@ -771,7 +772,9 @@ def test_switching_protocols_is_no_answer_to_a_request(transport: Transport, sta
 #: Answers after which, or within which, more is on the connection than was asked for.
 _OTHER = http(200, b'"for somebody else"')
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+_BUFFERED = io.DEFAULT_BUFFER_SIZE  # of it, and no more, is read at once from a TLS record, which can hold more
 TOO_MUCH = {
+    "a second answer beyond the buffer": (http(200, bytes(_BUFFERED - len(http(200, length=_BUFFERED)))), _OTHER),
     "a second answer": (http(200, b"{}"), _OTHER),
     "a second answer, unreadable": (http(200, b"{}"), bytes(20_000)),
     "one byte too many": (http(200, b"{}"), b"x"),
@@ -1026,7 +1029,8 @@ def test_a_path_that_no_server_has_is_refused_before_anything_looks_at_it(transp
         transport.request("GET", MISSKEY, path)
 
 
-def test_others_go_on_while_a_server_is_waited_for(make_transport: MakeTransport) -> None:
+@pytest.mark.parametrize("brief", [True, False])
+def test_others_go_on_while_a_server_is_waited_for(make_transport: MakeTransport, brief: bool) -> None:
     turn = threading.Lock()
 
     @contextmanager
@@ -1043,12 +1047,19 @@ def test_others_go_on_while_a_server_is_waited_for(make_transport: MakeTransport
         answered.wait()
         caller.send(http(200, b"{}"))
 
+    def waits_before_it_reads(caller: Caller) -> None:
+        asked.set()
+        answered.wait()
+        caller.drain()
+        caller.send(http(200, b"{}"))
+
     def request() -> bytes:
         with turn:
-            return post(transport, server)
+            return transport.request("POST", private(server), "/api/meta", body=bytes(size)).body
 
     transport = make_transport(while_waiting=aside, total_seconds=600, step_seconds=600)
-    with serve(waits) as server, ThreadPoolExecutor(1) as threads:
+    size, behaviour = (10, waits) if brief else (8 * hostile.MEBIBYTE, waits_before_it_reads)
+    with serve(behaviour) as server, ThreadPoolExecutor(1) as threads:
         under_way = threads.submit(request)
         asked.wait()
         with turn:
