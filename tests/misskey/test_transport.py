@@ -221,6 +221,15 @@ def test_the_second_address_is_tried_when_the_first_never_answers(make_transport
         assert post(transport, server) == b"{}"
 
 
+def test_no_further_address_is_connected_to_while_one_answers(make_transport: MakeTransport) -> None:
+    with serve(answers(200, b"{}")) as server:
+        for _ in range(2):
+            transport = make_transport(resolve=leads_to("127.0.0.1", "127.0.0.1", "127.0.0.1"))
+            assert post(transport, f"http://misskey.lan:{server.port}") == b"{}"
+
+        assert server.connections == 2
+
+
 def test_an_address_of_a_kind_that_this_machine_does_not_have_is_passed_over(make_transport: MakeTransport) -> None:
     with serve(answers(200, b"{}"), name="misskey.example") as server:
         entries = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
