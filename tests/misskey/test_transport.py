@@ -235,8 +235,11 @@ def test_an_address_of_a_kind_that_this_machine_does_not_have_is_passed_over(mak
         entries = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
         unknown = (socket.AF_APPLETALK, *entries[0][1:])
         transport = make_transport(resolve=lambda *_, **__: [unknown, *entries])
+        lost = make_transport(connect_seconds=600, total_seconds=600, resolve=lambda *_, **__: [unknown])
 
         assert post(transport, server) == b"{}"
+        with pytest.raises(ServerUnreachable):
+            post(lost, server)
 
 
 def test_a_private_server_may_be_http_at_an_inner_address(transport: Transport) -> None:
