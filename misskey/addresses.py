@@ -66,7 +66,7 @@ def look_up(server: Server, host: str, port: int, resolver: Resolver, seconds: f
     if ip_address(host):
         resolve()
     else:
-        Thread(target=resolve, name="resolve", daemon=True).start()
+        Thread(target=resolve, daemon=True).start()
     try:
         found = answer.result(seconds)
     except TimeoutError:

@@ -263,14 +263,16 @@ def test_a_name_that_does_not_exist_is_not_found(make_transport: MakeTransport) 
 
 
 def test_a_name_service_that_never_answers_ends_in_a_time_out(make_transport: MakeTransport) -> None:
-    answered = threading.Event()
+    answered, waiting = threading.Event(), list[threading.Thread]()
 
     def resolve(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        waiting.append(threading.current_thread())
         answered.wait()
         return []
 
     with pytest.raises(ServerTimeout, match="the name service did not answer in time"):
         post(make_transport(connect_seconds=0.1, resolve=resolve), MISSKEY)
+    assert [thread.daemon for thread in waiting] == [True]  # the program can end meanwhile
     answered.set()
 
 
