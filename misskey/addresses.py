@@ -66,7 +66,7 @@ def look_up(server: Server, host: str, port: int, resolver: Resolver, seconds: f
     if ip_address(host):
         resolve()
     else:
-        Thread(target=resolve, name="resolve", daemon=True).start()
+        Thread(target=resolve, daemon=True).start()
     try:
         found = answer.result(seconds)
     except TimeoutError:
@@ -98,15 +98,15 @@ def connect(addresses: Iterable[AddressInfo], seconds: float) -> socket.socket:
                 sock = cast(socket.socket, key.fileobj)
                 selector.unregister(sock)
                 if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+                    return socket.socket(fileno=sock.detach())
     raise ConnectionRefusedError
 
 
 def _begin_to_connect(address: AddressInfo, opened: ExitStack, selector: DefaultSelector) -> bool:
     """Return whether ``selector`` will tell more; this one can have failed already."""
-    family, kind, protocol, _, place = address
+    family, kind, _, _, place = address
     try:
-        sock = opened.enter_context(socket.socket(family, kind, protocol))
+        sock = opened.enter_context(socket.socket(family, kind))
         sock.setblocking(False)
         with suppress(BlockingIOError):
             sock.connect(place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, BinaryIO, cast
 
@@ -195,18 +195,26 @@ def test_an_early_no_over_tls_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path:
             client.upload(zeros(LARGE), "zeros")
 
 
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda client: client.upload(zeros(LARGE), "zeros"),
+        lambda client: client.call("notes/create", {"text": "x" * LARGE}),
+    ],
+    ids=["file", "text"],
+)
 def test_an_early_no_of_a_server_that_does_not_hang_up_is_read(
-    transport: Transport, monkeypatch: pytest.MonkeyPatch
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, send: Callable[[Client], object]
 ) -> None:
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.1)
     with serve(refuses_early(413, b"<h1>Too large</h1>", hold=True)) as server:
         client = Client(Server.parse_origin(server.origin), transport, TOKEN)
         with pytest.raises(InvalidAnswer) as caught:
-            client.upload(zeros(LARGE), "zeros")
+            send(client)
         assert caught.value.status == 413
 
         server.behaviour = answers(200, b"{}")
-        assert client.call("ping") == {}  # not in the middle of the file that was not sent to its end
+        assert client.call("ping") == {}  # not in the middle of what was not sent to its end
         assert server.connections == 2
 
 

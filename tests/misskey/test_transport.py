@@ -221,13 +221,25 @@ def test_the_second_address_is_tried_when_the_first_never_answers(make_transport
         assert post(transport, server) == b"{}"
 
 
+def test_no_further_address_is_connected_to_while_one_answers(make_transport: MakeTransport) -> None:
+    with serve(answers(200, b"{}")) as server:
+        for _ in range(2):
+            transport = make_transport(resolve=leads_to("127.0.0.1", "127.0.0.1", "127.0.0.1"))
+            assert post(transport, f"http://misskey.lan:{server.port}") == b"{}"
+
+        assert server.connections == 2
+
+
 def test_an_address_of_a_kind_that_this_machine_does_not_have_is_passed_over(make_transport: MakeTransport) -> None:
     with serve(answers(200, b"{}"), name="misskey.example") as server:
         entries = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
         unknown = (socket.AF_APPLETALK, *entries[0][1:])
         transport = make_transport(resolve=lambda *_, **__: [unknown, *entries])
+        lost = make_transport(connect_seconds=600, total_seconds=600, resolve=lambda *_, **__: [unknown])
 
         assert post(transport, server) == b"{}"
+        with pytest.raises(ServerUnreachable):
+            post(lost, server)
 
 
 def test_a_private_server_may_be_http_at_an_inner_address(transport: Transport) -> None:
@@ -251,14 +263,16 @@ def test_a_name_that_does_not_exist_is_not_found(make_transport: MakeTransport) 
 
 
 def test_a_name_service_that_never_answers_ends_in_a_time_out(make_transport: MakeTransport) -> None:
-    answered = threading.Event()
+    answered, waiting = threading.Event(), list[threading.Thread]()
 
     def resolve(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        waiting.append(threading.current_thread())
         answered.wait()
         return []
 
     with pytest.raises(ServerTimeout, match="the name service did not answer in time"):
         post(make_transport(connect_seconds=0.1, resolve=resolve), MISSKEY)
+    assert [thread.daemon for thread in waiting] == [True]  # the program can end meanwhile
     answered.set()
 
 
