@@ -30,6 +30,7 @@ FIRST_PAGE = "/dashboard"  # for whoever is signed in
 NATIVE_TOKENS = {"alice": "aliceNativeToken", "bob": "bobbyNativeToken"}
 PATIENCE_SECONDS = 60  # only a test that fails takes so long
 FOR_THE_APP = ("PORT", "SANDBOX_PORT", "WEB_CONCURRENCY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+NO_ENV_FILE = {"PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}  # Flask's commands read .env by themselves
 
 
 def environment(folder: Path | str, **settings: str) -> dict[str, str]:
@@ -41,15 +42,16 @@ def environment(folder: Path | str, **settings: str) -> dict[str, str]:
         "SIGNIN_LIMIT": "1000 per minute",
     }
     named = {f"MIAUTH_{name}": value for name, value in (defaults | settings).items()}
-    return {"PYTHON_DOTENV_DISABLED": "1", **named}
+    return NO_ENV_FILE | named
 
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the person who runs the tests has set for the app, in the environment or in ``.env``, out of them."""
     for name in list(os.environ):
-        if name in FOR_THE_APP or name.startswith("MIAUTH_") or name.lower().endswith("_proxy"):
+        if name in FOR_THE_APP or name.startswith(("MIAUTH_", "FLASK_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHON_DOTENV_DISABLED", "1")
+    for name, value in NO_ENV_FILE.items():
+        monkeypatch.setenv(name, value)
 
 
 @dataclass

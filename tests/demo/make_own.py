@@ -79,6 +79,7 @@ def rename(name: str, root: Path) -> str:
         ("web/config.py", "Sign in with Misskey", quoted),
         ("static/icon.svg", "Sign in with Misskey", escape(name)),
         (".env.example", "Sign in with Misskey", name),
+        (".env.example", "sign-in-with-misskey", slug),
         ("translations/ja/LC_MESSAGES/messages.po", "Sign in with Misskey", quoted),
         ("README.md", "Sign in with Misskey", name),
         ("README.ja.md", "Sign in with Misskey", name),

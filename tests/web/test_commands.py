@@ -96,6 +96,17 @@ def test_a_command_line_that_is_none_ends_with_2(make_app: Callable[..., Flask],
     assert "Usage: " in done.stderr
 
 
+def test_what_a_developer_has_set_in_a_file_reaches_no_command_of_a_test(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MIAUTH_SESSION_DAYS=many\n")
+    command = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py"), "settings", "check"]
+
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | environment(tmp_path), capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_wrong_setting_is_told_as_the_start_tells_it(tmp_path: Path) -> None:
     with pytest.raises(config.SettingsError) as caught:
         config.load(environment(tmp_path, SESSION_DAYS="many"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
 from flask import Flask
 
 from sandbox import Running
-from tests.cast import Visitor, query
+from tests.cast import Visitor, forget_settings, query
 
 
 def test_the_callback_is_right_at_whichever_port_the_app_is_served(
@@ -27,6 +28,15 @@ def test_in_production_the_callback_is_at_the_public_address(make_app: Callable[
     page = app.test_client().get("/how-it-works", headers={"Host": "signin.example:5001"}).text
 
     assert "https://signin.example/callback?session=" in page
+
+
+@pytest.mark.parametrize("name", ["MIAUTH_APP_NAME", "FLASK_DEBUG", "HTTPS_PROXY", "PORT"])
+def test_what_a_developer_has_set_reaches_no_test(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+
+    forget_settings(monkeypatch)
+
+    assert name not in os.environ
 
 
 @pytest.mark.parametrize("debug", ["0", "1"])

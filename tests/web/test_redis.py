@@ -192,7 +192,7 @@ def test_a_redis_that_is_full_is_told(redis_server: RedisServer) -> None:
 def test_an_account_of_the_apps_own_needs_no_more_than_is_told(
     make_app: Callable[..., Flask], redis_server: RedisServer, sandbox: Running
 ) -> None:
-    told = re.search(r"~sign-in\S+( \+\S+)( -\S+)", (ROOT / ".env.example").read_text())
+    told = re.search(r"~\S+:\*( \+\S+)( -\S+)", (ROOT / ".env.example").read_text())
     assert told
     with redis_server.client() as client:
         client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">secret", *told[0].removesuffix(".").split())
