@@ -216,6 +216,8 @@ def test_too_many_sign_ins_are_asked_to_wait(make_app: Callable[..., Flask], san
         ("1", ("203.0.113.9, 198.51.100.1", "203.0.113.8, 198.51.100.1"), True),
         ("1", ("2001:db8::1", "2001:db8::2"), True),
         ("1", ("2001:db8::1", "2001:db8:0:1::1"), False),
+        ("2", ("198.51.100.1, 10.0.0.1", "198.51.100.2, 10.0.0.1"), False),
+        ("2", ("198.51.100.1, 10.0.0.1", "198.51.100.1, 10.0.0.2"), True),
     ],
 )
 def test_visitors_are_told_apart_by_what_trusted_proxies_say(
@@ -230,9 +232,14 @@ def test_visitors_are_told_apart_by_what_trusted_proxies_say(
     assert statuses == [422, 429 if same else 422]
 
 
-def test_behind_a_proxy_the_public_address_is_used(make_app: Callable[..., Flask], sandbox: Running) -> None:
-    app = make_app(**PRODUCTION, TRUSTED_PROXIES="1", PRIVATE_SERVERS=sandbox.origin)
-    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "signin.example"}
+@pytest.mark.parametrize(
+    ("proxies", "scheme", "host"), [("1", "https", "signin.example"), ("2", "https, http", "signin.example, inner.lan")]
+)
+def test_behind_a_proxy_the_public_address_is_used(
+    make_app: Callable[..., Flask], proxies: str, scheme: str, host: str
+) -> None:
+    app = make_app(**PRODUCTION, TRUSTED_PROXIES=proxies)
+    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": host}
 
     assert app.test_client().get("/", headers=headers).status_code == 200
 
