@@ -189,6 +189,16 @@ def test_own_pages_may_change_things_at_whichever_port_they_were_asked_for(alice
     assert alice.post("/signout", base_url=here, headers={"Origin": here}).status_code == 303
 
 
+def test_own_pages_may_change_things_at_the_address_that_trusted_proxies_tell(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    person = Visitor(make_app(TRUSTED_PROXIES="2", PRIVATE_SERVERS=sandbox.origin), sandbox)
+    person.sign_in("alice")
+    headers = {"X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "localhost:8443, inner.lan"}
+
+    assert person.post("/signout", headers={**headers, "Origin": "https://localhost:8443"}).status_code == 303
+
+
 def test_signing_in_renews_the_cookie(visitor: Visitor) -> None:
     before = visitor.csrf_token()
     visitor.sign_in()
