@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -70,6 +72,17 @@ def test_in_production_no_private_server_is_named_to_strangers(make_app: Callabl
         assert ".lan" not in answer.text + str(answer.headers)
 
 
+@pytest.mark.parametrize("private", ["", " http://a.lan:3000 http://b.lan:3000"])
+def test_forms_may_lead_to_any_https_server_and_to_the_private_ones(
+    make_app: Callable[..., Flask], private: str
+) -> None:
+    policy = (
+        make_app(PRIVATE_SERVERS=f"https://c.lan{private}").test_client().get("/").headers["Content-Security-Policy"]
+    )
+
+    assert f"form-action 'self' https:{private};" in policy
+
+
 def test_forms_may_lead_to_a_private_server_at_an_ipv6_address(make_app: Callable[..., Flask]) -> None:
     """Browsers know no way to name one in a policy."""
     app = make_app(PRIVATE_SERVERS="http://[::1]:3000")
@@ -85,6 +98,24 @@ def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callab
     assert cookie.startswith("__Host-session=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_a_form_from_hours_ago_needs_no_referer(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(**PRODUCTION).test_client()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("itsdangerous.timed.time", SimpleNamespace(time=lambda: time.time() - 7200))
+        page = client.get("/signin", **HTTPS).text
+    [token] = set(re.findall('csrf_token" value="(.+?)"', page))
+
+    assert client.post("/signout", data={"csrf_token": token}, **HTTPS).status_code == 303
+
+
+def test_a_panel_sends_no_cookie(alice: Visitor) -> None:
+    """Coming late, it would undo what another answer did to the sign-in."""
+    alice.get("/dashboard")
+    assert "Set-Cookie" not in alice.get("/dashboard/profile").headers
 
 
 def test_in_development_the_cookie_has_a_name_that_no_other_app_on_this_machine_has(
