@@ -47,6 +47,7 @@ def statuses(text: str, wanted: list[str]) -> dict[str, str]:
 def change(name: str, text: str) -> str:
     """Return a change in one line, from what ``mutmut show`` says: the function, and what its lines become."""
     lines = [line[1:].strip() for line in text.splitlines() if re.match(r"\+(?!\+\+)", line)]
+    lines = lines or ["without", *(line[1:].strip() for line in text.splitlines() if re.match("-(?!--)", line))]
     function = re.sub(r"x_|xǁ", "", re.sub(r"__mutmut_\d+$", "", name), count=1).replace("ǁ", ".")
     return f"{function}: {' '.join(lines)}"
 

@@ -44,6 +44,7 @@ def test_what_became_of_each_change_is_read() -> None:
 )
 def test_a_change_is_shown_in_a_line(name: str, function: str) -> None:
     assert change(name, SHOWN) == f"{function}: put(None)"
+    assert change(name, SHOWN.replace("+    put(None)\n", "")) == f"{function}: without put(grant)"
 
 
 @pytest.mark.parametrize(

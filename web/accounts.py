@@ -198,7 +198,6 @@ def _note_use(account: Account) -> None:
 def _remember(keys: list[str]) -> None:
     session["accounts"] = keys
     session.permanent = True
-    g.pop("accounts", None)
 
 
 @overload

@@ -87,8 +87,8 @@ def first(stream: Stream) -> dict[str, Any]:
 
 
 def outcome(client: Client, **options: Any) -> Any:
-    """The first note, or the error that came instead."""
-    with Stream(client, **options) as stream:
+    """The first note, or the error that came instead; silence is one."""
+    with Stream(client, **{"silence_seconds": 20, **options}) as stream:
         return first(stream)
 
 

@@ -136,6 +136,7 @@ def test_an_account_shows_no_token(alice: Visitor, app: Flask) -> None:
 def test_keys_rotate_without_signing_anyone_out(
     make_app: Callable[..., Flask], sandbox: Running, alice: Visitor
 ) -> None:
+    open_form = {"csrf_token": alice.csrf_token()}
     cookie = alice.client.get_cookie(alice.cookie_name)
     assert cookie
     rotated = make_app(
@@ -147,6 +148,7 @@ def test_keys_rotate_without_signing_anyone_out(
     later.client.set_cookie(later.cookie_name, cookie.value)
 
     assert "Hello, Alice" in later.get("/dashboard").text
+    assert later.client.post("/signout", data=open_form).status_code == 303
 
 
 def test_a_person_is_who_the_asked_server_says(alice: Visitor, sandbox: Running) -> None:

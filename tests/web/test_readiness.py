@@ -33,6 +33,10 @@ def test_where_all_but_the_data_is_read_only_files_rest_beside_the_tokens(
     assert {path.name for path in tmp_path.iterdir()} <= before
 
 
+def test_what_an_app_of_your_own_keeps_rests_beside_the_tokens(app: Flask, tmp_path: Path) -> None:
+    assert app.instance_path == str(tmp_path)
+
+
 def test_without_any_place_for_files_the_app_does_not_start(read_only: None) -> None:
     with pytest.raises(config.SettingsError, match="TMPDIR must name a folder that can be written to"):
         config.load(environment("/", TOKEN_STORE="redis://localhost"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -70,6 +72,17 @@ def test_in_production_no_private_server_is_named_to_strangers(make_app: Callabl
         assert ".lan" not in answer.text + str(answer.headers)
 
 
+@pytest.mark.parametrize("private", ["", " http://a.lan:3000 http://b.lan:3000"])
+def test_forms_may_lead_to_any_https_server_and_to_the_private_ones(
+    make_app: Callable[..., Flask], private: str
+) -> None:
+    policy = (
+        make_app(PRIVATE_SERVERS=f"https://c.lan{private}").test_client().get("/").headers["Content-Security-Policy"]
+    )
+
+    assert f"form-action 'self' https:{private};" in policy
+
+
 def test_forms_may_lead_to_a_private_server_at_an_ipv6_address(make_app: Callable[..., Flask]) -> None:
     """Browsers know no way to name one in a policy."""
     app = make_app(PRIVATE_SERVERS="http://[::1]:3000")
@@ -85,6 +98,24 @@ def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callab
     assert cookie.startswith("__Host-session=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_a_form_from_hours_ago_needs_no_referer(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(**PRODUCTION).test_client()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("itsdangerous.timed.time", SimpleNamespace(time=lambda: time.time() - 7200))
+        page = client.get("/signin", **HTTPS).text
+    [token] = set(re.findall('csrf_token" value="(.+?)"', page))
+
+    assert client.post("/signout", data={"csrf_token": token}, **HTTPS).status_code == 303
+
+
+def test_a_panel_sends_no_cookie(alice: Visitor) -> None:
+    """Coming late, it would undo what another answer did to the sign-in."""
+    alice.get("/dashboard")
+    assert "Set-Cookie" not in alice.get("/dashboard/profile").headers
 
 
 def test_in_development_the_cookie_has_a_name_that_no_other_app_on_this_machine_has(
@@ -233,6 +264,16 @@ def test_own_pages_may_change_things_at_whichever_port_they_were_asked_for(alice
     assert alice.post("/signout", base_url=here, headers={"Origin": here}).status_code == 303
 
 
+def test_own_pages_may_change_things_at_the_address_that_trusted_proxies_tell(
+    make_app: Callable[..., Flask], sandbox: Running
+) -> None:
+    person = Visitor(make_app(TRUSTED_PROXIES="2", PRIVATE_SERVERS=sandbox.origin), sandbox)
+    person.sign_in("alice")
+    headers = {"X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "localhost:8443, inner.lan"}
+
+    assert person.post("/signout", headers={**headers, "Origin": "https://localhost:8443"}).status_code == 303
+
+
 def test_signing_in_renews_the_cookie(visitor: Visitor) -> None:
     before = visitor.csrf_token()
     visitor.sign_in()
@@ -260,6 +301,8 @@ def test_too_many_sign_ins_are_asked_to_wait(make_app: Callable[..., Flask], san
         ("1", ("203.0.113.9, 198.51.100.1", "203.0.113.8, 198.51.100.1"), True),
         ("1", ("2001:db8::1", "2001:db8::2"), True),
         ("1", ("2001:db8::1", "2001:db8:0:1::1"), False),
+        ("2", ("198.51.100.1, 10.0.0.1", "198.51.100.2, 10.0.0.1"), False),
+        ("2", ("198.51.100.1, 10.0.0.1", "198.51.100.1, 10.0.0.2"), True),
     ],
 )
 def test_visitors_are_told_apart_by_what_trusted_proxies_say(
@@ -274,9 +317,14 @@ def test_visitors_are_told_apart_by_what_trusted_proxies_say(
     assert statuses == [422, 429 if same else 422]
 
 
-def test_behind_a_proxy_the_public_address_is_used(make_app: Callable[..., Flask], sandbox: Running) -> None:
-    app = make_app(**PRODUCTION, TRUSTED_PROXIES="1", PRIVATE_SERVERS=sandbox.origin)
-    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "signin.example"}
+@pytest.mark.parametrize(
+    ("proxies", "scheme", "host"), [("1", "https", "signin.example"), ("2", "https, http", "signin.example, inner.lan")]
+)
+def test_behind_a_proxy_the_public_address_is_used(
+    make_app: Callable[..., Flask], proxies: str, scheme: str, host: str
+) -> None:
+    app = make_app(**PRODUCTION, TRUSTED_PROXIES=proxies)
+    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": host}
 
     assert app.test_client().get("/", headers=headers).status_code == 200
 
