@@ -78,7 +78,7 @@ class Connection:
             path, headers = self.server.url(path), {**headers, **self._proxy_headers}
         length = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
         is_sent = _send(sock, budget, _head(method, path, {**headers, **length}), body)
-        with Response(sock, budget) as response:
+        with Response(sock, method, budget) as response:
             response.begin()
             content = read_body(response, budget)
         if response.status == SWITCHING_PROTOCOLS and not self._to_upgrade:
@@ -118,7 +118,7 @@ class Connection:
     def _open_tunnel(self, sock: socket.socket, budget: Budget) -> None:
         place = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         _send(sock, budget, _head("CONNECT", place, {"Host": place, **self._proxy_headers}))
-        with Response(sock, budget) as response:
+        with Response(sock, "CONNECT", budget) as response:
             response.begin()
         if response.status != OK:
             raise HTTPException

@@ -125,9 +125,9 @@ class Response(HTTPResponse):
     is_whole = _is_doubtful = _saw_last_chunk = False
     read_ahead = b""
 
-    def __init__(self, sock: socket.socket, budget: Budget) -> None:
-        super().__init__(sock)
-        self.sock, self._budget = sock, budget
+    def __init__(self, sock: socket.socket, method: str, budget: Budget) -> None:
+        super().__init__(sock, method=method)
+        self.sock, self.method, self._budget = sock, method, budget
         budget.expect(HEADER_BYTES)
         self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
         self.fp = _Lines(self._reader)
@@ -202,7 +202,9 @@ def read_body(response: Response, budget: Budget) -> bytes:
     # Packed twice, 4 MiB can be work for minutes; urllib3 would unpack other kinds too, one of them very slowly.
     if response.fields.get("Content-Encoding", "").lower() not in PACKINGS:
         raise InvalidAnswer(budget.host, "packed its answer in a way that was not asked for", status=response.status)
-    unpacked = UnpackedResponse(response, response.fields, response.status, preload_content=False)
+    unpacked = UnpackedResponse(
+        response, response.fields, response.status, preload_content=False, request_method=response.method
+    )
     content = bytearray()
     while chunk := unpacked.read(CHUNK_BYTES):
         content += chunk

@@ -632,6 +632,18 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(transport: Tr
     assert server.connections == 5
 
 
+def test_an_answer_to_head_has_no_body_whatever_it_says_of_its_length(transport: Transport) -> None:
+    def behaviour(caller: Caller) -> None:
+        while caller.request():
+            caller.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+
+    with serve(behaviour) as server:
+        for _ in range(2):
+            assert transport.request("HEAD", Server.parse_origin(server.origin), "/").body == b""
+
+    assert server.connections == 1
+
+
 def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(transport: Transport) -> None:
     def behaviour(caller: Caller) -> None:
         while caller.request():
