@@ -16,6 +16,8 @@ from web.config import SUGGESTED
 from web.environment import SettingsError, environment
 
 START_SECONDS = 60
+#: What is chosen here, for both.
+CHOSEN = ("PORT", "MIAUTH_PUBLIC_URL", "MIAUTH_PRIVATE_SERVERS", "MIAUTH_SUGGESTED_SERVERS")
 STOP_SECONDS = 5
 
 WELCOME = """
@@ -95,8 +97,10 @@ def is_open(address: str, port: int) -> bool:
 
 
 def start(settings: dict[str, str], module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    # What else stands in .env is for the app to read, again after a change; Flask would read it once.
+    chosen = {name: settings[name] for name in CHOSEN} | {"FLASK_SKIP_DOTENV": "1"}
     # In a session of its own: Ctrl-C at the terminal then reaches this program only, which stops both in its way.
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], env=settings, start_new_session=True)
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], env=os.environ | chosen, start_new_session=True)
 
 
 def answers(port: str) -> bool:

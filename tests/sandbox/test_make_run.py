@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,10 +40,10 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
     """Start both, and return once their addresses are printed."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str) -> subprocess.Popen[str]:
+    def begin(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [*COMMAND, *arguments],
-            cwd=ROOT,
+            cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -99,6 +100,31 @@ def test_both_answer_and_stop_cleanly(
     for address in addresses:
         with pytest.raises(requests.ConnectionError):
             requests.get(address, timeout=60)
+
+
+def test_while_developing_a_change_of_the_env_file_counts_at_once(
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], tmp_path: Path
+) -> None:
+    for part in subprocess.check_output(["git", "ls-files", "*/*", "app.py"], cwd=ROOT, text=True).splitlines():
+        if not part.startswith(("tests/", "docs/", "bench/")):
+            (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / part, tmp_path / part)
+    del environment["PYTHON_DOTENV_DISABLED"]
+    (tmp_path / ".env").write_text("MIAUTH_APP_NAME=Before\n")
+    start("--dev", folder=tmp_path)
+
+    def title() -> str:
+        try:
+            page = requests.get(f"http://localhost:{environment['PORT']}/", timeout=60).text
+        except requests.ConnectionError:  # it starts anew
+            return ""
+        return page.partition("<title>")[2].partition("</title>")[0]
+
+    assert "Before" in title()
+
+    (tmp_path / ".env").write_text("MIAUTH_APP_NAME=After\n")
+
+    cast.wait_until(lambda: "After" in title())
 
 
 @pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
