@@ -25,7 +25,6 @@ from prometheus_client import (
 from web import services, signals
 from web.token_store import TokenStore
 
-from .metrics import FOLDER
 from .remote_calls import Call
 from .request_log import Served
 
@@ -59,7 +58,7 @@ def show() -> ResponseReturnValue:
         words = "Prometheus has to send the token in MIAUTH_METRICS (authorization: credentials).\n"
         return words, 401, {"WWW-Authenticate": "Bearer", "Content-Type": "text/plain; charset=utf-8"}
     registry = current_app.extensions["metrics"].registry
-    if FOLDER in os.environ:  # then it holds the figures of all processes
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # then it names where the figures of all processes are
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
