@@ -1,4 +1,4 @@
-"""The panels of the dashboard; templates/demo/panels shows what they are answered."""
+"""The panels that the demonstration adds to the dashboard; templates/demo/panels shows what they are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call as it went over the wire."""
+"""The record of one call: the request that was sent, and the response, without the token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error handlers, which render every failure as a page, or a fragment, of :mod:`web.failures`."""
+"""Error handlers: they render every failure, in the words of :mod:`web.failures`, as a page or a fragment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doing something once, however often and wherever it is asked for: double clicks, reloads, workers, machines."""
+"""Work that is done once, however often and wherever it is asked for: double clicks, reloads, workers, machines."""
 
 from __future__ import annotations
 

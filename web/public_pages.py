@@ -1,4 +1,4 @@
-"""What is the same for everybody: how a sign-in works, privacy, what robots may read, and the app's picture."""
+"""Pages that are the same for everybody: how a sign-in works, privacy, what robots may read, and the app's picture."""
 
 from __future__ import annotations
 

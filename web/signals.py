@@ -1,6 +1,6 @@
-"""What happens in the app that other parts of it, or an app of your own, may want to hear of.
+"""Signals: what happens in the app that other parts of it, or an app of your own, may want to hear of.
 
-Flask's signals, sent with the app as sender: https://flask.palletsprojects.com/en/stable/signals/
+They are Flask's, sent with the app as sender: https://flask.palletsprojects.com/en/stable/signals/
 Connect functions of a module: what else is connected is forgotten, unless with ``weak=False``.
 """
 

@@ -1,4 +1,4 @@
-"""Where on the disk what the app keeps rests, and the files that people send."""
+"""The folders for what the app keeps, and for the files that people send until they are passed on."""
 
 from __future__ import annotations
 
