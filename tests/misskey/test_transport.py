@@ -632,6 +632,18 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(transport: Tr
     assert server.connections == 5
 
 
+def test_an_answer_tells_how_long_it_took(transport: Transport) -> None:
+    def behaviour(caller: Caller) -> None:
+        caller.request()
+        time.sleep(0.05)
+        caller.send(http(200, b"{}"))
+
+    with serve(behaviour) as server:
+        answer = transport.request("GET", Server.parse_origin(server.origin), "/")
+
+    assert 50 <= answer.milliseconds < 60_000
+
+
 def test_an_answer_to_head_has_no_body_whatever_it_says_of_its_length(transport: Transport) -> None:
     def behaviour(caller: Caller) -> None:
         while caller.request():
