@@ -42,7 +42,7 @@ class Load:
         while not self.enough.is_set():
             try:
                 answer = requests.get(self.url, timeout=SECONDS)
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # the second within an answer
                 self.lost[number] += 1
                 continue
             if answer.status_code != 200:
