@@ -23,7 +23,7 @@ from sandbox import Running, serve
 from tests import find_browser
 from tests.access import Check
 from tests.browsing import Browsers, watched
-from tests.cast import Visitor, environment, forget_settings, served
+from tests.cast import FIRST_PAGE, Visitor, environment, forget_settings, served
 from tests.machines import Machines, two_machines
 from tests.redis_server import RedisServer, running
 from tests.screenshots import write_index
@@ -165,7 +165,7 @@ def visitor(app: Flask, sandbox: Running) -> Visitor:
 def alice(app: Flask, sandbox: Running) -> Visitor:
     """Alice, signed in."""
     person = Visitor(app, sandbox)
-    assert person.sign_in("alice").status_code == 303
+    assert person.sign_in("alice").location == FIRST_PAGE
     return person
 
 

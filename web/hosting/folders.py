@@ -9,6 +9,9 @@ from pathlib import Path
 
 from web.storage import sqlite_backend
 
+#: The variable by which prometheus_client, when it is imported, finds the folder for the figures of all processes.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
 
 def data_folder(token_store: str, otherwise: Path) -> str:
     """Return the folder for what the app keeps: that of the tokens, ``otherwise`` where they are in a Redis."""

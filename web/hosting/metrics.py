@@ -11,7 +11,8 @@ from flask import Flask
 
 from web.config import Settings
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the name that prometheus_client looks for, when it is imported
+from .folders import METRICS_FOLDER
+
 _made: list[str] = []  # by this process
 
 
@@ -27,7 +28,7 @@ def pre_fork(server: Any, _worker: Any) -> None:
     """Make a fresh folder before the first worker; all inherit its name."""
     if not _made:
         _made.append(tempfile.mkdtemp(prefix="metrics-", dir=server.cfg.worker_tmp_dir))
-        os.environ[FOLDER] = _made[0]
+        os.environ[METRICS_FOLDER] = _made[0]
 
 
 def child_exit(_server: Any, worker: Any) -> None:

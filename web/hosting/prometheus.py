@@ -25,6 +25,7 @@ from prometheus_client import (
 from web import services, signals
 from web.token_store import TokenStore
 
+from .folders import METRICS_FOLDER
 from .remote_calls import Call
 from .request_log import Served
 
@@ -58,7 +59,7 @@ def show() -> ResponseReturnValue:
         words = "Prometheus has to send the token in MIAUTH_METRICS (authorization: credentials).\n"
         return words, 401, {"WWW-Authenticate": "Bearer", "Content-Type": "text/plain; charset=utf-8"}
     registry = current_app.extensions["metrics"].registry
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # then it names where the figures of all processes are
+    if METRICS_FOLDER in os.environ:  # then it holds the figures of all processes
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -150,9 +150,7 @@ def file_at(url: str) -> Path | None:
 
 def check(path: Path) -> None:
     """Raise :class:`ValueError` unless the file can be made, or is one that can be used; nothing is changed in it."""
-    if re.match("~|:memory:$", str(path)) or "?" in str(
-        path
-    ):  # SQLite, or whoever reads that, takes it for another one
+    if re.search(r"^~|^:memory:$|\?", str(path)):  # SQLite, or whoever reads that, takes it for another one
         raise ValueError(f"must name a file by its path, without ~ and ?, and not in memory: {path}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
