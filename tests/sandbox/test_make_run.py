@@ -59,10 +59,8 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
 
     yield begin
     for process in started:
-        if process.poll() is None:
-            process.kill()
-        with process:
-            pass
+        process.terminate()  # so that it stops both: they would outlive it
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(
