@@ -66,8 +66,10 @@ graceful_timeout = 7
 
 def post_worker_init(worker: Any) -> None:
     """Prepare what else the first visitors would wait for, and everybody with them."""
-    for name in worker.wsgi.jinja_env.list_templates():
-        worker.wsgi.jinja_env.get_template(name)
+    templates = worker.wsgi.jinja_env
+    names = sorted(templates.list_templates(), key=len, reverse=True)
+    for name in {templates.loader.get_source(templates, name)[1]: name for name in names}.values():  # each file once
+        templates.get_template(name)
     parse_user_agent("")
     parse_os("")
 

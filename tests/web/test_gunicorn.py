@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ import requests
 
 from sandbox import Running
 from tests import machines
-from tests.cast import FIRST_PAGE, environment, wait_until
+from tests.cast import FIRST_PAGE, Visitor, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
@@ -125,6 +126,22 @@ def test_port_and_number_of_workers_may_stand_in_the_file(tmp_path: Path, monkey
 
     assert conf["bind"][0] == "127.0.0.1:9000"
     assert conf["workers"] == 7
+
+
+def test_the_first_visitors_wait_for_no_template_and_each_is_compiled_once(
+    conf: dict[str, Any], alice: Visitor
+) -> None:
+    cache: Any = alice.app.jinja_env.cache
+    cache.clear()
+    files = [path for path in (ROOT / "templates").rglob("*") if path.is_file()]
+
+    conf["post_worker_init"](SimpleNamespace(wsgi=alice.app))
+    compiled = set(cache.keys())
+    for path in ("/signin", "/signin/token", "/account", "/privacy", "/dashboard", "/dashboard/profile", "/nowhere"):
+        alice.get(path)
+
+    assert len(compiled) == len(files) > 20
+    assert set(cache.keys()) == compiled
 
 
 # What visitors can do to a connection.
