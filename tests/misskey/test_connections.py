@@ -57,3 +57,14 @@ def test_of_too_many_servers_the_one_that_was_not_used_for_longest_is_left(used:
 
     used(SERVER)
     assert closed(kept) == [1]
+
+
+def test_closing_a_pool_closes_what_was_given_back_at_the_same_moment(
+    pool: Pool, used: Used, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("misskey.connections.time.monotonic", lambda: 7.0)  # some systems' clocks move in steps
+    connection = used(SERVER)
+
+    pool.close()
+
+    assert closed([connection]) == [0]

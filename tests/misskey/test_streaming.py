@@ -152,6 +152,18 @@ def test_the_server_learns_which_program_calls_and_the_token_whole(make_client: 
     assert "sec-websocket-extensions" not in request.headers
 
 
+def test_without_a_token_and_at_any_name_the_handshake_is_the_same(make_client: MakeClient) -> None:
+    def here(_name: str, *port: int, **options: Any) -> Any:
+        return socket.getaddrinfo("127.0.0.1", *port, **options)
+
+    with serve(answers(500)) as server, pytest.raises(APIError):
+        outcome(make_client(server.origin.replace("127.0.0.1", "http.example"), None, resolve=here))
+
+    request = server.requests[0]
+    assert request.path == "/streaming?i="
+    assert request.headers["host"] == server.origin.replace("http://127.0.0.1", "http.example")
+
+
 # Handshakes that fail.
 
 

@@ -21,6 +21,7 @@ def heard(app: Flask) -> Iterator[Heard]:
     """What was sent with this app as sender, in order; each is the signal's name and its values."""
     sent: Heard = []
     names: dict[str, Signal] = {
+        "sign_in_begun": signals.sign_in_begun,
         "signed_in": signals.signed_in,
         "signed_out": signals.signed_out,
         "account_switched": signals.account_switched,
@@ -51,6 +52,13 @@ def test_a_sign_in_is_told_once_with_its_account(visitor: Visitor, heard: Heard)
     [told] = named(heard, "signed_in")
     assert told["account"].username == "alice"
     assert told["is_new"]
+    assert told["begun"].session_id == session_id
+
+
+def test_a_sign_in_that_begins_is_told(visitor: Visitor, heard: Heard) -> None:
+    session_id = visitor.begin()
+
+    [told] = named(heard, "sign_in_begun")
     assert told["begun"].session_id == session_id
 
 
