@@ -6,7 +6,6 @@ import re
 
 from tests.test_repository import ROOT, TEMPLATES
 
-
 BELOW = [
     *(ROOT / "web").rglob("*.py"),
     *(ROOT / "static").glob("*.*s"),
