@@ -10,14 +10,11 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
-from flask import Flask, current_app, request
+from flask import request
 from limits import RateLimitItem, parse_many
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from .storage.local_counters import LocalCounters
-from .storage.sqlite_backend import file_at
+from . import services
 
 MAX_VISITORS = 1000  # whose addresses are read once, though several limits count for them
 View = TypeVar("View", bound=Callable[..., Any])
@@ -29,16 +26,6 @@ class RateLimitExceeded(TooManyRequests):
     def __init__(self, rate: RateLimitItem) -> None:
         super().__init__()
         self.rate = rate
-
-
-def init_app(app: Flask) -> None:
-    """Count requests where ``app`` keeps its sign-ins."""
-    counters: Storage = LocalCounters()
-    if not file_at(app.extensions["settings"].token_store):
-        from .storage.shared_counters import SharedCounters  # a large library, which few need
-
-        counters = SharedCounters(app.extensions["token_store"])
-    app.extensions["rate_limits"] = FixedWindowRateLimiter(counters)
 
 
 def limit(
@@ -62,8 +49,9 @@ def limit(
 
 
 def _count(rates: str, scope: str) -> None:
-    limiter, visitor = current_app.extensions["rate_limits"], visitor_at(request.remote_addr)
-    if exceeded := [rate for rate in _parse(rates) if not limiter.hit(rate, visitor, scope)]:
+    visitor, count = visitor_at(request.remote_addr), services.token_store().count
+    counted = [(rate, count(rate.key_for(visitor, scope), rate.get_expiry())) for rate in _parse(rates)]
+    if exceeded := [rate for rate, times in counted if times > rate.amount]:
         raise RateLimitExceeded(max(exceeded))
 
 

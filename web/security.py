@@ -69,7 +69,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     canonical_url.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
-    rate_limits.init_app(app)
     app.after_request(secure)
 
 
