@@ -1,10 +1,11 @@
-"""Rendering of the sign-in forms, with their errors. The views are in ``app.py``."""
+"""Pages of the sign-in: its forms, with their errors, and its own failures in words. The views are in ``app.py``."""
 
 from __future__ import annotations
 
 from flask import current_app, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_wtf.csrf import generate_csrf
 
 from misskey import InvalidAnswer, MisskeyError, ServerElsewhere, ServerForbidden, ServerNotFound
@@ -13,6 +14,7 @@ from . import error_pages, failures, pending_signins, services
 from .failures import Failure
 from .forms import ServerForm, SignInForm, TokenForm
 from .languages import language, texts
+from .pending_signins import Pending
 
 _OF_EVERYBODY = {"csrf_token", "language", "_permanent"}  # what the cookie of somebody unknown may say
 
@@ -69,3 +71,44 @@ def _form_page(template: str, form: ServerForm, **values: object) -> str:
     if not (form.is_submitted() or form.errors):
         form.prefill()
     return render_template(template, form=form, settings=services.settings(), **values)
+
+
+OTHER_BROWSER = Failure(
+    400,
+    _l("This browser did not begin this sign-in"),
+    _l("Only the browser that began a sign-in can finish it, so you are not signed in here. If cookies are off, "
+       "turn them on. If you began in another browser or app, go back there, or start again here."),
+    "browser",
+)  # fmt: skip
+SIGN_IN_OVER = Failure(
+    410,
+    _l("This sign-in is over"),
+    _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
+)
+SIGN_IN_EXPIRED = Failure(
+    410,
+    _l("This sign-in took too long"),
+    _l("You have ten minutes to allow a sign-in. This app got no access. Start again; it takes a few seconds."),
+)
+
+
+def not_allowed_yet(begun: Pending) -> Failure:
+    """Return what to do when the server says that the person has not allowed a sign-in."""
+    return Failure(
+        403,
+        _("%(host)s says: not allowed yet", host=begun.server.host),
+        _("If you have just allowed it, check again. If you closed the page or denied it, you can start again."),
+        "resume",
+        context={"begun": begun},
+    )
+
+
+def nameless(begun: Pending) -> Failure:
+    """Return what to do when the server sent the browser back without the session id of a sign-in."""
+    return Failure(
+        400,
+        _l("Your server did not say which sign-in this is"),
+        _("You began to sign in at %(host)s. If you have allowed it there, check it here.", host=begun.server.name),
+        "resume",
+        context={"begun": begun},
+    )
