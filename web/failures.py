@@ -32,6 +32,7 @@ from misskey import (
 )
 
 from .hosting import request_log
+from .hosting.remote_calls import kind_of
 from .rate_limits import RateLimitExceeded
 from .template_filters import line, sentences
 
@@ -58,7 +59,7 @@ def of_server(error: MisskeyError) -> Failure:
     """Return what a failure at the remote server means for the visitor, and note it in the log."""
     request_log.note(error)
     reason = f": {error}" if isinstance(error, InsecureConnection) else ""  # of others, it may be the server's words
-    current_app.logger.warning("%s at %s (%s)%s", request_log.kind_of(error), error.host, request.endpoint, reason)
+    current_app.logger.warning("%s at %s (%s)%s", kind_of(error), error.host, request.endpoint, reason)
     kind, (title, words) = next((kind, told) for kind, told in _OF_SERVER.items() if isinstance(error, kind))
     retry_after = None
     if isinstance(error, RateLimited):

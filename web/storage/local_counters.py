@@ -1,4 +1,4 @@
-"""Rate limits' counters in this process; of several processes, each counts for itself.
+"""Counters in this process, as for rate limits; of several processes, each counts for itself.
 
 What the library limits has for that starts a thread every 10 ms to forget what is over, and has no bound.
 """
