@@ -125,15 +125,14 @@ def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")
     key = pending_signins.account_key(session_id)
-    if key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
+    if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
         return redirect(url_for(accounts.FIRST_PAGE), 303)
     if begun := pending_signins.find(session_id):
         return _finish(begun)
     unfinished = pending_signins.unfinished()
     if unfinished and not pending_signins.SESSION_ID.fullmatch(session_id):  # some servers lose it on the way back
         return error_pages.answer(signin_pages.nameless(unfinished[0]))
-    is_over = pending_signins.is_finished(session_id)
-    return error_pages.answer(signin_pages.SIGN_IN_OVER if is_over else signin_pages.OTHER_BROWSER)
+    return error_pages.answer(signin_pages.OTHER_BROWSER if key is None else signin_pages.SIGN_IN_OVER)
 
 
 @journey.post("/signin/resume")

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial, wraps
 from typing import Any, TypeVar, cast, overload
 
@@ -20,7 +20,6 @@ from misskey import Client, Grant, Server, ServerNameError, clean_text, parse_pe
 
 from . import services, signals
 from .account import Account as Account
-from .account import PermissionMissing, public_id_of
 from .htmx import wants_fragment
 
 FIRST_PAGE = "dashboard.shell"  # for whoever is signed in
@@ -101,7 +100,7 @@ def current() -> Account | None:
 
 def by_public_id(public_id: str) -> Account | None:
     """Return the account of this browser that pages call by this name."""
-    return next((account for key in _keys() if public_id_of(key) == public_id and (account := _here(key))), None)
+    return next((account for account in _each_here() if account.public_id == public_id), None)
 
 
 def _each_here() -> Iterator[Account]:
@@ -198,6 +197,14 @@ def _note_use(account: Account) -> None:
 def _remember(keys: list[str]) -> None:
     session["accounts"] = keys
     session.permanent = True
+
+
+@dataclass(eq=False)
+class PermissionMissing(Exception):
+    """``account`` was signed in without ``permissions``, which a page needs; :mod:`web.error_pages` answers it."""
+
+    account: Account
+    permissions: tuple[str, ...]
 
 
 @overload

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from misskey import PERMISSIONS, MisskeyError, parse_permissions
 
 from . import accounts, failures
-from .account import PermissionMissing
+from .accounts import PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
