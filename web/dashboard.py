@@ -145,12 +145,8 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     client = accounts.client(account)
     params = {**panel.params_for(account), **({"untilId": until} if until else {})}
     also = {} if until else panel.also
-    read = partial(_read, client, panel, endpoint, params)
-    if also:
-        others = [partial(_answer_or_none, client, other) for other in also.values()]
-        answer, *beside = in_parallel([read, *others])
-    else:
-        answer, beside = read(), []
+    others = [partial(_answer_or_none, client, other) for other in also.values()]
+    answer, *beside = in_parallel([partial(_read, client, panel, endpoint, params), *others])
     return answer, dict(zip(also, beside, strict=True))
 
 

@@ -42,9 +42,7 @@ def init_app(app: Flask) -> None:
 
 def language() -> str:
     """Return the language of this request's page."""
-    if "language" not in g:
-        g.language = str(get_locale() or "en")
-    return cast(str, g.language)
+    return str(get_locale() or "en")
 
 
 def texts() -> NullTranslations:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from babel.support import NullTranslations
 from flask import current_app, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -13,8 +16,9 @@ from misskey import InvalidAnswer, MisskeyError, ServerElsewhere, ServerForbidde
 from . import error_pages, failures, pending_signins, services
 from .failures import Failure
 from .forms import ServerForm, SignInForm, TokenForm
-from .languages import language, texts
+from .languages import texts
 from .pending_signins import Pending
+from .template_filters import MAX_PARTS
 
 _OF_EVERYBODY = {"csrf_token", "language", "_permanent"}  # what the cookie of somebody unknown may say
 
@@ -42,12 +46,13 @@ def first_page() -> str:
     is_known = set(session) - _OF_EVERYBODY or pending_signins.under_way() or error_pages.in_app_browser()
     if is_known or request.args or current_app.debug:
         return sign_in_page(SignInForm())
-    pages: dict[str, tuple[object, list[str]]] = current_app.extensions.setdefault("first_pages", {})
-    token, (translation, parts) = str(generate_csrf()), pages.get(language(), (None, []))
-    if translation is not texts():
-        parts = sign_in_page(SignInForm()).split(token)
-        pages[language()] = texts(), parts
-    return token.join(parts)
+    return str(generate_csrf()).join(_first_page(texts()))
+
+
+@lru_cache(MAX_PARTS)
+def _first_page(_texts: NullTranslations) -> list[str]:
+    """Return the first page in the parts between its tokens."""
+    return sign_in_page(SignInForm()).split(str(generate_csrf()))
 
 
 def sign_in_page(form: ServerForm, failure: Failure | None = None, **values: object) -> str:
