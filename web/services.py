@@ -73,10 +73,7 @@ def find_server(server: Server) -> Server:
 
     Each process remembers for itself: it spares a request, and nothing depends on it.
     """
-    found = find_misskey(server, transport(), settings().private_servers)
-    if not may_sign_in_at(found):
-        raise ServerElsewhere(server.host, found)
-    return found
+    return _allowed(server, find_misskey(server, transport(), settings().private_servers))
 
 
 def find_server_for_token(server: Server) -> Server:
@@ -84,6 +81,10 @@ def find_server_for_token(server: Server) -> Server:
     try:
         return find_server(server)
     except NoMiAuth as error:
-        if not may_sign_in_at(error.server):
-            raise ServerElsewhere(server.host, error.server) from None
-        return error.server
+        return _allowed(server, error.server)
+
+
+def _allowed(asked: Server, found: Server) -> Server:
+    if not may_sign_in_at(found):
+        raise ServerElsewhere(asked.host, found) from None
+    return found
