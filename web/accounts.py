@@ -161,10 +161,8 @@ def sign_out(account: Account, *, everywhere: bool = False) -> None:
         services.token_store().delete_owned_by(account.owner)
     for gone in (account, *others):
         _forget(gone)
-    session["signed_out"] = [
-        *just_signed_out(),
-        {"address": account.address, "origin": account.origin, "everywhere": everywhere},
-    ]
+    told = {"address": account.address, "origin": account.origin, "everywhere": everywhere}
+    session["signed_out"] = [*just_signed_out(), told]
     _remember([key for key in _keys() if key != account.key])
 
 
