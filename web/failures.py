@@ -84,8 +84,7 @@ def refused_parameter(error: misskey.APIError) -> tuple[str, str]:
 
 def too_many(error: RateLimitExceeded) -> Failure:
     """Return how long a visitor has to wait who asked too often."""
-    seconds = error.rate.get_expiry()
-    return Failure(429, _l("Too many tries"), wait_words(seconds), "back", seconds)
+    return Failure(429, _l("Too many tries"), wait_words(error.seconds), "back", error.seconds)
 
 
 #: Title and words for an error, by the first of its kinds that is here.

@@ -1,7 +1,4 @@
-"""Counters in this process, as for rate limits; of several processes, each counts for itself.
-
-What the library limits has for that starts a thread every 10 ms to forget what is over, and has no bound.
-"""
+"""Counters in this process, as for rate limits; of several processes, each counts for itself."""
 
 from __future__ import annotations
 
