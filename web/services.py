@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from cachetools import TTLCache, cached
 from flask import Flask, current_app, request
@@ -12,10 +12,8 @@ from flask import Flask, current_app, request
 from misskey import Client, Exchange, NoMiAuth, Server, ServerElsewhere, Transport, find_misskey
 
 from . import signals
-
-if TYPE_CHECKING:
-    from .config import Settings
-    from .token_store import TokenStore
+from .config import Settings
+from .token_store import TokenStore
 
 MAX_REMEMBERED = 1000
 REMEMBERED_SECONDS = 600
@@ -23,7 +21,7 @@ REMEMBERED_SECONDS = 600
 
 def settings() -> Settings:
     """Return the settings."""
-    return cast("Settings", current_app.extensions["settings"])
+    return cast(Settings, current_app.extensions["settings"])
 
 
 def public_url() -> str:
@@ -34,12 +32,12 @@ def public_url() -> str:
 def default_permissions() -> tuple[str, ...]:
     """Return what a sign-in asks for: what the settings say, else what this app needs."""
     chosen = settings().permissions
-    return cast("tuple[str, ...]", current_app.extensions["permissions"]) if chosen is None else chosen
+    return cast(tuple[str, ...], current_app.extensions["permissions"]) if chosen is None else chosen
 
 
 def token_store() -> TokenStore:
     """Return the token store."""
-    return cast("TokenStore", current_app.extensions["token_store"])
+    return cast(TokenStore, current_app.extensions["token_store"])
 
 
 def transport() -> Transport:
