@@ -56,7 +56,7 @@ def of_server(error: misskey.MisskeyError) -> Failure:
     if isinstance(error, misskey.APIError) and error.code in WORDS_BY_CODE:
         title, words, action = *WORDS_BY_CODE[error.code], "none"
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 502)
-    title, words = str(title % {"host": error.host}), str(words)
+    title, words = str(title % {"host": error.host}), sentences(words).unescape()
     return Failure(status, title, words, action, retry_after, maybe_done=error.maybe_done)
 
 
