@@ -50,6 +50,8 @@ def of_server(error: misskey.MisskeyError) -> Failure:
         words = _("It runs %(software)s. This works with Misskey servers only.", software=error.software.capitalize())
     elif isinstance(error, misskey.ServerElsewhere):
         words = words % {"named": error.leads_to.name}
+    elif isinstance(error, misskey.NoMiAuth):
+        words = sentences(words, _BY_HAND)
     elif type(error) is misskey.APIError:
         title, words = _of_refusal(error, title, words)
     action = "by_hand" if isinstance(error, misskey.NoMiAuth) else "start" if kind in _BEGIN_ANEW else "retry"
@@ -125,24 +127,15 @@ _OF_SERVER: dict[type[misskey.MisskeyError], tuple[Any, Any]] = {
     ),
     misskey.MiAuthDisabled: (
         _l("%(host)s does not let apps sign people in"),
-        _l(
-            "This Misskey server has its sign-in for apps (MiAuth) switched off. "
-            "With an access token that you make by hand in its settings you can sign in all the same."
-        ),
+        _l("This Misskey server has its sign-in for apps (MiAuth) switched off."),
     ),
     misskey.MiAuthMissing: (
         _l("%(host)s runs a Misskey that is too old for this"),
-        _l(
-            "The sign-in for apps (MiAuth) came with Misskey 12.27.0. "
-            "With an access token that you make by hand in its settings you can sign in all the same."
-        ),
+        _l("The sign-in for apps (MiAuth) came with Misskey 12.27.0."),
     ),
     misskey.LoginRequired: (
         _l("%(host)s answers only to those who are signed in there"),
-        _l(
-            "So this app can’t see whether it offers the sign-in for apps (MiAuth). "
-            "With an access token that you make by hand in its settings you can sign in all the same."
-        ),
+        _l("So this app can’t see whether it offers the sign-in for apps (MiAuth)."),
     ),
     misskey.ServerElsewhere: (
         _l("%(host)s leads to another server"),
@@ -169,6 +162,7 @@ _OF_SERVER: dict[type[misskey.MisskeyError], tuple[Any, Any]] = {
         _l("The server refused this without giving a reason. Try again in a minute."),
     ),
 }
+_BY_HAND = _l("With an access token that you make by hand in its settings you can sign in all the same.")
 _OUT_OF_ORDER = (_l("%(host)s has a problem"), _l("The fault is on the server’s side. Try again in a few minutes."))
 _UNKNOWN_THERE = (
     _l("%(host)s can’t do what was asked"),
