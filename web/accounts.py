@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast, overload
 from flask import abort, g, redirect, request, session, url_for
 from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Grant, Server, ServerNameError, clean_text, parse_permissions
+from misskey import Client, Grant, Server, clean_text, parse_permissions
 
 from . import services, signals
 from .account import Account as Account
@@ -80,14 +80,6 @@ def load(key: str) -> Account | None:
     return Account(**json.loads(value) | {"key": key}) if value else None
 
 
-def is_allowed(origin: str) -> bool:
-    """Return whether the settings still let people sign in at a server."""
-    try:
-        return services.may_sign_in_at(Server.parse(origin, services.settings().private_servers))
-    except ServerNameError:
-        return False
-
-
 def in_this_browser() -> list[Account]:
     """Return this browser's accounts, the current one first."""
     return list(_each_here())
@@ -112,7 +104,7 @@ def _here(key: str) -> Account | None:
     known = cast("dict[str, Account | None]", g.setdefault("accounts", {}))
     if key not in known:
         account = load(key)
-        known[key] = account if account and is_allowed(account.origin) else None
+        known[key] = account if account and services.may_sign_in_at(account.server) else None
     return known[key]
 
 

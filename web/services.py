@@ -9,7 +9,7 @@ from typing import Any, cast
 from cachetools import TTLCache, cached
 from flask import Flask, current_app, request
 
-from misskey import Client, Exchange, NoMiAuth, Server, ServerElsewhere, Transport, find_misskey
+from misskey import Client, Exchange, NoMiAuth, Server, ServerElsewhere, ServerNameError, Transport, find_misskey
 
 from . import signals
 from .config import Settings
@@ -56,8 +56,12 @@ def _tell(app: Flask, exchange: Exchange) -> None:
 
 
 def may_sign_in_at(server: Server) -> bool:
-    """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none."""
+    """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none, and a private one is still listed."""
     only, private = settings().only_servers, settings().private_servers
+    try:
+        Server.parse(server.origin, private)
+    except ServerNameError:
+        return False
     return not only or server in [Server.parse(host, private) for host in only]
 
 
