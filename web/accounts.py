@@ -38,17 +38,9 @@ def client(account: Account) -> Client:
 def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> Account:
     """Put a new account into the token store, send the signal ``signed_in``, and return it, with its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
+    browser, system = _browser_and_system()
     account = Account(
-        user.id,
-        user.username,
-        user.name,
-        user.server.origin,
-        grant.token,
-        permissions,
-        now,
-        now,
-        *_browser_and_system(),
-        key,
+        user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, browser, system, key
     )
     seconds = services.settings().session_days * 86400
     services.token_store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)

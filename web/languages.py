@@ -28,8 +28,7 @@ pages = Blueprint("languages", __name__)
 
 def init_app(app: Flask) -> None:
     """Translate the texts of ``app``."""
-    babel = Babel()
-    babel.init_app(
+    Babel(
         app,
         default_translation_directories=str(ROOT / "translations"),
         default_locale="en",
