@@ -33,13 +33,12 @@ from web import (
     dashboard,
     error_pages,
     failures,
-    form_pages,
     languages,
     pending_signins,
     public_pages,
     security,
     services,
-    signin_failures,
+    signin_pages,
     static_files,
     template_filters,
     token_store,
@@ -91,13 +90,13 @@ def home() -> ResponseReturnValue:
     """Show what this is and the sign-in form; a visitor who is signed in goes to the dashboard."""
     if accounts.current():
         return redirect(url_for(accounts.FIRST_PAGE), 303)
-    return form_pages.first_page()
+    return signin_pages.first_page()
 
 
 @journey.get("/signin")
 def signin_form() -> ResponseReturnValue:
     """Show the sign-in form, also to a visitor who is signed in: for another account."""
-    return form_pages.first_page()
+    return signin_pages.first_page()
 
 
 @journey.post("/signin")
@@ -107,11 +106,11 @@ def signin() -> ResponseReturnValue:
     """Begin a sign-in and send the browser to the server's own page, where the person allows or denies."""
     form = SignInForm()
     if not form.validate_on_submit():
-        return form_pages.sign_in_page(form), 422
+        return signin_pages.sign_in_page(form), 422
     try:
         server = services.find_server(form.server)
     except MisskeyError as error:
-        return form_pages.refused(form, error)
+        return signin_pages.refused(form, error)
     session_id = new_session_id()
     begun = pending_signins.begin(session_id, server, form.permissions())
     return redirect(begun.authorize_url, 303)
@@ -126,15 +125,14 @@ def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
     session_id = request.args.get("session", "")
     key = pending_signins.account_key(session_id)
-    if key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
+    if key and key in session.get("accounts", []) and accounts.load(key):  # a reload, or the back button
         return redirect(url_for(accounts.FIRST_PAGE), 303)
     if begun := pending_signins.find(session_id):
         return _finish(begun)
     unfinished = pending_signins.unfinished()
     if unfinished and not pending_signins.SESSION_ID.fullmatch(session_id):  # some servers lose it on the way back
-        return error_pages.answer(signin_failures.nameless(unfinished[0]))
-    is_over = pending_signins.is_finished(session_id)
-    return error_pages.answer(signin_failures.SIGN_IN_OVER if is_over else signin_failures.OTHER_BROWSER)
+        return error_pages.answer(signin_pages.nameless(unfinished[0]))
+    return error_pages.answer(signin_pages.OTHER_BROWSER if key is None else signin_pages.SIGN_IN_OVER)
 
 
 @journey.post("/signin/resume")
@@ -142,7 +140,7 @@ def callback() -> ResponseReturnValue:
 def resume() -> ResponseReturnValue:
     """Check a sign-in again whose callback got lost: “I have allowed it”."""
     begun = pending_signins.find(request.form.get("session", ""))
-    return _finish(begun, resumed=True) if begun else error_pages.answer(signin_failures.SIGN_IN_OVER)
+    return _finish(begun, resumed=True) if begun else error_pages.answer(signin_pages.SIGN_IN_OVER)
 
 
 @journey.post("/signin/cancel")
@@ -160,15 +158,15 @@ def token() -> ResponseReturnValue:
     """Sign in with a token that the person made by hand in the server's settings."""
     form = TokenForm()
     if not form.validate_on_submit():
-        return form_pages.token_page(form), 422 if form.is_submitted() else 200
+        return signin_pages.token_page(form), 422 if form.is_submitted() else 200
     try:
         server = services.find_server_for_token(form.server)
         user = whoami(services.client(server, form.token.data))
     except (AuthenticationFailed, PermissionDenied) as error:
         form.token.errors = [TOKEN_WORDS[type(error)]]
-        return form_pages.token_page(form), 422
+        return signin_pages.token_page(form), 422
     except MisskeyError as error:
-        return form_pages.refused(form, error)
+        return signin_pages.refused(form, error)
     accounts.sign_in(accounts.save(Grant(user, form.token.data), None))
     return redirect(url_for(accounts.FIRST_PAGE), 303)
 
@@ -178,9 +176,9 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
     """Ask a visitor to wait; what was typed stays in its form."""
     failure = failures.too_many(error)
     if request.endpoint == "journey.signin":
-        page = form_pages.sign_in_page(SignInForm(), failure)
+        page = signin_pages.sign_in_page(SignInForm(), failure)
     elif request.endpoint == "journey.token":
-        page = form_pages.token_page(TokenForm(), failure)
+        page = signin_pages.token_page(TokenForm(), failure)
     else:
         return error_pages.answer(failure)
     return page, failure.status, {"Retry-After": str(failure.retry_after)}
@@ -190,18 +188,18 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
     """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
     if begun.expired and not begun.finished:
         pending_signins.drop(begun.session_id)
-        return error_pages.answer(signin_failures.SIGN_IN_EXPIRED)
+        return error_pages.answer(signin_pages.SIGN_IN_EXPIRED)
     try:
         key = pending_signins.finish_once(begun.session_id, lambda: _fetch(begun))
     except MiAuthMissing as error:
         pending_signins.drop(begun.session_id)
-        return form_pages.refused(SignInForm(host=begun.server.host), error)
+        return signin_pages.refused(SignInForm(host=begun.server.host), error)
     if key is None:
-        return error_pages.answer(signin_failures.not_allowed_yet(begun))
+        return error_pages.answer(signin_pages.not_allowed_yet(begun))
     account = accounts.load(key)
     if not account:
         pending_signins.drop(begun.session_id)
-        return error_pages.answer(signin_failures.SIGN_IN_OVER)
+        return error_pages.answer(signin_pages.SIGN_IN_OVER)
     former = accounts.current()
     if former and former.public_id != begun.account and not resumed:  # any site can link to a callback that it knows
         return account_page.add(account)

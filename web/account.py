@@ -44,21 +44,8 @@ class Account:
     @property
     def public_id(self) -> str:
         """What pages call this account by: tells nothing of the key."""
-        return public_id_of(self.key)
+        return hashlib.sha256(f"public {self.key}".encode()).hexdigest()[:16]
 
     def lacks(self, *permissions: str) -> list[str]:
         """Return those of ``permissions`` that nobody asked for, as far as is known; the server has the last word."""
         return [name for name in permissions if self.permissions is not None and name not in self.permissions]
-
-
-@dataclass(eq=False)
-class PermissionMissing(Exception):
-    """``account`` was signed in without ``permissions``, which a page needs; :mod:`web.error_pages` answers it."""
-
-    account: Account
-    permissions: tuple[str, ...]
-
-
-def public_id_of(key: str) -> str:
-    """Return what pages call the account under ``key`` by: it tells nothing of the key."""
-    return hashlib.sha256(f"public {key}".encode()).hexdigest()[:16]

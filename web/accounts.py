@@ -9,18 +9,17 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial, wraps
 from typing import Any, TypeVar, cast, overload
 
 from flask import abort, g, redirect, request, session, url_for
 from ua_parser import parse_os, parse_user_agent
 
-from misskey import Client, Grant, Server, ServerNameError, clean_text, parse_permissions
+from misskey import Client, Grant, Server, clean_text, parse_permissions
 
 from . import services, signals
 from .account import Account as Account
-from .account import PermissionMissing, public_id_of
 from .htmx import wants_fragment
 
 FIRST_PAGE = "dashboard.shell"  # for whoever is signed in
@@ -39,17 +38,9 @@ def client(account: Account) -> Client:
 def save(grant: Grant, permissions: list[str] | None, begun: object = None) -> Account:
     """Put a new account into the token store, send the signal ``signed_in``, and return it, with its fresh key."""
     user, now, key = grant.user, int(time.time()), secrets.token_urlsafe(32)
+    browser, system = _browser_and_system()
     account = Account(
-        user.id,
-        user.username,
-        user.name,
-        user.server.origin,
-        grant.token,
-        permissions,
-        now,
-        now,
-        *_browser_and_system(),
-        key,
+        user.id, user.username, user.name, user.server.origin, grant.token, permissions, now, now, browser, system, key
     )
     seconds = services.settings().session_days * 86400
     services.token_store().put(key, json.dumps(asdict(account), ensure_ascii=False), seconds, owner=account.owner)
@@ -81,14 +72,6 @@ def load(key: str) -> Account | None:
     return Account(**json.loads(value) | {"key": key}) if value else None
 
 
-def is_allowed(origin: str) -> bool:
-    """Return whether the settings still let people sign in at a server."""
-    try:
-        return services.may_sign_in_at(Server.parse(origin, services.settings().private_servers))
-    except ServerNameError:
-        return False
-
-
 def in_this_browser() -> list[Account]:
     """Return this browser's accounts, the current one first."""
     return list(_each_here())
@@ -101,7 +84,7 @@ def current() -> Account | None:
 
 def by_public_id(public_id: str) -> Account | None:
     """Return the account of this browser that pages call by this name."""
-    return next((account for key in _keys() if public_id_of(key) == public_id and (account := _here(key))), None)
+    return next((account for account in _each_here() if account.public_id == public_id), None)
 
 
 def _each_here() -> Iterator[Account]:
@@ -113,7 +96,7 @@ def _here(key: str) -> Account | None:
     known = cast("dict[str, Account | None]", g.setdefault("accounts", {}))
     if key not in known:
         account = load(key)
-        known[key] = account if account and is_allowed(account.origin) else None
+        known[key] = account if account and services.may_sign_in_at(account.server) else None
     return known[key]
 
 
@@ -162,10 +145,8 @@ def sign_out(account: Account, *, everywhere: bool = False) -> None:
         services.token_store().delete_owned_by(account.owner)
     for gone in (account, *others):
         _forget(gone)
-    session["signed_out"] = [
-        *just_signed_out(),
-        {"address": account.address, "origin": account.origin, "everywhere": everywhere},
-    ]
+    told = {"address": account.address, "origin": account.origin, "everywhere": everywhere}
+    session["signed_out"] = [*just_signed_out(), told]
     _remember([key for key in _keys() if key != account.key])
 
 
@@ -198,6 +179,14 @@ def _note_use(account: Account) -> None:
 def _remember(keys: list[str]) -> None:
     session["accounts"] = keys
     session.permanent = True
+
+
+@dataclass(eq=False)
+class PermissionMissing(Exception):
+    """``account`` was signed in without ``permissions``, which a page needs; :mod:`web.error_pages` answers it."""
+
+    account: Account
+    permissions: tuple[str, ...]
 
 
 @overload

@@ -14,18 +14,7 @@ from flask import Blueprint, Flask, abort, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 
-from misskey import (
-    META_BYTES,
-    AnswerTooLarge,
-    APIError,
-    AuthenticationFailed,
-    Client,
-    InvalidAnswer,
-    MisskeyError,
-    PermissionDenied,
-    RateLimited,
-    parse_permissions,
-)
+import misskey
 
 from . import accounts, error_pages, failures
 from .accounts import Account, login_required
@@ -84,7 +73,7 @@ class Panel:
 
 
 PROFILE = Panel("profile", _l("Your profile"), "i", "read:account", wide=True)
-SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, max_answer_bytes=META_BYTES)
+SERVER = Panel("server", _l("Your server"), "meta", params={"detail": True}, max_answer_bytes=misskey.META_BYTES)
 #: What the dashboard shows, in this order. A panel of your own is an entry here and a template.
 PANELS = (PROFILE, SERVER)
 #: What the app needs beside what its panels do: by default, a sign-in asks for all of it.
@@ -93,13 +82,9 @@ PERMISSIONS: tuple[str, ...] = ()
 
 def init_app(app: Flask, panels: Iterable[Panel] = PANELS, permissions: Iterable[str] = ()) -> None:
     """Give ``app`` a dashboard of these panels; ``permissions`` are what else this part of the app needs by default."""
-    app.extensions["panels"] = {panel.name: panel for panel in panels}
-    needed = {
-        *PERMISSIONS,
-        *permissions,
-        *(panel.permission for panel in app.extensions["panels"].values() if panel.permission),
-    }
-    app.extensions["permissions"] = parse_permissions(needed)
+    app.extensions["panels"] = shown = {panel.name: panel for panel in panels}
+    of_panels = {panel.permission for panel in shown.values() if panel.permission}
+    app.extensions["permissions"] = misskey.parse_permissions({*PERMISSIONS, *permissions, *of_panels})
 
 
 def panels() -> dict[str, Panel]:
@@ -131,7 +116,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
     endpoint = shown.choices[which][1] if shown.choices else shown.endpoint
     try:
         answer, also = _ask(account, shown, endpoint, until)
-    except MisskeyError as error:
+    except misskey.MisskeyError as error:
         failure = failure_of(error, account, shown.permission)
         told_once = wants_fragment() and not until and _is_of_all(error)
         return error_pages.answer(replace(failure, context=view | failure.context | {"told_once": told_once}))
@@ -145,45 +130,41 @@ def _ask(account: Account, panel: Panel, endpoint: str, until: str) -> tuple[Any
     client = accounts.client(account)
     params = {**panel.params_for(account), **({"untilId": until} if until else {})}
     also = {} if until else panel.also
-    read = partial(_read, client, panel, endpoint, params)
-    if also:
-        others = [partial(_answer_or_none, client, other) for other in also.values()]
-        answer, *beside = in_parallel([read, *others])
-    else:
-        answer, beside = read(), []
+    others = [partial(_answer_or_none, client, other) for other in also.values()]
+    answer, *beside = in_parallel([partial(_read, client, panel, endpoint, params), *others])
     return answer, dict(zip(also, beside, strict=True))
 
 
-def _read(client: Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
+def _read(client: misskey.Client, panel: Panel, endpoint: str, params: Mapping[str, Any]) -> Any:
     """Call a panel's endpoint, without the token where that is enough: it may be gone, and the server still there."""
     options: dict[str, Any] = {"idempotent": True, "max_answer_bytes": panel.max_answer_bytes}
     first = client if panel.permission else replace(client, token=None)
     try:
         answer = first.call(endpoint, params, **options)
-    except APIError as error:
+    except misskey.APIError as error:
         if panel.permission or error.status not in (401, 403):
             raise
         answer = client.call(endpoint, params, **options)  # some servers tell nothing without one
     if not isinstance(answer, panel.kind):
-        raise InvalidAnswer(client.server.host, "answered with something else than was asked for")
+        raise misskey.InvalidAnswer(client.server.host, "answered with something else than was asked for")
     # Whatever was asked for: drawing all that a server can send would take long.
     return answer[: params.get("limit", MAX_ENTRIES)] if isinstance(answer, list) else answer
 
 
-def _is_of_all(error: MisskeyError) -> bool:
+def _is_of_all(error: misskey.MisskeyError) -> bool:
     """Return whether all panels fail for this reason: the token was removed, or something is wrong with the server."""
-    if isinstance(error, APIError):
-        kinds = (AuthenticationFailed, RateLimited)
+    if isinstance(error, misskey.APIError):
+        kinds = (misskey.AuthenticationFailed, misskey.RateLimited)
         return isinstance(error, kinds) or error.status >= 500 or error.code == "YOUR_ACCOUNT_SUSPENDED"
-    if isinstance(error, InvalidAnswer):  # a page in its place, unless the page is that there is none
+    if isinstance(error, misskey.InvalidAnswer):  # a page in its place, unless the page is that there is none
         return error.status is not None and error.status != 404
-    return not isinstance(error, AnswerTooLarge)
+    return not isinstance(error, misskey.AnswerTooLarge)
 
 
-def _answer_or_none(client: Client, endpoint: str) -> Any:
+def _answer_or_none(client: misskey.Client, endpoint: str) -> Any:
     try:
         answer = client.call(endpoint, idempotent=True)
-    except MisskeyError:
+    except misskey.MisskeyError:
         return None
     return answer if isinstance(answer, dict) else None
 
@@ -211,12 +192,12 @@ def _mark(entry_id: str) -> str:
     return urlsafe_b64encode(sha256(entry_id.encode()).digest()).decode()[:MARK_CHARACTERS]
 
 
-def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Failure:
+def failure_of(error: misskey.MisskeyError, account: Account, *permissions: str) -> Failure:
     """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
     before = accounts.permissions_of(account)
     ask_for: tuple[str, ...] = ()
-    if isinstance(error, PermissionDenied):
-        ask_for = parse_permissions({*before, *filter(None, permissions)})
-    elif isinstance(error, AuthenticationFailed):
+    if isinstance(error, misskey.PermissionDenied):
+        ask_for = misskey.parse_permissions({*before, *filter(None, permissions)})
+    elif isinstance(error, misskey.AuthenticationFailed):
         ask_for = before
     return replace(failures.of_server(error), context={"account": account, "ask_for": ask_for})

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from misskey import PERMISSIONS, MisskeyError, parse_permissions
 
 from . import accounts, failures
-from .account import PermissionMissing
+from .accounts import PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
@@ -90,13 +90,8 @@ def _noted(handler: Callable[[Any], ResponseReturnValue], error: Exception) -> R
 
 def _not_our_page(_error: CSRFError) -> ResponseReturnValue:
     if request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]) is None:
-        return answer(
-            Failure(
-                400,
-                _l("Your browser did not send our cookie"),
-                _l("Signing in needs a cookie, to know that it is you. Allow cookies here, then start again."),
-            )
-        )
+        words = _l("Signing in needs a cookie, to know that it is you. Allow cookies here, then start again.")
+        return answer(Failure(400, _l("Your browser did not send our cookie"), words))
     words = _l("Nothing was changed. Go back, reload the page and send it again.")
     return answer(Failure(400, _l("This page was too old"), words, "back"))
 

@@ -9,12 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import validate_csrf
-from wtforms import (
-    Field,
-    PasswordField,
-    StringField,
-    ValidationError,
-)
+from wtforms import Field, PasswordField, StringField, ValidationError
 from wtforms.validators import AnyOf, DataRequired, Length, Optional
 
 from misskey import (

@@ -28,8 +28,7 @@ pages = Blueprint("languages", __name__)
 
 def init_app(app: Flask) -> None:
     """Translate the texts of ``app``."""
-    babel = Babel()
-    babel.init_app(
+    Babel(
         app,
         default_translation_directories=str(ROOT / "translations"),
         default_locale="en",
@@ -42,9 +41,7 @@ def init_app(app: Flask) -> None:
 
 def language() -> str:
     """Return the language of this request's page."""
-    if "language" not in g:
-        g.language = str(get_locale() or "en")
-    return cast(str, g.language)
+    return str(get_locale() or "en")
 
 
 def texts() -> NullTranslations:

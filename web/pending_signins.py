@@ -57,7 +57,7 @@ class Pending:
     @property
     def finished(self) -> bool:
         """Whether it ended in an account, or is about to."""
-        return is_finished(self.session_id)
+        return account_key(self.session_id) is not None
 
     @property
     def expired(self) -> bool:
@@ -101,14 +101,9 @@ def drop(session_id: str) -> None:
     _change(session_id, None)
 
 
-def is_finished(session_id: str) -> bool:
-    """Return whether a sign-in ended in an account in the last hour, or is about to."""
-    return services.token_store().get(_claim(session_id)) is not None
-
-
-def account_key(session_id: str) -> str:
-    """Return the key of the account that a sign-in ended in, ``""`` if it did not, or not yet."""
-    return services.token_store().get(_claim(session_id)) or ""
+def account_key(session_id: str) -> str | None:
+    """Return the key of the account that a sign-in ended in in the last hour, ``""`` for one that is about to."""
+    return services.token_store().get(_claim(session_id))
 
 
 def finish_once(session_id: str, work: Callable[[], str | None]) -> str | None:

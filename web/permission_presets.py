@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 from flask_babel import lazy_gettext as _l
@@ -26,11 +25,7 @@ class Preset(NamedTuple):
 
 def presets() -> dict[str, Preset]:
     """Return what may be asked for at once; the settings decide what the whole dashboard is."""
-    return _presets(services.default_permissions())
-
-
-@cache
-def _presets(whole: tuple[str, ...]) -> dict[str, Preset]:
+    whole = services.default_permissions()
     reading = tuple(name for name in whole if name.startswith("read:"))
     return {
         "dashboard": Preset(

@@ -8,9 +8,10 @@ from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 import misskey
-from misskey import Server, authorize_url
+from misskey import Server
 
 from . import services
+from .pending_signins import Pending
 
 EXAMPLE_SERVER = Server.parse("misskey.io")
 EXAMPLE_SESSION_ID = "c1f6d42b-468b-4fd2-8274-e58abdedef6f"
@@ -33,23 +34,9 @@ def how_it_works() -> ResponseReturnValue:
     """Show the sign-in step by step, with its real requests."""
     settings = services.settings()
     server = next((Server.parse(host, settings.private_servers) for host in settings.only_servers), EXAMPLE_SERVER)
+    example = Pending(EXAMPLE_SESSION_ID, server, list(services.default_permissions()), started=0)
     callback = f"{services.public_url()}/callback"
-    return render_template(
-        "how_it_works.html",
-        server=server,
-        session_id=EXAMPLE_SESSION_ID,
-        callback=callback,
-        authorize=authorize_url(
-            server,
-            EXAMPLE_SESSION_ID,
-            name=settings.app_name,
-            icon=settings.app_icon,
-            callback=callback,
-            permissions=services.default_permissions(),
-        ),
-        code=EXAMPLE_CODE,
-        mask=misskey.MASK,
-    )
+    return render_template("how_it_works.html", begun=example, callback=callback, code=EXAMPLE_CODE, mask=misskey.MASK)
 
 
 @pages.get("/privacy")

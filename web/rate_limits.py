@@ -10,35 +10,23 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
-from flask import Flask, current_app, request
-from limits import RateLimitItem, parse_many
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
+from flask import request
 from werkzeug.exceptions import TooManyRequests
 
-from .storage.local_counters import LocalCounters
-from .storage.sqlite_backend import file_at
+from . import services
 
 MAX_VISITORS = 1000  # whose addresses are read once, though several limits count for them
+#: What is allowed may be so often per second, minute, hour or day.
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 class RateLimitExceeded(TooManyRequests):
-    """A visitor asks more often than ``rate`` allows."""
+    """A visitor asks more often than is allowed in so many ``seconds``."""
 
-    def __init__(self, rate: RateLimitItem) -> None:
+    def __init__(self, seconds: int) -> None:
         super().__init__()
-        self.rate = rate
-
-
-def init_app(app: Flask) -> None:
-    """Count requests where ``app`` keeps its sign-ins."""
-    counters: Storage = LocalCounters()
-    if not file_at(app.extensions["settings"].token_store):
-        from .storage.shared_counters import SharedCounters  # a large library, which few need
-
-        counters = SharedCounters(app.extensions["token_store"])
-    app.extensions["rate_limits"] = FixedWindowRateLimiter(counters)
+        self.seconds = seconds
 
 
 def limit(
@@ -62,12 +50,15 @@ def limit(
 
 
 def _count(rates: str, scope: str) -> None:
-    limiter, visitor = current_app.extensions["rate_limits"], visitor_at(request.remote_addr)
-    if exceeded := [rate for rate in _parse(rates) if not limiter.hit(rate, visitor, scope)]:
+    name, count = f"{scope} {visitor_at(request.remote_addr)}", services.token_store().count
+    if exceeded := [seconds for seconds, most in _parse(rates) if count(f"{seconds} {name}", seconds) > most]:
         raise RateLimitExceeded(max(exceeded))
 
 
-_parse = lru_cache(parse_many)
+@lru_cache
+def _parse(rates: str) -> list[tuple[int, int]]:
+    """Return, of each limit, in how many seconds it allows something how often."""
+    return [(SECONDS[unit], int(times)) for times, _, unit in map(str.split, rates.split(";"))]
 
 
 @lru_cache(MAX_VISITORS)

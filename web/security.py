@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, has_request_context, request, session
@@ -19,6 +19,7 @@ from . import rate_limits, secret_keys
 from .config import ICON_PATH, Settings
 from .hosting import canonical_url
 from .hosting.concurrency import PerVisitor
+from .rate_limits import View
 
 #: Larger than any form here without files.
 MAX_FORM_BYTES = 256 * 1024
@@ -26,14 +27,8 @@ MAX_COOKIES = 16 * 1024  # of all cookies together; most servers refuse half as 
 
 csrf = CSRFProtect()
 
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def csrf_checked_by_form(view: View) -> View:
-    """Leave it to the form of ``view`` to check the page's token: when it is too old, the form keeps what was typed."""
-    csrf.exempt(view)
-    return view
-
+#: Leaves it to a view's form to check the page's token: when it is too old, the form keeps what was typed.
+csrf_checked_by_form: Callable[[View], View] = csrf.exempt
 
 YEAR_SECONDS = 31_536_000
 
@@ -69,7 +64,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     canonical_url.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
-    rate_limits.init_app(app)
     app.after_request(secure)
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from cachetools import TTLCache, cached
 from flask import Flask, current_app, request
 
-from misskey import Client, Exchange, NoMiAuth, Server, ServerElsewhere, Transport, find_misskey
+from misskey import Client, Exchange, NoMiAuth, Server, ServerElsewhere, ServerNameError, Transport, find_misskey
 
 from . import signals
-
-if TYPE_CHECKING:
-    from .config import Settings
-    from .token_store import TokenStore
+from .config import Settings
+from .token_store import TokenStore
 
 MAX_REMEMBERED = 1000
 REMEMBERED_SECONDS = 600
@@ -23,7 +21,7 @@ REMEMBERED_SECONDS = 600
 
 def settings() -> Settings:
     """Return the settings."""
-    return cast("Settings", current_app.extensions["settings"])
+    return cast(Settings, current_app.extensions["settings"])
 
 
 def public_url() -> str:
@@ -34,12 +32,12 @@ def public_url() -> str:
 def default_permissions() -> tuple[str, ...]:
     """Return what a sign-in asks for: what the settings say, else what this app needs."""
     chosen = settings().permissions
-    return cast("tuple[str, ...]", current_app.extensions["permissions"]) if chosen is None else chosen
+    return cast(tuple[str, ...], current_app.extensions["permissions"]) if chosen is None else chosen
 
 
 def token_store() -> TokenStore:
     """Return the token store."""
-    return cast("TokenStore", current_app.extensions["token_store"])
+    return cast(TokenStore, current_app.extensions["token_store"])
 
 
 def transport() -> Transport:
@@ -58,8 +56,12 @@ def _tell(app: Flask, exchange: Exchange) -> None:
 
 
 def may_sign_in_at(server: Server) -> bool:
-    """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none."""
+    """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none, and a private one is still listed."""
     only, private = settings().only_servers, settings().private_servers
+    try:
+        Server.parse(server.origin, private)
+    except ServerNameError:
+        return False
     return not only or server in [Server.parse(host, private) for host in only]
 
 
@@ -73,10 +75,7 @@ def find_server(server: Server) -> Server:
 
     Each process remembers for itself: it spares a request, and nothing depends on it.
     """
-    found = find_misskey(server, transport(), settings().private_servers)
-    if not may_sign_in_at(found):
-        raise ServerElsewhere(server.host, found)
-    return found
+    return _allowed(server, find_misskey(server, transport(), settings().private_servers))
 
 
 def find_server_for_token(server: Server) -> Server:
@@ -84,6 +83,10 @@ def find_server_for_token(server: Server) -> Server:
     try:
         return find_server(server)
     except NoMiAuth as error:
-        if not may_sign_in_at(error.server):
-            raise ServerElsewhere(server.host, error.server) from None
-        return error.server
+        return _allowed(server, error.server)
+
+
+def _allowed(asked: Server, found: Server) -> Server:
+    if not may_sign_in_at(found):
+        raise ServerElsewhere(asked.host, found) from None
+    return found

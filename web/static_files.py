@@ -50,9 +50,6 @@ def _hash(path: Path, changed: int) -> str:
 
 def _let_browsers_keep(response: Response) -> Response:
     if request.endpoint == "static" and response.status_code in (200, 206, 304):
-        response.headers["Cache-Control"] = (
-            f"public, max-age={YEAR_SECONDS}, immutable"
-            if g.get("kept_for_a_year")
-            else f"public, max-age={PLAIN_NAME_SECONDS}"
-        )
+        how_long = f"{YEAR_SECONDS}, immutable" if g.get("kept_for_a_year") else PLAIN_NAME_SECONDS
+        response.headers["Cache-Control"] = f"public, max-age={how_long}"
     return response

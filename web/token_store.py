@@ -73,6 +73,14 @@ class TokenStore:
         """Forget all values of ``owner``, in one step."""
         self.backend.delete_owned_by(*self._owners(owner))
 
+    def count(self, name: str, seconds: int) -> int:
+        """Count once more; return how often since this counter began. A new one ends after ``seconds``.
+
+        While a Redis is down, what has a limit is refused with :class:`~web.storage.store_backend.StoreUnavailable`:
+        whoever can break it would otherwise have no limits, and what has one can't be done without the store anyway.
+        """
+        return self.backend.count(self.pseudonym(f"counter {name}"), seconds)
+
     def pseudonym(self, name: str) -> str:
         """Return what the backend calls ``name``, on all machines alike, so that nobody else can tell who it is.
 

@@ -18,7 +18,7 @@ from sandbox import serve
 from tests.cast import NATIVE_TOKENS, environment
 from tests.hostile import TOKEN
 from tests.misskey.test_server import NASTY
-from web import dashboard, form_pages
+from web import dashboard, signin_pages
 from web.accounts import Account
 from web.forms import SignInForm, TokenForm
 
@@ -32,7 +32,7 @@ def signin_form(data: bytes) -> None:
         form = SignInForm()
         form.validate()
         assert form.host.errors or form.server.host.isascii()
-        assert 'action="/signin"' in form_pages.sign_in_page(form)
+        assert 'action="/signin"' in signin_pages.sign_in_page(form)
 
 
 def token_form(data: bytes) -> None:
@@ -44,7 +44,7 @@ def token_form(data: bytes) -> None:
         if not form.token.errors:
             assert form.token.data.isascii()
             assert form.token.data.isprintable()
-        assert TOKEN not in form_pages.token_page(form)
+        assert TOKEN not in signin_pages.token_page(form)
 
 
 def panels(data: bytes) -> None:

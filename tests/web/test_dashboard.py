@@ -151,6 +151,7 @@ def test_what_people_wrote_of_themselves_is_shown_as_text(alice: Visitor, sandbo
             {"error": {"message": "Ask us."}},
             "on the server’s side. Try again in a few minutes. The server said: Ask us.",
         ),
+        (502, {"error": {"message": "Ask <us> & wait."}}, "The server said: Ask &lt;us&gt; &amp; wait."),
         (500, {}, "has a problem"),
         (400, {"error": {"message": "Not today."}}, "The server said: Not today."),
         (400, {}, "without giving a reason"),

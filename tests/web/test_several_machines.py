@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 import requests
 from flask import Flask
-from limits import RateLimitItemPerMinute
-from limits.strategies import FixedWindowRateLimiter
 
 from sandbox import Running
 from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
@@ -25,7 +23,6 @@ from tests.redis_server import PASSWORD, SERVICE, RedisServer, replicated, runni
 from web import config
 from web.storage.redis_backend import RedisBackend
 from web.storage.redis_connection import CONNECTIONS, PREFIX
-from web.storage.shared_counters import SharedCounters
 from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
@@ -100,25 +97,19 @@ def test_a_rate_limit_counts_what_all_machines_are_asked(machines: Machines, bro
 
 
 def test_counters_in_a_redis_count_for_each_visitor_and_end(redis_server: RedisServer) -> None:
-    here, there = (FixedWindowRateLimiter(SharedCounters(open_store(redis_server.url, [SECRET_KEY]))) for _ in "12")
-    limit = RateLimitItemPerMinute(2)
+    here, there = (open_store(redis_server.url, [SECRET_KEY]) for _ in "12")
 
-    assert [limiter.hit(limit, "alice") for limiter in (here, there, here)] == [True, True, False]
-    assert there.hit(limit, "bob")
-    resets, remaining = there.get_window_stats(limit, "alice")
-    assert remaining == 0
-    assert 0 < resets - time.time() <= 61
+    assert [store.count("alice", 60) for store in (here, there, here)] == [1, 2, 3]
+    assert there.count("bob", 60) == 1
     with redis_server.client() as client:
-        assert all(0 < client.ttl(name) <= 60 for name in entries(redis_server, "counter"))
-    here.clear(limit, "alice")
-    assert there.test(limit, "alice")
+        assert [0 < client.ttl(name) <= 60 for name in entries(redis_server, "counter")] == [True, True]
 
 
 def test_without_the_redis_nothing_that_has_a_limit_is_done(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        counters = SharedCounters(open_store(server.url, [SECRET_KEY]))
+        store = open_store(server.url, [SECRET_KEY])
     with pytest.raises(StoreUnavailable) as caught:
-        counters.incr("alice", 60)
+        store.count("alice", 60)
 
     assert PASSWORD not in str(caught.value)
 

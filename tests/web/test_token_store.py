@@ -195,6 +195,13 @@ class TestSqliteBackend:
         backend.prune()
         assert [entry for entry, _, _ in backend.entries()] == ["id"]
 
+    def test_each_counter_counts_for_itself_and_ends_by_itself(self, backend: Backend) -> None:
+        assert [backend.count("alice", 1) for _ in range(3)] == [1, 2, 3]
+        assert backend.count("bob", 60) == 1
+
+        wait_until(lambda: backend.count("alice", 1) == 1)
+        assert backend.count("bob", 60) == 2
+
     def test_what_is_put_while_its_owner_is_deleted_is_there_and_found_or_gone(self, backend: Backend) -> None:
         def put(number: int) -> bool:
             return backend.put(f"id {number}", b"value", 60, owner="alice")

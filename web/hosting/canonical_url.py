@@ -5,10 +5,9 @@ A proxy that tells the app another name than the browser's makes of this a circl
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import Event
 from urllib.parse import quote, urlsplit
 
-from cachetools import TTLCache
 from flask import Flask, current_app, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
@@ -17,10 +16,10 @@ from werkzeug.exceptions import BadHost
 from web import error_pages
 from web.config import Settings
 from web.failures import Failure
+from web.storage.local_counters import LocalCounters
 
 LED_SECONDS = 5
 MAX_LED = 3  # in this time, and for each process: browsers follow 20 redirects in all
-MAX_REMEMBERED = 1000
 
 _CIRCLE = Failure(
     503,
@@ -33,7 +32,7 @@ _CIRCLE = Failure(
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Lead who asks ``app`` under another name than its own to its public address."""
-    circles = _Circles()
+    led, told = LocalCounters(), Event()
 
     @app.before_request
     def stay() -> ResponseReturnValue | None:
@@ -45,10 +44,13 @@ def init_app(app: Flask, settings: Settings) -> None:
             return redirect(f"{settings.public_url}/", 303)
         query = quote(request.query_string, safe="%&=+,;:/?@!$'()*")
         home = settings.public_url + quote(request.path) + (f"?{query}" if query else "")
-        if circles.close(home):
-            circles.tell(settings)
-            return error_pages.answer(_CIRCLE)
-        return redirect(home, 303)
+        way = (request.remote_addr, request.user_agent.string, request.headers.get("Host"), home)
+        if led.count(str(hash(way)), LED_SECONDS) <= MAX_LED:
+            return redirect(home, 303)
+        if not told.is_set():  # the page comes with every request
+            told.set()
+            _tell(settings)
+        return error_pages.answer(_CIRCLE)
 
 
 def _is_at_home(settings: Settings) -> bool:
@@ -56,34 +58,15 @@ def _is_at_home(settings: Settings) -> bool:
     return urlsplit(f"//{request.host}").hostname == settings.host and not by_http
 
 
-class _Circles:
-    """Who was led to the public address just now, and came back under the wrong name all the same."""
-
-    def __init__(self) -> None:
-        self._led: TTLCache[int, list[int]] = TTLCache(MAX_REMEMBERED, LED_SECONDS)
-        self._lock = Lock()
-        self._told = False
-
-    def close(self, home: str) -> bool:
-        """Count that this visitor is to be led ``home``; return whether it would be once too often."""
-        way = (request.remote_addr, request.user_agent.string, request.headers.get("Host"), home)
-        with self._lock:
-            count = self._led.setdefault(hash(way), [0])
-            count[0] += 1
-            return count[0] > MAX_LED
-
-    def tell(self, settings: Settings) -> None:
-        """Say it in the log, once: the page comes with every request."""
-        if not self._told:
-            self._told = True
-            current_app.logger.error(
-                "%s leads in a circle: the proxy in front passes Host %.200r, X-Forwarded-Host %.200r and "
-                "X-Forwarded-Proto %.200r, with MIAUTH_TRUSTED_PROXIES=%d. Let it pass the Host that browsers send "
-                "(nginx: proxy_set_header Host $host; Apache: ProxyPreserveHost On), or X-Forwarded-Host and the right "
-                "X-Forwarded-Proto, and count it in MIAUTH_TRUSTED_PROXIES.",
-                settings.public_url,
-                request.host,
-                request.headers.get("X-Forwarded-Host"),
-                request.headers.get("X-Forwarded-Proto"),
-                settings.trusted_proxies,
-            )
+def _tell(settings: Settings) -> None:
+    current_app.logger.error(
+        "%s leads in a circle: the proxy in front passes Host %.200r, X-Forwarded-Host %.200r and "
+        "X-Forwarded-Proto %.200r, with MIAUTH_TRUSTED_PROXIES=%d. Let it pass the Host that browsers send "
+        "(nginx: proxy_set_header Host $host; Apache: ProxyPreserveHost On), or X-Forwarded-Host and the right "
+        "X-Forwarded-Proto, and count it in MIAUTH_TRUSTED_PROXIES.",
+        settings.public_url,
+        request.host,
+        request.headers.get("X-Forwarded-Host"),
+        request.headers.get("X-Forwarded-Proto"),
+        settings.trusted_proxies,
+    )

@@ -14,8 +14,7 @@ def init_app(app: Flask) -> None:
         COMPRESS_ALGORITHM=["br", "zstd", "gzip"],
         COMPRESS_BR_LEVEL=3,  # 6 makes pages a sixth smaller and takes three times as long
     )
-    compress = Compress()
-    compress.init_app(app)
+    compress = Compress(app)
 
     @app.after_request
     def shrink(response: Response) -> Response:

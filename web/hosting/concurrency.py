@@ -167,6 +167,8 @@ def remote_call() -> Iterator[None]:
 def in_parallel(jobs: Iterable[Callable[[], Result]]) -> list[Result]:
     """Return what ``jobs`` return: they wait for servers at the same moment, each in a thread, and compute in turns."""
     visitor, (first, *others) = _current.get(), jobs
+    if not others:
+        return [first()]
 
     def do(job: Callable[[], Result]) -> Result:
         with take_turn(visitor):

@@ -15,7 +15,6 @@ from misskey import Answer, Server, Transport
 from web import signals
 
 from .concurrency import remote_call, waiting
-from .request_log import kind_of
 
 
 @dataclass(slots=True)
@@ -72,3 +71,8 @@ class WatchedTransport(Transport):
         finally:
             call.seconds = time.monotonic() - started
             signals.server_called.send(self._app, call=call)
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of an error's class, or of the first public one above it."""
+    return next(kind.__name__ for kind in type(error).__mro__ if not kind.__name__.startswith("_"))

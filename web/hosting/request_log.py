@@ -27,10 +27,10 @@ from werkzeug.wsgi import ClosingIterator
 from web import signals
 from web.config import Settings
 
+from .remote_calls import Call, kind_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-    from .remote_calls import Call
 
 HEADER = "X-Request-Id"
 _KEY = "web.hosting.request_log"
@@ -79,11 +79,6 @@ def note(error: Exception) -> None:
     """Note what the current request failed of."""
     if served := _current():
         served.failure = kind_of(error)
-
-
-def kind_of(error: BaseException) -> str:
-    """Return the name of an error's class, or of the first public one above it."""
-    return next(kind.__name__ for kind in type(error).__mro__ if not kind.__name__.startswith("_"))
 
 
 class JSONFormatter(logging.Formatter):

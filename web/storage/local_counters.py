@@ -1,7 +1,4 @@
-"""Rate limits' counters in this process; of several processes, each counts for itself.
-
-The storage in memory of the library limits starts a thread every 10 ms to forget what is over.
-"""
+"""Counters in this process, as for rate limits; of several processes, each counts for itself."""
 
 from __future__ import annotations
 
@@ -9,49 +6,22 @@ import time
 from threading import Lock
 
 from cachetools import TLRUCache
-from limits.storage import Storage
 
 MAX_COUNTERS = 100_000  # of which the oldest is forgotten then: some 20 MB
 
 
-class LocalCounters(Storage):
-    """Counters that end by themselves; see :class:`limits.storage.Storage`."""
-
-    base_exceptions = ()
+class LocalCounters:
+    """Counters that end by themselves."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._lock = Lock()
-        self.reset()
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count and return what was counted since the counter began; a new one ends after ``expiry`` seconds."""
-        with self._lock:
-            count, ends = self._counters.get(key, (0, time.time() + expiry))
-            self._counters[key] = (count + amount, ends)
-            return count + amount
-
-    def get(self, key: str) -> int:
-        """Return what was counted."""
-        with self._lock:
-            return self._counters.get(key, (0, 0))[0]
-
-    def get_expiry(self, key: str) -> float:
-        """Return when a counter ends, in seconds since 1970."""
-        with self._lock:
-            return self._counters.get(key, (0, time.time()))[1]
-
-    def check(self) -> bool:
-        """Return whether this works: always."""
-        return True
-
-    def reset(self) -> None:
-        """Begin anew."""
         self._counters: TLRUCache[str, tuple[int, float]] = TLRUCache(
-            MAX_COUNTERS, ttu=lambda _key, counter, _now: counter[1], timer=time.time
+            MAX_COUNTERS, ttu=lambda _name, counter, _now: counter[1], timer=time.time
         )
 
-    def clear(self, key: str) -> None:
-        """Forget a counter."""
+    def count(self, name: str, seconds: int) -> int:
+        """Count once more; return how often since the counter began. A new one ends after ``seconds``."""
         with self._lock:
-            self._counters.pop(key, None)
+            before, ends = self._counters.get(name, (0, time.time() + seconds))
+            self._counters[name] = (before + 1, ends)
+            return before + 1

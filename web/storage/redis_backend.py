@@ -9,7 +9,7 @@ from typing import cast
 from . import store_backend
 from .redis_connection import PREFIX, connect, translated_errors
 
-_ENTRY, _OWNER = f"{PREFIX}:entry:", f"{PREFIX}:owner:"
+_ENTRY, _OWNER, _COUNTER = f"{PREFIX}:entry:", f"{PREFIX}:owner:", f"{PREFIX}:counter:"
 
 # Scripts are carried out as one step. KEYS[1] is an entry, KEYS[2] the set of its owner, if it has one; a score is the
 # second after the one in which the entry expires.
@@ -73,6 +73,11 @@ for _, set in ipairs(KEYS) do
     redis.call("DEL", set)
 end
 """
+_COUNT = """
+local count = redis.call("INCR", KEYS[1])
+if count == 1 then redis.call("EXPIRE", KEYS[1], ARGV[1]) end
+return count
+"""
 
 
 class RedisBackend:
@@ -91,6 +96,7 @@ class RedisBackend:
         self._replace = self.redis.register_script(_INDEX + _REPLACE)
         self._owned_by = self.redis.register_script(_OWNED_BY)
         self._delete_owned_by = self.redis.register_script(_DELETE_OWNED_BY)
+        self._count = self.redis.register_script(_COUNT)
 
     @translated_errors()
     def put(self, entry: str, value: bytes, seconds: int, *, only_if_new: bool = False, owner: str = "") -> bool:
@@ -116,6 +122,10 @@ class RedisBackend:
     @translated_errors()
     def delete_owned_by(self, *owners: str) -> None:
         self._delete_owned_by([_OWNER + owner for owner in owners])
+
+    @translated_errors()
+    def count(self, name: str, seconds: int) -> int:
+        return cast(int, self._count([_COUNTER + name], [seconds]))
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         cursor = None

@@ -15,6 +15,7 @@ from threading import Lock
 from weakref import finalize
 
 from . import store_backend
+from .local_counters import LocalCounters
 from .store_backend import StoreUnavailable
 
 WAIT_SECONDS = 5  # for other processes that write
@@ -36,6 +37,7 @@ class SqliteBackend:
         # the last one makes SQLite tidy up the whole file.
         self._writer, self._reader = _Connection(path), _Connection(path)
         self._puts = count()
+        self._counters = LocalCounters()
         with suppress(PermissionError):  # another user's, or on a drive without such rights; all in it is encrypted
             Path(path).chmod(0o600)
         with self._writer.use() as database:
@@ -98,6 +100,9 @@ class SqliteBackend:
     def delete_owned_by(self, *owners: str) -> None:
         with self._write() as database:
             database.executemany("DELETE FROM entries WHERE owner = ?", [(owner,) for owner in owners])
+
+    def count(self, name: str, seconds: int) -> int:
+        return self._counters.count(name, seconds)  # the file would make each request wait to write
 
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         rows = [("", b"", 0.0)]

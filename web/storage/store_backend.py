@@ -51,6 +51,9 @@ class Backend(Protocol):
     def delete_owned_by(self, *owners: str) -> None:
         """Forget all values of these owners."""
 
+    def count(self, name: str, seconds: int) -> int:
+        """Count once more; return how often since this counter began. A new one ends after ``seconds``."""
+
     def entries(self) -> Iterator[tuple[str, bytes, float]]:
         """Yield what is there, a few at a time: id, value and when it expires, in seconds since 1970.
 
