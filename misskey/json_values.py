@@ -12,7 +12,7 @@ SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody read
 MAX_VALUES = 100_000
 MAX_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2, check_circular=False)  # what it looked at would stay
 
 
 class NotJSON(str):
@@ -72,10 +72,10 @@ def indented(content: Any, token: str | None) -> str:
     It is made no further than it is shown: the indentation of deep JSON is many times its size.
     """
     text, is_json = "", not isinstance(content, NotJSON)
+    hidden = json.dumps(token)[1:-1] if token and is_json else token
     try:
-        content = mask_token(content, token)
         for piece in _INDENTED.iterencode(content) if is_json else (content,):
-            text += piece[: SHOWN_CHARACTERS + 1]
+            text += mask_token(piece, hidden)[: SHOWN_CHARACTERS + 1]
             if len(text) > SHOWN_CHARACTERS:
                 break
     except RecursionError:
