@@ -36,11 +36,11 @@ def mask_token(value: Any, token: str | None) -> Any:
 def parse(body: bytes, token: str | None, most_values: int = MAX_VALUES) -> Any:
     """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it.
 
-    Of more than ``most_values`` it is none: a list or an object counts as five.
+    Of more than ``most_values`` it is none: a list, an object or a member of one counts as five.
     """
     text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
     try:
-        if text.count(",") + 5 * (text.count("[") + text.count("{")) > most_values:
+        if text.count(",") + 4 * text.count(":") + 5 * (text.count("[") + text.count("{")) > most_values:
             return NotJSON(mask_token(text, token))
         content = _DECODER.decode(text)
         return mask_token(content, token) if _may_hide(text, token) else content
