@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -22,6 +22,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
+from werkzeug.exceptions import TooManyRequests
 
 from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDenied, RateLimited, Stream
 from web import accounts, failures, signals
@@ -42,7 +43,7 @@ MAX_WAIT_SECONDS = 600  # where the server says how long
 STEADY_SECONDS = 60.0  # a stream that held for so long was no failure
 RETRY_SECONDS = 5  # about which a browser that lost this app waits before it asks again
 MAX_AT_ONCE = 4  # of one account in this process, whose threads they take; a tab that nobody looks at closes its own
-RESTS_FOR = 9  # times as long as a note took: a server that sends without a pause gets a tenth of the processor
+RESTS_FOR = 9  # times as long as a piece took: a server that sends without a pause gets a tenth of the processor
 HEARTBEAT = ": still here\n\n"  # writing it fails when the page has gone
 LEFT_SECONDS = 3600  # longer than anybody goes without asking `may_go_on`
 
@@ -133,6 +134,8 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
         opened = time.monotonic()
         try:
             yield from _stream(account, visitor)
+        except TooManyRequests:  # of this visitor, to whichever servers; it was waited for long enough
+            yield HEARTBEAT
         except MisskeyError as error:
             refused = isinstance(error, (AuthenticationFailed, PermissionDenied))  # forks differ in the status
             if refused or (isinstance(error, APIError) and error.status == 403):
@@ -148,12 +151,15 @@ def _news(account: Account, visitor: Visitor | None) -> Generator[str, None, Non
 
 def _stream(account: Account, visitor: Visitor | None) -> Iterator[str]:
     client = replace(accounts.client(account), on_exchange=None)  # hours of tries would be kept for this page
-    with Stream(client, tick_seconds=TICK_SECONDS) as stream:
+    with ExitStack() as opened:
+        with take_turn(visitor):
+            stream = opened.enter_context(Stream(client, tick_seconds=TICK_SECONDS))
         yield _live()
-        for value in stream:
-            began = time.thread_time()
+        values = iter(stream)
+        while True:
             with take_turn(visitor):
-                note = read_note(value, account.server)
+                began = time.thread_time()
+                note = read_note(next(values), account.server)
                 event = _event("note", render_template("notes/note.html", note=note, account=account)) if note else None
             yield event or HEARTBEAT
             time.sleep((time.thread_time() - began) * RESTS_FOR)

@@ -7,7 +7,6 @@ only when exactly one whole response was read, so that no response can reach ano
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import socket
 import ssl
@@ -18,20 +17,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from http.client import OK, SWITCHING_PROTOCOLS, HTTPException
 from threading import Lock
+from typing import cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from urllib3.util import wait_for_read
+from urllib3.util.ssltransport import SSLTransport
 
 from .addresses import Resolver, connect, look_up
 from .environment import proxy_for
 from .multipart import MultipartBody
-from .responses import Budget, Response, read_body
+from .responses import Budget, BudgetedSocket, Response, read_body
 from .server import USUAL_PORTS, Server
 
 SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has may take no more for a while
 PIECE_BYTES = 16 * 1024  # one TLS record: Python's time-outs count for each anew
 POOLED_SERVERS = 256
 POOLED_PER_SERVER = 8
+
+
+class TLS(SSLTransport):
+    """TLS over a socket, which it asks for more only when all that came is read."""
+
+    def pending(self) -> int:
+        """Return how many bytes came that are not read yet."""
+        return self.incoming.pending + self.sslobj.pending()
 
 
 class Connection:
@@ -44,6 +53,7 @@ class Connection:
     """
 
     sock: socket.socket | None = None
+    _below_tls: BudgetedSocket
     was_open = is_reused = can_be_reused = False
     idle_since = 0.0
 
@@ -74,6 +84,7 @@ class Connection:
         """Send a request and return its response, with the whole body."""
         self.can_be_reused = False
         sock = self.sock or self._connect(budget)
+        self._below_tls.budget = budget
         if self._proxy and not self._tunnels:
             path, headers = self.server.url(path), {**headers, **self._proxy_headers}
         length = {} if method == "GET" else {"Content-Length": str(len(body or b""))}
@@ -102,16 +113,20 @@ class Connection:
             deadline = time.monotonic() + budget.seconds(self._connect_seconds)
             if self._proxy:
                 place = (str(self._proxy.host).strip("[]"), self._proxy.port or USUAL_PORTS["http"])
-                self.sock = socket.create_connection(place, deadline - time.monotonic())
+                connected = socket.create_connection(place, deadline - time.monotonic())
             else:
                 addresses = look_up(self.server, self._host, self._port, self._resolver, deadline - time.monotonic())
-                self.sock = connect(addresses, deadline - time.monotonic())
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tunnels:
-                self._open_tunnel(self.sock, budget)
-            if self._tls:
-                self.sock.settimeout(budget.seconds(self._connect_seconds))
-                self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._host)
+                connected = connect(addresses, deadline - time.monotonic())
+        self.sock = sock = self._below_tls = BudgetedSocket(fileno=connected.detach())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.budget = budget
+        if self._tunnels:
+            self._open_tunnel(sock, budget)
+        if self._tls:
+            seconds = budget.seconds(self._connect_seconds)
+            sock.budget = Budget(budget.host, seconds, seconds, 0, budget.while_waiting)
+            sock.settimeout(seconds)
+            self.sock = cast(socket.socket, TLS(sock, self._tls, self._host))
         self.was_open = True
         return self.sock
 
@@ -136,12 +151,9 @@ def _send(sock: socket.socket, budget: Budget, head: bytes, body: bytes | Multip
     pieces = itertools.chain([head], body) if isinstance(body, MultipartBody) else [head + (body or b"")]
     try:
         for piece in pieces:
-            # What is short fits into the system's own buffer.
-            waiting = budget.while_waiting if len(piece) > PIECE_BYTES else contextlib.nullcontext
             for start in range(0, len(piece), PIECE_BYTES):
                 sock.settimeout(budget.seconds(SEND_SECONDS))
-                with waiting():
-                    sock.sendall(memoryview(piece)[start : start + PIECE_BYTES])
+                sock.sendall(memoryview(piece)[start : start + PIECE_BYTES])
     except OSError:
         return False
     return True

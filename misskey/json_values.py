@@ -12,7 +12,7 @@ SHOWN_CHARACTERS = 20_000  # of an answer in an Exchange: more than anybody read
 MAX_VALUES = 100_000
 MAX_DIGITS = 300  # of a whole number: reading one takes the longer the more it has, by the square
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2, check_circular=False)  # what it looked at would stay
 
 
 class NotJSON(str):
@@ -36,11 +36,11 @@ def mask_token(value: Any, token: str | None) -> Any:
 def parse(body: bytes, token: str | None, most_values: int = MAX_VALUES) -> Any:
     """Return the JSON that a server sent, else :class:`NotJSON`; without the token, should the server repeat it.
 
-    Of more than ``most_values`` it is none: a list or an object counts as five.
+    Of more than ``most_values`` it is none: a list, an object or a member of one counts as five.
     """
     text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
     try:
-        if text.count(",") + 5 * (text.count("[") + text.count("{")) > most_values:
+        if text.count(",") + 4 * text.count(":") + 5 * (text.count("[") + text.count("{")) > most_values:
             return NotJSON(mask_token(text, token))
         content = _DECODER.decode(text)
         return mask_token(content, token) if _may_hide(text, token) else content
@@ -72,10 +72,10 @@ def indented(content: Any, token: str | None) -> str:
     It is made no further than it is shown: the indentation of deep JSON is many times its size.
     """
     text, is_json = "", not isinstance(content, NotJSON)
+    hidden = json.dumps(token)[1:-1] if token and is_json else token
     try:
-        content = mask_token(content, token)
         for piece in _INDENTED.iterencode(content) if is_json else (content,):
-            text += piece[: SHOWN_CHARACTERS + 1]
+            text += mask_token(piece, hidden)[: SHOWN_CHARACTERS + 1]
             if len(text) > SHOWN_CHARACTERS:
                 break
     except RecursionError:

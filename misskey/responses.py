@@ -56,8 +56,12 @@ class Budget:
         self.body_bytes = body_bytes
         self.while_waiting = while_waiting
         self.received = False
+        self.renew(seconds, HEADER_BYTES)
+
+    def renew(self, seconds: float, size: int) -> None:
+        """Begin anew: let so much time pass, and so many bytes come, from now on."""
         self._deadline = time.monotonic() + seconds
-        self._bytes_left = 0
+        self.expect(size)
 
     def seconds(self, most: float) -> float:
         """Return how long the next step may take, at most ``most``; raises :class:`TimeoutError` past the deadline."""
@@ -71,18 +75,41 @@ class Budget:
 
     def count(self, size: int) -> None:
         """Count what came; raises :class:`~misskey.errors.AnswerTooLarge` when it is more than may come."""
-        self.received = True
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise AnswerTooLarge(self.host, "sends without end")
 
 
-class _BudgetedReader(io.RawIOBase):
-    """What comes over a connection for one response, for as long and as much as its budget allows."""
+class BudgetedSocket(socket.socket):
+    """A socket that receives for as long and as much as ``budget`` allows, and lets others go on while it waits.
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, budget: Budget) -> None:
+    Below TLS, which computes outside of its waits: a server can send without end what holds no content.
+    """
+
+    budget: Budget
+
+    def recv(self, size: int, *flags: int) -> bytes:
+        received = bytearray(size)
+        return bytes(received[: self.recv_into(received, size, *flags)])
+
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(self.budget.seconds(self.budget.step_seconds))
+        with self.budget.while_waiting():
+            count = super().recv_into(*args)
+        self.budget.count(max(count, READ_COST_BYTES))
+        return count
+
+    def sendall(self, data: Any, *flags: int) -> None:
+        if data:
+            with self.budget.while_waiting():
+                super().sendall(data, *flags)
+
+
+class _Reader(io.RawIOBase):
+    """What comes over a connection for one response, until that has ended."""
+
+    def __init__(self, raw: io.RawIOBase, budget: Budget) -> None:
         self._raw = raw
-        self._sock = sock
         self._budget = budget
         self.ended = False
 
@@ -90,13 +117,8 @@ class _BudgetedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.ended:
-            return 0
-        self._sock.settimeout(self._budget.seconds(self._budget.step_seconds))
-        with self._budget.while_waiting():
-            count = self._raw.readinto(buffer) or 0
-        if count:
-            self._budget.count(max(count, READ_COST_BYTES))
+        count = 0 if self.ended else self._raw.readinto(buffer) or 0
+        self._budget.received |= count > 0
         return count
 
     def close(self) -> None:
@@ -127,9 +149,9 @@ class Response(HTTPResponse):
 
     def __init__(self, sock: socket.socket, method: str, budget: Budget) -> None:
         super().__init__(sock, method=method)
-        self.sock, self.method, self._budget = sock, method, budget
+        self.sock, self.method, self.budget = sock, method, budget
         budget.expect(HEADER_BYTES)
-        self._reader = _BudgetedReader(self.fp.detach(), sock, budget)
+        self._reader = _Reader(self.fp.detach(), budget)
         self.fp = _Lines(self._reader)
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -159,8 +181,8 @@ class Response(HTTPResponse):
             self._is_doubtful = bool(self.chunked and (lengths or self.version < HTTP_1_1))
         if "close" in ",".join(self.msg.get_all("Connection", [])).lower():  # http.client looks at the first line only
             self.will_close = True
-        body_bytes = self._budget.body_bytes
-        self._budget.expect(HEADER_BYTES + body_bytes + body_bytes // 4)  # a quarter for what is not content
+        body_bytes = self.budget.body_bytes
+        self.budget.expect(HEADER_BYTES + body_bytes + body_bytes // 4)  # a quarter for what is not content
         self.fields = HTTPHeaderDict((name, "".join(value.splitlines()).strip()) for name, value in self.msg.items())
 
     def _get_chunk_left(self) -> int | None:
@@ -171,7 +193,7 @@ class Response(HTTPResponse):
         return super()._get_chunk_left()  # type: ignore[misc, no-any-return]
 
     def _read_next_chunk_size(self) -> int:
-        self._budget.count(CHUNK_COST_BYTES)
+        self.budget.count(CHUNK_COST_BYTES)
         size = _CHUNK_SIZE.fullmatch(self.fp.readline(HEADER_BYTES))
         if not size:
             raise HTTPException
@@ -183,7 +205,7 @@ class Response(HTTPResponse):
         self._reader.ended = True
         is_at_end = self._saw_last_chunk if self.chunked is True else self.length == 0
         self.read_ahead = self.fp.read()
-        more = self.read_ahead or getattr(self.sock, "pending", int)()  # an SSL socket has a buffer of its own
+        more = self.read_ahead or getattr(self.sock, "pending", int)()  # TLS has buffers of its own
         self.is_whole = is_at_end and not more and not self._is_doubtful
         super()._close_conn()  # type: ignore[misc]
 

@@ -74,11 +74,13 @@ class Stream:
         request = self._protocol.connect()
         with contextlib.ExitStack() as stack:
             opening = self.client.transport.upgrade(self.client.server, request.path, dict(request.headers.raw_items()))
-            answer, self._socket, came_along = stack.enter_context(opening)
+            answer, response = stack.enter_context(opening)
+            self._socket, self._budget = response.sock, response.budget
             if answer.status != SWITCHING_PROTOCOLS:
                 raise self._refusal(answer)
             with contextlib.suppress(InvalidHandshake):  # a header with a control character is refused at once
-                self._feed(Response(answer.status, "", Headers(answer.headers.items())).serialize() + came_along)
+                head = Response(answer.status, "", Headers(answer.headers.items())).serialize()
+                self._feed(head + response.read_ahead)
             if self._protocol.state is State.CONNECTING:
                 raise InvalidAnswer(self.client.server.host, "did not open a stream")
             stack.callback(self._say_goodbye)
@@ -100,12 +102,10 @@ class Stream:
         """
         yield from self._notes()  # what came along with the handshake
         while True:
-            ends, left = time.monotonic() + self.tick_seconds, TICK_BYTES
-            for received in self._pieces(ends):
+            self._budget.renew(self.tick_seconds, TICK_BYTES)
+            for received in self._pieces():
                 self._feed(received)
-                left -= len(received) + FRAME_BYTES * len(self._protocol.events)
-                if left < 0:
-                    raise AnswerTooLarge(self.client.server.host, "sends without end")
+                self._budget.count(FRAME_BYTES * len(self._protocol.events))
                 yield from self._notes()
             self._check_silence()
             yield None
@@ -115,11 +115,10 @@ class Stream:
             self.client.call("i")
         return error_of(self.client.server, answer, parse(answer.body, self.client.token))
 
-    def _pieces(self, ends: float) -> Iterator[bytes]:
-        """Yield what comes until ``ends``."""
-        while (left := ends - time.monotonic()) > 0:
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield what comes until the time of the budget is over."""
+        while True:
             try:
-                self._socket.settimeout(left)
                 received = self._socket.recv(PIECE_BYTES)
             except TimeoutError:
                 return

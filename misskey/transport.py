@@ -144,22 +144,19 @@ class Transport:
         return self.total_seconds + self._upload_seconds + size / UPLOAD_BYTES_PER_SECOND
 
     @contextlib.contextmanager
-    def upgrade(
-        self, server: Server, path: str, headers: Mapping[str, str]
-    ) -> Iterator[tuple[Answer, socket.socket, bytes]]:
-        """GET ``path`` to switch to another protocol; give the answer, the socket, and what came along with the answer.
+    def upgrade(self, server: Server, path: str, headers: Mapping[str, str]) -> Iterator[tuple[Answer, Response]]:
+        """GET ``path`` to switch to another protocol; give the answer, and the response with its socket and its budget.
 
-        Raises what :meth:`request` raises. Nothing bounds what comes after status 101, with which the server switched;
-        on leaving, the connection is closed.
+        Raises what :meth:`request` raises. What comes after status 101, with which the server switched, counts too: the
+        budget has to be renewed. On leaving, the connection is closed.
         """
         request = ("GET", _target(path), None, {**self._headers, **headers})
         with contextlib.closing(self._new_connection(server, to_upgrade=True)) as connection:
             yield self._upgraded(connection, *request)
 
-    def _upgraded(self, connection: Connection, *request: Any) -> tuple[Answer, socket.socket, bytes]:
+    def _upgraded(self, connection: Connection, *request: Any) -> tuple[Answer, Response]:
         with self._limit():
-            answer, response = _exchange(connection, self._budget(connection.server), *request)
-        return answer, response.sock, response.read_ahead
+            return _exchange(connection, self._budget(connection.server), *request)
 
     def close(self) -> None:
         """Close every connection that is kept."""

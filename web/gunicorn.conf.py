@@ -3,10 +3,12 @@
 gunicorn -c web/gunicorn.conf.py 'app:create_app()'
 """
 
+import ctypes
 import os
 import resource
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from ua_parser import parse_os, parse_user_agent
@@ -15,6 +17,8 @@ from web.config import SettingsError, load
 from web.environment import environment
 from web.hosting.folders import temporary_folder
 from web.hosting.gunicorn_worker import JSONLog, Log, Worker
+
+M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def loopback(port: str) -> list[str]:
@@ -56,6 +60,10 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 8192) if most_files 
 
 # Looking a name up ends sooner than glibc's 5 seconds, twice, for each name server.
 raw_env = ["RES_OPTIONS=" + os.environ.get("RES_OPTIONS", "timeout:2 attempts:2")]
+
+# glibc would keep what a large answer took, for each of some threads; what has a mapping of its own is given back.
+with suppress(AttributeError):  # another C library
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 256 * 1024)
 
 # A worker that shows no sign of life for so many seconds is replaced. This is not a limit on requests.
 timeout = 30

@@ -122,7 +122,8 @@ def _claim(session_id: str) -> str:
 def _cookies() -> dict[str, Pending | None]:
     """Return what the browser sent, by session id; of more cookies than this app ever sets, the first ones."""
     if "pending_cookies" not in g:
-        found = ((name.removeprefix(_name("")), value) for name, value in request.cookies.items())
+        prefix, sent = _name(""), request.cookies.items()
+        found = ((name.removeprefix(prefix), value) for name, value in sent if name.startswith(prefix))
         ours = [(name, value) for name, value in found if SESSION_ID.fullmatch(name) and len(value) < MAX_COOKIE]
         g.pending_cookies = {}
         for session_id, value in ours[:MAX_COOKIES]:

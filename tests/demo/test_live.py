@@ -23,6 +23,7 @@ from tests.cast import PATIENCE_SECONDS, Visitor, served, wait_until
 from tests.hostile import Caller, event, frame, opens, serve
 from tests.redis_server import LASTING, running
 from web import accounts
+from web.hosting import concurrency
 from web.storage.store_backend import StoreUnavailable
 
 Event = tuple[str, str]
@@ -128,6 +129,22 @@ def test_browsers_that_lost_the_app_together_do_not_come_back_together(alice: Vi
 
     assert len(waits) > 1
     assert all(3 < int(wait.removeprefix(b"retry: ")) / 1000 < 8 for wait in waits)
+
+
+def test_it_waits_for_the_calls_that_its_visitor_has_under_way(
+    alice: Visitor, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "MAX_CALLS", 0)
+    monkeypatch.setattr(concurrency, "WAIT_SECONDS", 0.01)
+    cookie = alice.client.get_cookie(alice.cookie_name)
+    assert cookie
+    cookies = {f"miauth_session_{urlsplit(site).port}": cookie.value}
+
+    with requests.get(f"{site}/live", cookies=cookies, stream=True, timeout=PATIENCE_SECONDS) as answer:
+        lines = answer.iter_lines(chunk_size=1)
+        _retry, *comments = [next(lines) for _ in range(8)]
+
+    assert set(comments) == {b"", live.HEARTBEAT.strip().encode()}
 
 
 def test_it_is_for_those_who_are_signed_in(visitor: Visitor, alice: Visitor) -> None:

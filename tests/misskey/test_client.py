@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import logging
 import pickle
 import time
 import traceback
+import tracemalloc
+import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from email.utils import formatdate
@@ -32,7 +35,7 @@ from misskey import (
     TransportError,
     clean_text,
 )
-from misskey.json_values import SHOWN_CHARACTERS
+from misskey.json_values import SHOWN_CHARACTERS, indented
 from tests import hostile
 from tests.hostile import TOKEN, Behaviour, Hostile, answers, echoes, says, serve
 
@@ -468,12 +471,12 @@ def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: 
     assert len(shown.answer) == SHOWN_CHARACTERS + 2
 
 
-@pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19)])
+@pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19), ('{"a": 1}', 11)])
 @pytest.mark.parametrize("limits", [(1200, None), (10_000_000, 1200)])
 def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(
     value: str, most: int, limits: tuple[int, int | None]
 ) -> None:
-    """A list or an object counts as five, a comma as one, and there may be one for every ten bytes."""
+    """A list or an object counts as five, a colon as four, a comma as one; there may be one for every ten bytes."""
     transport, exchanges = Transport("test/1.0", max_answer_bytes=limits[0]), Caught()
     fits, too_many = (f"[{','.join([value] * count)}]" for count in (most, most + 1))
     with serve(answers(200, fits.encode())) as server, serve(answers(200, too_many.encode())) as other:
@@ -485,6 +488,26 @@ def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(
     transport.close()
 
     assert [shown.answer for shown in exchanges] == [json.dumps(json.loads(fits), indent=2), too_many]
+
+
+class Content(dict[str, int]):
+    """JSON of which can be seen whether it is still there."""
+
+
+def test_an_answer_that_is_shown_in_part_takes_no_memory_for_the_rest_and_does_not_stay() -> None:
+    content = Content({str(number): number for number in range(100_000)})
+    is_there = weakref.ref(content)
+    gc.disable()
+    tracemalloc.start()
+    indented(content, TOKEN)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    del content
+    stays = is_there()
+    gc.enable()
+
+    assert peak < hostile.MEBIBYTE
+    assert stays is None
 
 
 def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:

@@ -460,6 +460,20 @@ def test_a_flood_ends_the_stream(make_client: MakeClient, piece: bytes) -> None:
         outcome(make_client(server), tick_seconds=600)
 
 
+def test_what_tls_wraps_around_a_stream_counts_too(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "TICK_BYTES", 100_000)
+
+    def sends_each_byte_alone(caller: Caller) -> None:
+        for byte in frame(b"x" * 8000):
+            caller.send(bytes([byte]))
+
+    with (
+        serve(opens(sends_each_byte_alone), tls=hostile.certified("127.0.0.1")) as server,
+        pytest.raises(AnswerTooLarge, match="without end"),
+    ):
+        outcome(make_client(server), tick_seconds=60)
+
+
 def test_small_notes_count_for_the_time_that_a_page_takes_to_draw_them(make_client: MakeClient) -> None:
     notes: list[object] = []
     flood = frame(event(NOTE)) * 100

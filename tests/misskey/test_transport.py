@@ -303,6 +303,14 @@ def test_a_drip_in_an_answer_over_tls_ends_in_a_time_out(make_transport: MakeTra
         post(make_transport(total_seconds=0.3), server)
 
 
+def test_what_tls_sends_for_itself_counts_too(make_transport: MakeTransport, trusted: None) -> None:
+    """Tickets can come without end, for as long as the server likes."""
+    tls = hostile.certified("127.0.0.1")
+    tls.num_tickets = 8192  # of some 250 bytes
+    with serve(answers(200, b"{}"), tls=tls) as server, pytest.raises(AnswerTooLarge):
+        post(make_transport(), server)
+
+
 def test_a_drip_on_a_connection_that_was_kept_ends_in_a_time_out(make_transport: MakeTransport) -> None:
     def first_well(caller: Caller) -> None:
         caller.request()
@@ -1103,6 +1111,33 @@ def test_others_go_on_while_a_server_is_waited_for(make_transport: MakeTransport
         with turn:
             answered.set()
         assert under_way.result() == b"{}"
+
+
+def test_tls_is_computed_in_turn(make_transport: MakeTransport, trusted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server can make it take long."""
+    waits, computed = [], []
+
+    @contextmanager
+    def aside() -> Iterator[None]:
+        waits.append(True)
+        yield
+        waits.pop()
+
+    class Watched(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            computed.append(bool(waits))
+            super().do_handshake()
+
+        def read(self, *args: Any) -> Any:
+            computed.append(bool(waits))
+            return super().read(*args)
+
+    monkeypatch.setattr(ssl.SSLContext, "sslobject_class", Watched)
+    transport = make_transport(while_waiting=aside)
+    with serve(answers(200, b"{}"), tls=hostile.certified("127.0.0.1")) as server:
+        post(transport, server)
+
+    assert set(computed) == {False}
 
 
 def _port(origin: str) -> int:

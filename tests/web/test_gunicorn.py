@@ -8,6 +8,7 @@ import re
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -114,6 +115,35 @@ def test_where_nothing_else_can_be_written_to_its_files_are_beside_the_tokens(
     conf = request.getfixturevalue("conf")
 
     assert conf["worker_tmp_dir"] == str(tmp_path)
+
+
+LARGE_ANSWERS = """
+import runpy, threading
+
+def read() -> None:
+    for size in (24, 16, 16):  # glibc keeps what is smaller than something that it gave back before
+        answer = bytes([1]) * (size << 20)
+        together.wait()
+        del answer
+
+runpy.run_path("web/gunicorn.conf.py")
+together = threading.Barrier(8)
+threads = [threading.Thread(target=read) for _ in range(8)]
+for each in (threading.Thread.start, threading.Thread.join):
+    for thread in threads:
+        each(thread)
+print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith(("VmRSS", "VmHWM"))))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads figures of Linux")
+def test_what_large_answers_took_is_given_back(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LARGE_ANSWERS]
+    environ = os.environ | environment(tmp_path)
+    told = subprocess.run(command, check=True, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True).stdout
+
+    most, at_the_end = map(int, told.split())
+    assert most - at_the_end > 8 * 12 * 1024
 
 
 def test_port_and_number_of_workers_may_stand_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -448,6 +448,18 @@ def test_a_cookie_of_one_sign_in_is_none_of_another(visitor: Visitor) -> None:
     assert visitor.get(f"/callback?session={first}").status_code == 400
 
 
+@pytest.mark.parametrize("name", ["{}", "x-signin-{}"])
+def test_a_neighbours_cookie_begins_no_sign_in(visitor: Visitor, app: Flask, sandbox: Running, name: str) -> None:
+    """Browsers let neighbours set what does not begin with “__Host-”: a sign-in of theirs, under another name."""
+    session_id = visitor.begin()
+    visitor.allow(session_id)
+    cookie, victim = visitor.client.get_cookie(f"signin-{session_id}"), Visitor(app, sandbox)
+    assert cookie
+    victim.client.set_cookie(name.format(session_id), cookie.value)
+
+    assert victim.get(f"/callback?session={session_id}").status_code == 400
+
+
 def test_other_cookies_take_no_place_of_a_sign_ins(visitor: Visitor) -> None:
     for number in range(pending_signins.MAX_COOKIES):
         visitor.client.set_cookie(f"another-app-{number}", "x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 from flask import Flask
 
 from misskey import Answer, Server, Transport
+from misskey.responses import Response
 from web import signals
 
 from .concurrency import remote_call, waiting
@@ -55,7 +55,7 @@ class WatchedTransport(Transport):
             return answer
 
     @contextmanager
-    def upgrade(self, server: Server, *args: Any) -> Iterator[tuple[Answer, socket.socket, bytes]]:
+    def upgrade(self, server: Server, *args: Any) -> Iterator[tuple[Answer, Response]]:
         """Open a connection for a stream, as :meth:`misskey.Transport.upgrade` does."""
         with self._timed(Call("stream", "GET", server.host)), super().upgrade(server, *args) as opened:
             yield opened
