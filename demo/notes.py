@@ -83,7 +83,7 @@ def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
 
 
 def read_note(value: Any, server: Server, renotes: int = MAX_RENOTES) -> Note | None:
-    """Return the note in a server's answer, with as many ``renotes`` one within the other, ``None`` for what is none."""
+    """Return the note in a server's answer, with ``renotes`` one within the other; ``None`` for what is none."""
     fields = _fields(value)
     note_id, author = read_id(fields.get("id")), read_author(fields.get("user"), server)
     if not note_id or author is None:
