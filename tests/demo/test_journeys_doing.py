@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -264,9 +265,26 @@ def test_a_connection_that_breaks_is_told(files: Page, browsers: Browsers) -> No
     upload(files, file("a.txt"))
 
     expect(files.locator(".lost")).to_contain_text("the connection to this app was lost")
-    expect(files.locator(".sending")).to_be_hidden()
+    expect(files.get_by_role("progressbar")).to_be_hidden()
     expect(files.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
     browsers.expect_lost()
+
+
+def test_a_file_that_can_no_longer_be_read_is_to_be_chosen_again(
+    files: Page, tmp_path: Path, browsers: Browsers
+) -> None:
+    """To the browser it is a connection that is lost; so it is with files that lie in a cloud."""
+    chosen = tmp_path / "a.txt"
+    chosen.write_text("here")
+    files.get_by_label("File", exact=True).set_input_files(chosen)
+    chosen.unlink()
+    files.get_by_role("button", name="Upload", exact=True).click()
+
+    expect(files.locator(".sending").get_by_role("status")).to_contain_text("choose the file once more")
+    browsers.expect_lost()
+
+    upload(files, file("a.txt"))
+    expect(files.get_by_role("heading", name="Uploaded")).to_be_focused()
 
 
 def test_a_double_click_uploads_once(files: Page, sandbox: Running) -> None:
