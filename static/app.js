@@ -53,6 +53,14 @@ const pressed = (elt) => (elt.matches("form") ? elt.querySelector("[type=submit]
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => pressed(elt)?.setAttribute("aria-busy", "true"));
 document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => pressed(elt)?.removeAttribute("aria-busy"));
 
+// Leaving the page loses what was typed, for the browser keeps nothing of it: it asks first, unless a form takes it along.
+let sent;
+document.addEventListener("submit", ({ target, defaultPrevented }) => (sent = defaultPrevented ? sent : target));
+window.addEventListener("beforeunload", (event) => {
+  const isLost = (field) => field.value !== field.defaultValue && field.form !== sent;
+  if ([...document.querySelectorAll("textarea")].some(isLost)) event.preventDefault();
+});
+
 // The account menu closes on Escape, on a click beside it, and when the focus goes on.
 const menu = document.querySelector("details.menu");
 document.addEventListener("click", ({ target }) => {

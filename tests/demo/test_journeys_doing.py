@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Dialog, FilePayload, Locator, Page, expect
 
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
@@ -249,6 +249,26 @@ def check_progress(page: Page) -> None:
     """A progress with a name, and the button of the form out of reach meanwhile."""
     expect(page.get_by_role("progressbar")).to_have_accessible_name("Sending")
     expect(page.get_by_role("button", name="Upload", exact=True)).to_be_disabled()
+
+
+def test_whoever_leaves_a_note_that_is_not_posted_is_asked_first(alice: Page) -> None:
+    asked = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    alice.on("dialog", stay)
+    alice.get_by_label("Your note").press_sequentially("Not yet posted")
+    with alice.expect_event("dialog"):
+        alice.get_by_role("button", name="日本語").click()
+    expect(alice.get_by_label("Your note")).to_have_value("Not yet posted")
+
+    note_form(alice).get_by_role("button", name="Post").click()
+    expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
+    alice.get_by_role("button", name="日本語").click()
+    expect(alice.get_by_role("heading", name="こんにちは")).to_be_visible()
+    assert asked == ["beforeunload"]
 
 
 def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -> None:
