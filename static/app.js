@@ -21,6 +21,12 @@ const place = (elt) => {
 document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
   place(elt)?.prepend(document.querySelector("#lost").content.cloneNode(true));
 });
+// So is an error that is not the app's own, but a proxy's: it takes the place of nothing.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.xhr.status < 400 || detail.xhr.getResponseHeader("X-Request-Id")) return;
+  detail.shouldSwap = false;
+  htmx.trigger(detail.requestConfig.elt, "htmx:sendError", { elt: detail.requestConfig.elt });
+});
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => {
   place(elt)?.querySelector(":scope > .lost")?.remove();
 });

@@ -290,6 +290,28 @@ def test_a_connection_that_breaks_is_told(files: Page, browsers: Browsers) -> No
     browsers.expect_lost()
 
 
+def test_a_proxy_that_answers_in_the_place_of_the_app_replaces_nothing(alice: Page, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    page = {"status": 502, "content_type": "text/html", "body": "<h1>Bad Gateway</h1>"}
+    for path in ("**/notes", "**/dashboard/profile*"):
+        alice.route(path, lambda route: route.fulfill(**page))
+    write(alice, "do not lose me", "a.txt")
+    expect(note_form(alice).locator(".sending").get_by_role("status")).to_contain_text("choose the file once more")
+    profile = alice.locator("#profile")
+    profile.get_by_role("link", name="Reload").click()
+
+    expect(profile.get_by_role("alert")).to_contain_text("something on the way answered in its place")
+    expect(profile).to_contain_text("@alice@")
+    expect(alice.get_by_role("alert")).to_have_count(2)
+    expect(alice.get_by_text("Bad Gateway")).to_have_count(0)
+    expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
+
+    alice.unroute_all()
+    note_form(alice).get_by_role("button", name="Post").click()
+    expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
+    expect(alice.get_by_role("alert")).to_have_count(1)
+
+
 def test_a_file_that_can_no_longer_be_read_is_to_be_chosen_again(
     files: Page, tmp_path: Path, browsers: Browsers
 ) -> None:
