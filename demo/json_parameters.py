@@ -40,10 +40,8 @@ def read(text: str) -> dict[str, Any]:
             text, object_pairs_hook=_each_once, parse_constant=_no_constant, parse_float=_number, parse_int=_number
         )
     except json.JSONDecodeError as error:
-        words = next(words for start, words in _WORDS.items() if error.msg.startswith(start))
-        raise ValidationError(
-            _("Line %(line)s, column %(column)s: %(words)s", line=error.lineno, column=error.colno, words=words)
-        ) from error
+        place = {"line": error.lineno, "column": error.colno}
+        raise ValidationError(_("Line %(line)s, column %(column)s: %(words)s", words=_words(error), **place)) from error
     except RecursionError as error:
         raise ValidationError(_TOO_DEEP) from error
     if not isinstance(value, dict):
@@ -51,6 +49,17 @@ def read(text: str) -> dict[str, Any]:
     if not _fits(value, MAX_LEVELS):
         raise ValidationError(_TOO_DEEP)
     return value
+
+
+def _words(error: json.JSONDecodeError) -> Any:
+    sign = error.doc[error.pos : error.pos + 1]
+    if sign.isascii():
+        return next(words for start, words in _WORDS.items() if error.msg.startswith(start))
+    return _(
+        "%(sign)s (%(code)s) is no character of JSON. Quotes, commas, colons, brackets and spaces are plain ones.",
+        sign=clean_text(sign),
+        code=f"U+{ord(sign):04X}",
+    )
 
 
 _TOO_DEEP = _l("The brackets are nested deeper than any endpoint takes.")

@@ -21,6 +21,7 @@ MAX_REACTIONS = 30
 REACTION_CHARACTERS = 260  # Misskey's own limit: the name of an emoji and its server
 MAX_FILES = 16
 MAX_CHOICES = 20
+MAX_RENOTES = 2  # one within the other: a renote of a quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,13 @@ def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
     return [note for value in values if (note := read_note(value, server))]
 
 
-def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None:
-    """Return the note in a server's answer, ``None`` for what is none; of renotes one within the other, the first."""
+def read_note(value: Any, server: Server, renotes: int = MAX_RENOTES) -> Note | None:
+    """Return the note in a server's answer, with ``renotes`` one within the other; ``None`` for what is none."""
     fields = _fields(value)
     note_id, author = read_id(fields.get("id")), read_author(fields.get("user"), server)
     if not note_id or author is None:
         return None
-    renote = None if inner else read_note(fields.get("renote"), server, inner=True)
+    renote = read_note(fields.get("renote"), server, renotes - 1) if renotes else None
     return Note(
         id=note_id,
         author=author,
@@ -103,7 +104,7 @@ def read_note(value: Any, server: Server, *, inner: bool = False) -> Note | None
         poll=_read_poll(fields.get("poll")),
         reactions=_read_reactions(fields.get("reactions")),
         renote=renote,
-        renote_gone=renote is None and not inner and bool(read_id(fields.get("renoteId"))),
+        renote_gone=renotes > 0 and renote is None and bool(read_id(fields.get("renoteId"))),
         hidden=fields.get("isHidden") is True,
     )
 

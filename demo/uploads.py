@@ -101,7 +101,7 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
         "name": line(answer.get("name"), MAX_NAME) or name,
         "size": file_bytes(file),
         "url": web_address(answer.get("url"), client.server),
-        "known": bool(comment) and answer.get("comment") != comment,
+        "known": any((comment and answer.get("comment") != comment, sensitive and answer.get("isSensitive") is False)),
     }
 
 

@@ -21,6 +21,12 @@ const place = (elt) => {
 document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
   place(elt)?.prepend(document.querySelector("#lost").content.cloneNode(true));
 });
+// So is an error that is not the app's own, but a proxy's: it takes the place of nothing.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.xhr.status < 400 || detail.xhr.getResponseHeader("X-Request-Id")) return;
+  detail.shouldSwap = false;
+  htmx.trigger(detail.requestConfig.elt, "htmx:sendError", { elt: detail.requestConfig.elt });
+});
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => {
   place(elt)?.querySelector(":scope > .lost")?.remove();
 });
@@ -52,6 +58,14 @@ document.addEventListener("click", (event) => {
 const pressed = (elt) => (elt.matches("form") ? elt.querySelector("[type=submit]") : elt.matches("a") ? elt : null);
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => pressed(elt)?.setAttribute("aria-busy", "true"));
 document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => pressed(elt)?.removeAttribute("aria-busy"));
+
+// Leaving the page loses what was typed, for the browser keeps nothing of it: it asks first, unless a form takes it along.
+let sent;
+document.addEventListener("submit", ({ target, defaultPrevented }) => (sent = defaultPrevented ? sent : target));
+window.addEventListener("beforeunload", (event) => {
+  const isLost = (field) => field.value !== field.defaultValue && field.form !== sent;
+  if ([...document.querySelectorAll("textarea")].some(isLost)) event.preventDefault();
+});
 
 // The account menu closes on Escape, on a click beside it, and when the focus goes on.
 const menu = document.querySelector("details.menu");

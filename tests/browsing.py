@@ -31,7 +31,7 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 #: How Chromium and htmx report an answer with an error status; the answers themselves are watched.
 OF_A_STATUS = re.compile("server responded with a status of|Response Status Error Code")
 #: How they report a connection that is lost.
-OF_A_LOSS = re.compile("ERR_FAILED|ERR_INTERNET_DISCONNECTED|ERR_NETWORK|sendError|afterRequest")
+OF_A_LOSS = re.compile("ERR_FAILED|ERR_FILE_NOT_FOUND|ERR_INTERNET_DISCONNECTED|ERR_NETWORK|sendError|afterRequest")
 
 
 #: What another Chromium than the fixture's is started with; its own sandbox does not start for root.

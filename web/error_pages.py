@@ -112,7 +112,7 @@ def _of_http(error: HTTPException) -> Failure:
     if status >= 500:
         return _BROKEN
     texts = {
-        401: (_l("You are signed out"), _signed_out_words(), "start"),
+        401: _signed_out(),
         404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "back"),
         405: (
             _l("This page can’t be opened like that"),
@@ -126,10 +126,13 @@ def _of_http(error: HTTPException) -> Failure:
     return Failure(status, title, words, action)
 
 
-def _signed_out_words() -> Any:
+def _signed_out() -> tuple[Any, Any, str]:
+    title, words = _l("You are signed out"), _l("Sign in again to see this.")
     if request.method == "POST":
-        return _l("Nothing was done. Copy what you typed before you sign in again: it does not come along.")
-    return _l("Sign in again to see this.")
+        words = _l("Nothing was done. Copy what you typed before you sign in again: it does not come along.")
+    elif accounts.current():  # of another sign-in than the page's: a bookmark, or a tab from before
+        return _l("This page is from a sign-in that is over"), _l("Open it anew from the first page."), "back"
+    return title, words, "start"
 
 
 def _log_exception(log: Callable[[Any], None], exc_info: Any) -> None:

@@ -3,6 +3,7 @@
 // it goes (`data-live-state`), the pause (`data-live-toggle`) and a word about notes that were missed (`data-live-gap`).
 
 const MOST_NOTES = 100;
+const FIRST_WAIT = 10_000; // milliseconds, and up to as much again: not everybody asks at once
 const timelines = new Set();
 
 class Timeline {
@@ -15,6 +16,7 @@ class Timeline {
     this.paused = false;
     this.late = false; // whether anything came between the list and the stream
     this.owed = 0;
+    this.wait = FIRST_WAIT;
     this.toggle.hidden = false;
     this.toggle.addEventListener("click", () => {
       this.paused = !this.paused;
@@ -38,7 +40,7 @@ class Timeline {
     this.source.addEventListener("note", ({ data }) => this.insert(data));
     this.source.addEventListener("state", ({ data }) => this.hear(JSON.parse(data)));
     this.source.addEventListener("error", () => {
-      if (this.source?.readyState === EventSource.CLOSED) this.stop(this.state.dataset.refused);
+      if (this.source?.readyState === EventSource.CLOSED) this.refused();
       else this.tell("waiting", this.state.dataset.lost);
     });
   }
@@ -49,9 +51,18 @@ class Timeline {
     this.late = true;
   }
 
+  // Answered with an error, which ends the stream: by the app, or by a proxy while the app restarts.
+  refused() {
+    this.close();
+    this.tell("stopped", this.state.dataset.refused);
+    setTimeout(() => this.update(), this.wait * (1 + Math.random()));
+    this.wait *= 2;
+  }
+
   // What the app says of the server's stream: live, waiting or stopped.
   hear({ state, words }) {
     if (state === "stopped") return this.stop(words);
+    if (state === "live") this.wait = FIRST_WAIT;
     if (state === "live" && this.late) this.gap.hidden = false;
     return this.tell(state, words);
   }

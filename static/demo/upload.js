@@ -22,8 +22,9 @@ function tell(field, words) {
 document.addEventListener("htmx:beforeRequest", ({ target }) => {
   const sending = target.querySelector(".sending");
   const chosen = [...target.querySelectorAll("input[type=file]")].some((input) => input.files.length);
-  if (!sending || !chosen) return;
-  sending.hidden = false;
+  if (!sending) return;
+  sending.hidden = !chosen;
+  if (!chosen) return;
   sending.dataset.under = "way";
   show(sending, 0);
 });
@@ -42,11 +43,13 @@ document.addEventListener("htmx:xhr:loadend", ({ target }) => {
   say(sending, sending.dataset.all);
 });
 
+// Also when the browser can't read a chosen file any more.
 document.addEventListener("htmx:sendError", ({ target }) => {
   const sending = target.querySelector(".sending");
   if (!sending) return;
   delete sending.dataset.under;
-  sending.hidden = true;
+  sending.querySelector("progress").hidden = true;
+  say(sending, sending.dataset.failed);
 });
 
 function show(sending, percent) {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Dialog, FilePayload, Locator, Page, expect
 
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
@@ -250,6 +251,26 @@ def check_progress(page: Page) -> None:
     expect(page.get_by_role("button", name="Upload", exact=True)).to_be_disabled()
 
 
+def test_whoever_leaves_a_note_that_is_not_posted_is_asked_first(alice: Page) -> None:
+    asked = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    alice.on("dialog", stay)
+    alice.get_by_label("Your note").press_sequentially("Not yet posted")
+    with alice.expect_event("dialog"):
+        alice.get_by_role("button", name="日本語").click()
+    expect(alice.get_by_label("Your note")).to_have_value("Not yet posted")
+
+    note_form(alice).get_by_role("button", name="Post").click()
+    expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
+    alice.get_by_role("button", name="日本語").click()
+    expect(alice.get_by_role("heading", name="こんにちは")).to_be_visible()
+    assert asked == ["beforeunload"]
+
+
 def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -> None:
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.5
     write(alice, "Only words")
@@ -264,9 +285,48 @@ def test_a_connection_that_breaks_is_told(files: Page, browsers: Browsers) -> No
     upload(files, file("a.txt"))
 
     expect(files.locator(".lost")).to_contain_text("the connection to this app was lost")
-    expect(files.locator(".sending")).to_be_hidden()
+    expect(files.get_by_role("progressbar")).to_be_hidden()
     expect(files.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
     browsers.expect_lost()
+
+
+def test_a_proxy_that_answers_in_the_place_of_the_app_replaces_nothing(alice: Page, browsers: Browsers) -> None:
+    browsers.statuses = {502}
+    page = {"status": 502, "content_type": "text/html", "body": "<h1>Bad Gateway</h1>"}
+    for path in ("**/notes", "**/dashboard/profile*"):
+        alice.route(path, lambda route: route.fulfill(**page))
+    write(alice, "do not lose me", "a.txt")
+    expect(note_form(alice).locator(".sending").get_by_role("status")).to_contain_text("choose the file once more")
+    profile = alice.locator("#profile")
+    profile.get_by_role("link", name="Reload").click()
+
+    expect(profile.get_by_role("alert")).to_contain_text("something on the way answered in its place")
+    expect(profile).to_contain_text("@alice@")
+    expect(alice.get_by_role("alert")).to_have_count(2)
+    expect(alice.get_by_text("Bad Gateway")).to_have_count(0)
+    expect(alice.get_by_label("Your note")).to_have_value("do not lose me")
+
+    alice.unroute_all()
+    note_form(alice).get_by_role("button", name="Post").click()
+    expect(alice.get_by_role("heading", name="Posted")).to_be_visible()
+    expect(alice.get_by_role("alert")).to_have_count(1)
+
+
+def test_a_file_that_can_no_longer_be_read_is_to_be_chosen_again(
+    files: Page, tmp_path: Path, browsers: Browsers
+) -> None:
+    """To the browser it is a connection that is lost; so it is with files that lie in a cloud."""
+    chosen = tmp_path / "a.txt"
+    chosen.write_text("here")
+    files.get_by_label("File", exact=True).set_input_files(chosen)
+    chosen.unlink()
+    files.get_by_role("button", name="Upload", exact=True).click()
+
+    expect(files.locator(".sending").get_by_role("status")).to_contain_text("choose the file once more")
+    browsers.expect_lost()
+
+    upload(files, file("a.txt"))
+    expect(files.get_by_role("heading", name="Uploaded")).to_be_focused()
 
 
 def test_a_double_click_uploads_once(files: Page, sandbox: Running) -> None:

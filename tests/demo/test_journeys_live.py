@@ -239,6 +239,25 @@ def test_without_a_sign_in_it_is_refused_in_words(alice: Page, browsers: Browser
     expect(state(alice)).to_have_text("Live notes are not available now. Reload the page.")
 
 
+def test_a_proxy_that_answers_while_the_app_restarts_is_not_the_end(
+    page: Page, sandbox: Running, browsers: Browsers
+) -> None:
+    """To an answer with such a status browsers make no new try by themselves."""
+    browsers.statuses = {502}
+    page.clock.install()
+    arrive(page, sandbox)
+    expect_live(page, sandbox)
+    page.route("**/live?*", lambda route: route.fulfill(status=502, body="Bad Gateway"))
+    hide(page, True)
+    hide(page, False)
+    expect(state(page)).to_have_text("Live notes are not available now. Reload the page.")
+    page.unroute("**/live?*")
+    page.clock.run_for(20_000)
+
+    expect_live(page, sandbox)
+    expect(page.locator("[data-live-gap]")).to_be_visible()
+
+
 def test_a_timeline_of_a_page_of_its_own_is_live_too(page: Page, sandbox: Running) -> None:
     have_signed_in(page, sandbox)
     page.goto("/dashboard/timeline")

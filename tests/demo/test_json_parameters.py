@@ -46,7 +46,11 @@ def test_every_object_is_read_as_it_is(value: dict[str, object]) -> None:
         ('{"a": "\\d"}', "after a backslash"),
         ('{"a": "\\u12"}', "after a backslash"),
         ("{} {}", "Line 1, column 4: this is more than one value"),
-        ("\ufeff{}", "Line 1, column 1: this is not JSON"),
+        ("\ufeff{}", "Line 1, column 1:  (U+FEFF) is no character of JSON"),
+        ("{“text”: 1}", "Line 1, column 2: “ (U+201C) is no character of JSON"),  # keyboards make them of straight ones
+        ('{"text"：1}', "Line 1, column 8: ： (U+FF1A) is no character of JSON"),
+        ('{"text": 1}\u3000', "Line 1, column 12:  (U+3000) is no character of JSON"),
+        ('{\n\xa0 "text": 1}', "Line 2, column 1:  (U+00A0) is no character of JSON"),  # copied from a page
         ("[1]", "Parameters are an object"),
         ("null", "Parameters are an object"),
         ('{"a": NaN}', "JSON has no NaN"),

@@ -236,6 +236,14 @@ def test_a_quote_shows_both() -> None:
     assert ">This<" in page
 
 
+def test_a_renote_of_a_quote_shows_what_was_quoted() -> None:
+    quote = SENT | {"id": "9quote", "text": "Look at this", "renoteId": "9inner", "renote": SENT | {"text": "This"}}
+    page = shown(read(text=None, renoteId="9quote", renote=quote))
+
+    assert page.index("renoted") < page.index("Look at this") < page.index("<blockquote") < page.index(">This<")
+    assert "was deleted" in shown(read(text=None, renoteId="9quote", renote=quote | {"renote": None}))
+
+
 @pytest.mark.parametrize("renote", [None, {}, "gone", {"id": "9x"}])
 def test_a_renote_of_a_deleted_note_says_so(renote: Any) -> None:
     note = read(text=None, renoteId="9gone", renote=renote)
@@ -252,8 +260,9 @@ def test_renotes_within_renotes_end() -> None:
     found = read_note(note, SERVER)
     assert found
     assert found.renote
-    assert found.renote.renote is None
-    assert not found.renote.renote_gone
+    assert found.renote.renote
+    assert found.renote.renote.renote is None
+    assert not found.renote.renote.renote_gone
 
 
 def test_a_poll_shows_choices_and_votes() -> None:

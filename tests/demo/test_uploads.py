@@ -67,6 +67,16 @@ def test_a_file_is_uploaded_and_shown(alice: Visitor, sandbox: Running) -> None:
         assert words in page
 
 
+def test_a_file_that_the_drive_had_already_and_that_is_not_marked_now_says_so(alice: Visitor) -> None:
+    """Misskey before 2024.5 keeps the mark of the file that it has."""
+    words = "whether it is marked as sensitive"
+    first = alice.get(upload(alice, b"the same", "a.txt").location).text
+    again = alice.get(upload(alice, b"the same", "a.txt", sensitive="y").location).text
+
+    assert words not in first
+    assert words in again
+
+
 def test_a_file_that_the_drive_had_already_keeps_its_description(alice: Visitor, sandbox: Running) -> None:
     words = "Your drive had this file already."
     first = alice.get(upload(alice, b"the same", "a.txt", comment="First").location).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -57,6 +58,18 @@ def test_a_cookie_from_before_signing_out_is_worth_nothing(alice: Visitor) -> No
 
     assert alice.get("/dashboard").location == "/"
     assert alice.get("/dashboard/profile", headers={"HX-Request": "true"}).status_code == 401
+
+
+def test_a_page_of_a_sign_in_that_is_over_says_so_to_whoever_signed_in_again(alice: Visitor) -> None:
+    (path,) = set(re.findall(r'href="(/account\?account=\w+)"', alice.get("/dashboard").text))
+    alice.sign_in("alice")
+
+    answer = alice.get(path)
+
+    assert answer.status_code == 401
+    assert "This page is from a sign-in that is over" in answer.text
+    assert "You are signed out" not in answer.text
+    assert 'href="/">To the first page</a>' in answer.text
 
 
 def test_signing_out_when_signed_out_is_no_failure(visitor: Visitor) -> None:

@@ -263,14 +263,16 @@ def test_the_token_store_can_be_a_redis_which_need_not_answer_yet(url: str) -> N
     assert settings(TOKEN_STORE=url).token_store == url
 
 
-@pytest.mark.parametrize("url", ["redis://:s3/cret@localhost", "redis://:s3cret@localhost:s3cret", "redis://s3cret"])
+@pytest.mark.parametrize(
+    "url", ["redis://:pa55/word@localhost", "redis://:pa55word@localhost:pa55word", "redis://pa55word"]
+)
 def test_the_password_of_a_redis_is_not_told(url: str) -> None:
     try:
         words = repr(settings(TOKEN_STORE=url))
     except SettingsError as error:
         words = "".join(traceback.format_exception(error))
 
-    assert "s3" not in words
+    assert "pa55" not in words
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

@@ -184,6 +184,14 @@ def test_a_server_that_tells_nothing_without_the_token_is_asked_with_it(alice: V
     assert "Private" in page.text
 
 
+def test_a_server_that_describes_itself_in_html_is_described_in_words(alice: Visitor) -> None:
+    described = "<p>For <b>friends</b> &amp; family</p><p>&lt;3<br><a href='javascript:x'>rules</a> &#x202e;abc</p>"
+    with moved_to(says({"name": "Private", "description": described}), alice):
+        page = alice.get("/dashboard/server").text
+
+    assert '<p class="prose" dir="auto">For friends &amp; family &lt;3 rules abc</p>' in page
+
+
 def test_a_new_panel_is_one_entry_and_one_template(
     alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
