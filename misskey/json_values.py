@@ -40,7 +40,8 @@ def parse(body: bytes, token: str | None, most_values: int = MAX_VALUES) -> Any:
     """
     text = body.decode("utf-8-sig", "replace")  # some proxies add a byte order mark
     try:
-        if text.count(",") + 4 * text.count(":") + 5 * (text.count("[") + text.count("{")) > most_values:
+        members = text.count(":") - text.count("://")
+        if text.count(",") + 4 * members + 5 * (text.count("[") + text.count("{")) > most_values:
             return NotJSON(mask_token(text, token))
         content = _DECODER.decode(text)
         return mask_token(content, token) if _may_hide(text, token) else content

@@ -471,12 +471,15 @@ def test_an_answer_that_indentation_would_make_huge_is_shown_in_part(transport: 
     assert len(shown.answer) == SHOWN_CHARACTERS + 2
 
 
-@pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19), ('{"a": 1}', 11)])
+@pytest.mark.parametrize(("value", "most"), [("1", 116), ("[]", 19), ("{}", 19), ('{"a": 1}', 11), ('"a://b"', 116)])
 @pytest.mark.parametrize("limits", [(1200, None), (10_000_000, 1200)])
 def test_an_answer_of_more_values_than_its_size_allows_is_not_taken_apart(
     value: str, most: int, limits: tuple[int, int | None]
 ) -> None:
-    """A list or an object counts as five, a colon as four, a comma as one; there may be one for every ten bytes."""
+    """A list or an object counts as five, a colon as four unless it is an address's, a comma as one.
+
+    There may be one for every ten bytes.
+    """
     transport, exchanges = Transport("test/1.0", max_answer_bytes=limits[0]), Caught()
     fits, too_many = (f"[{','.join([value] * count)}]" for count in (most, most + 1))
     with serve(answers(200, fits.encode())) as server, serve(answers(200, too_many.encode())) as other:
