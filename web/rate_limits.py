@@ -77,5 +77,15 @@ def visitor_at(address: str | None) -> str:
     return str(ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False))
 
 
+@lru_cache(MAX_VISITORS)
+def network_of(visitor: str) -> str:
+    """Return the network that ``visitor`` is in: all its addresses may be one stranger's, as a /48 or /24 often is."""
+    try:
+        network = ipaddress.ip_network(visitor)
+    except ValueError:
+        return visitor
+    return str(network.supernet(new_prefix=24 if network.version == 4 else 48))
+
+
 #: A page makes a handful of calls; this keeps one visitor from wearing out a server, or this one.
 calls = limit("300 per minute", "calls")

@@ -244,6 +244,23 @@ def test_one_address_can_not_take_all_connections(tmp_path: Path) -> None:
             time.sleep(0.05)
 
 
+@on_linux
+def test_a_network_can_not_take_all_connections_either(tmp_path: Path) -> None:
+    with (
+        serve(takes_files) as server,
+        gunicorn(tmp_path, server) as (url, _),
+        ExitStack() as stack,
+    ):
+        taken = [stack.enter_context(connect(url, f"127.0.0.{2 + number // 120}")) for number in range(600)]
+        for sock in taken:
+            sock.setblocking(False)
+
+        assert ask_or_nothing(url, "127.0.0.9") == b""
+        assert ask(url, "127.0.1.9") == b"HTTP/1.1 200 OK"
+        with pytest.raises(BlockingIOError):  # all others are open
+            taken[-1].recv(1)
+
+
 def ask_or_nothing(url: str, address: str) -> bytes:
     try:
         return ask(url, address)

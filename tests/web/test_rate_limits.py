@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from web.rate_limits import RateLimitExceeded, limit, visitor_at
+from web.rate_limits import RateLimitExceeded, limit, network_of, visitor_at
 from web.storage import local_counters
 from web.storage.local_counters import LocalCounters
 from web.token_store import open_store
@@ -30,6 +30,19 @@ from web.token_store import open_store
 )
 def test_a_visitor_is_an_address_or_its_network(address: str | None, visitor: str) -> None:
     assert visitor_at(address) == visitor
+
+
+@pytest.mark.parametrize(
+    ("visitor", "network"),
+    [
+        ("203.0.113.9", "203.0.113.0/24"),
+        ("2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("unix", "unix"),
+        ("", ""),
+    ],
+)
+def test_a_visitors_network_may_be_one_strangers(visitor: str, network: str) -> None:
+    assert network_of(visitor) == network
 
 
 @pytest.fixture

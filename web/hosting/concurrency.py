@@ -24,10 +24,13 @@ from typing import TYPE_CHECKING, TypeVar
 from flask import Flask, Response
 from werkzeug.exceptions import TooManyRequests
 
+from web.rate_limits import network_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MAX_REQUESTS = 100  # a browser asks six at once, and many people can share one address
+MAX_REQUESTS_OF_NETWORK = 250  # half of a worker's threads
 MAX_CALLS = 12  # to remote servers: what these send takes memory until it is read
 WAIT_SECONDS = 30
 REFUSAL = """\
@@ -77,9 +80,11 @@ class PerVisitor:
 
     def _enter(self, name: str) -> Visitor | None:
         with _counting:
-            visitor = self._visitors.setdefault(name, Visitor(partial(self._leave, name), self._is_alone))
-            if visitor.requests >= MAX_REQUESTS:
+            visitor = self._visitors.get(name) or Visitor(partial(self._leave, name), self._is_alone)
+            near = [each for other, each in self._visitors.items() if network_of(other) == network_of(name)]
+            if visitor.requests >= MAX_REQUESTS or sum(each.requests for each in near) >= MAX_REQUESTS_OF_NETWORK:
                 return None
+            self._visitors[name] = visitor
             visitor.requests += 1
             return visitor
 

@@ -19,7 +19,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import close_graceful
 from gunicorn.workers import gthread
 
-from web.rate_limits import visitor_at
+from web.rate_limits import network_of, visitor_at
 
 from .concurrency import waiting
 from .request_log import JSONFormatter
@@ -31,6 +31,7 @@ SILENCE_SECONDS = 20
 # How long a visitor may take over so much of an answer.
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
+ADDRESSES = 5  # that a network may have so many connections as
 
 
 class Unreader(SocketUnreader):
@@ -59,12 +60,12 @@ class Socket(socket.socket):
 
 
 class Connection(gthread.TConn):
-    """A connection from ``address``, one of those ``open``."""
+    """A connection of ``holders``, an address and its network, among those that are ``open``."""
 
-    def __init__(self, address: str, open: Counter[str], *args: Any) -> None:  # noqa: A002
+    def __init__(self, holders: set[str], open: Counter[str], *args: Any) -> None:  # noqa: A002
         super().__init__(*args)
-        self.address, self.open = address, open
-        self.open[address] += 1
+        self.holders, self.open = holders, open
+        self.open.update(holders)
 
     def init(self) -> None:
         """Prepare for the next request."""
@@ -75,16 +76,17 @@ class Connection(gthread.TConn):
 
     def close(self, graceful: bool = False) -> None:
         """Close at once; what can take a while was done in a thread of its own, see :meth:`Worker.handle`."""
-        self.open[self.address] -= 1
-        if not self.open[self.address]:
-            del self.open[self.address]
+        for holder in self.holders:
+            self.open[holder] -= 1
+            if not self.open[holder]:
+                del self.open[holder]
         super().close()
 
 
 class Worker(gthread.ThreadWorker):
     """gunicorn's threaded worker, in which one address can't take all connections, nor anybody hold up the others.
 
-    ``max_connections`` are those that one address may have at once.
+    ``max_connections`` are those that one address may have at once, and a fifth of those that its network may have.
     """
 
     max_connections: ClassVar[float] = math.inf
@@ -102,12 +104,14 @@ class Worker(gthread.ThreadWorker):
                 time.sleep(0.05)  # until others are closed
             return
         address = visitor_at(client[0]) if client else ""  # a Unix socket's have none
-        if address and self.open[address] >= self.max_connections:
+        network = network_of(address)
+        taken = max(self.open[address], self.open[network] / ADDRESSES)
+        if address and taken >= self.max_connections:
             sock.close()
             return
         self.nr_conns += 1
         sock = Socket(fileno=sock.detach())
-        self.enqueue_req(Connection(address, self.open, self.cfg, sock, client, listener.getsockname()))
+        self.enqueue_req(Connection({address, network}, self.open, self.cfg, sock, client, listener.getsockname()))
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Accept connections, or don't; once the worker ends, refuse them: until the last answer they would wait."""
