@@ -74,12 +74,9 @@ def indented(content: Any, token: str | None) -> str:
     """
     text, is_json = "", not isinstance(content, NotJSON)
     hidden = json.dumps(token)[1:-1] if token and is_json else token
-    try:
-        for piece in _INDENTED.iterencode(content) if is_json else (content,):
-            text += mask_token(piece, hidden)[: SHOWN_CHARACTERS + 1]
-            if len(text) > SHOWN_CHARACTERS:
-                break
-    except RecursionError:
-        return type(content).__name__
+    for piece in _INDENTED.iterencode(content) if is_json else (content,):
+        text += mask_token(piece, hidden)[: SHOWN_CHARACTERS + 1]
+        if len(text) > SHOWN_CHARACTERS:
+            break
     text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"

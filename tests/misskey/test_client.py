@@ -513,12 +513,12 @@ def test_an_answer_that_is_shown_in_part_takes_no_memory_for_the_rest_and_does_n
     assert stays is None
 
 
-def test_json_that_is_too_deep_to_show_is_named(transport: Transport) -> None:
+def test_of_json_that_is_deep_the_beginning_is_shown(transport: Transport) -> None:
     body = b'{"a":' * 900 + b"1" + b"}" * 900
     _, shown, _ = call(transport, answers(200, body))
 
     assert shown.answer is not None
-    assert shown.answer == "dict" or shown.answer.startswith('{\n  "a": {')  # how deep is too deep, Python decides
+    assert shown.answer.startswith('{\n  "a": {')
 
 
 # The token.
