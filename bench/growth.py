@@ -102,7 +102,7 @@ def streams() -> None:
     with tempfile.TemporaryDirectory() as folder, sandbox() as origin, ExitStack() as stack:
         settings = environment(folder, PRIVATE_SERVERS=origin, SIGNIN_LIMIT="1000 per minute")
         app = stack.enter_context(hosted({**settings, "WEB_CONCURRENCY": "1"}))
-        people = [Visitor(app.url, f"127.0.5.{1 + number}") for number in range(STREAMS // PER_PERSON)]
+        people = [Visitor(app.url, f"127.5.{number}.1") for number in range(STREAMS // PER_PERSON)]  # of many networks
         for person in people:
             person.sign_in(origin)
         with Workers(app) as before:
@@ -111,8 +111,9 @@ def streams() -> None:
             for _ in range(PER_PERSON):
                 sock: socket.socket = stack.enter_context(person.connect())
                 sock.sendall(person.head("GET /live"))
-                while b"live" not in sock.recv(4096):
-                    pass
+                while b"live" not in (received := sock.recv(4096)):
+                    if not received:
+                        raise OSError("A stream was refused.")
         with Workers(app) as after:
             time.sleep(0.5)
         kilobytes = (after.mebibytes - before.mebibytes) * 1024 / STREAMS
