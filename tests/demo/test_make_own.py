@@ -93,6 +93,7 @@ def test_it_passes_its_own_tests(own: Path) -> None:
         *("web/test_signin", "web/test_dashboard", "web/test_translations", "web/test_image", "web/test_redis"),
     )
     tests = [f"tests/{name}.py" for name in names]
+    tests.append("tests/sandbox/test_make_run.py::test_while_developing_a_change_of_the_env_file_counts_at_once")
     done = run(own, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
     assert done.returncode == 0, done.stdout[-5000:]
