@@ -57,6 +57,13 @@ def gunicorn(
         yield url, machine.pid
 
 
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """The address of the app, which nobody has signed in at."""
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _):
+        yield url
+
+
 def sign_in(url: str, server: Hostile, browser: requests.Session | None = None) -> tuple[str, str]:
     """Sign in as Alice; return the cookie and the token of a form."""
     browser = browser or requests.Session()
@@ -227,12 +234,8 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0
 
 
 @on_linux
-def test_one_address_can_not_take_all_connections(tmp_path: Path) -> None:
-    with (
-        serve(takes_files) as server,
-        gunicorn(tmp_path, server) as (url, _),
-        ExitStack() as stack,
-    ):
+def test_one_address_can_not_take_all_connections(url: str) -> None:
+    with ExitStack() as stack:
         taken = [stack.enter_context(connect(url, "127.0.0.2")) for _ in range(130)]
         closed = [sock for sock in taken[120:] if sock.recv(1) == b""]
 
@@ -245,12 +248,8 @@ def test_one_address_can_not_take_all_connections(tmp_path: Path) -> None:
 
 
 @on_linux
-def test_a_network_can_not_take_all_connections_either(tmp_path: Path) -> None:
-    with (
-        serve(takes_files) as server,
-        gunicorn(tmp_path, server) as (url, _),
-        ExitStack() as stack,
-    ):
+def test_a_network_can_not_take_all_connections_either(url: str) -> None:
+    with ExitStack() as stack:
         taken = [stack.enter_context(connect(url, f"127.0.0.{2 + number // 120}")) for number in range(600)]
         for sock in taken:
             sock.setblocking(False)
@@ -269,10 +268,10 @@ def ask_or_nothing(url: str, address: str) -> bytes:
 
 
 @on_linux
-def test_who_does_not_hang_up_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_who_does_not_hang_up_keeps_nobody_waiting(url: str) -> None:
     """gunicorn would wait two seconds for each of them, one after the other."""
     last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _), ExitStack() as stack:
+    with ExitStack() as stack:
         lingering = [stack.enter_context(connect(url, "127.0.0.2")) for _ in range(40)]
         for sock in lingering:
             sock.sendall(last)
@@ -282,9 +281,9 @@ def test_who_does_not_hang_up_keeps_nobody_waiting(tmp_path: Path) -> None:
         assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"  # within its time-out
 
 
-def test_requests_that_wait_for_no_answer_are_all_answered(tmp_path: Path) -> None:
+def test_requests_that_wait_for_no_answer_are_all_answered(url: str) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
-    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, _), connect(url, "127.0.0.1") as sock:
+    with connect(url, "127.0.0.1") as sock:
         sock.sendall(one % b"" * 50 + one % b"Connection: close\r\n")
         answers = b""
         while received := sock.recv(65536):

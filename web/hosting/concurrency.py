@@ -81,8 +81,9 @@ class PerVisitor:
     def _enter(self, name: str) -> Visitor | None:
         with _counting:
             visitor = self._visitors.get(name) or Visitor(partial(self._leave, name), self._is_alone)
-            near = [each for other, each in self._visitors.items() if network_of(other) == network_of(name)]
-            if visitor.requests >= MAX_REQUESTS or sum(each.requests for each in near) >= MAX_REQUESTS_OF_NETWORK:
+            network = network_of(name)
+            of_network = sum(each.requests for other, each in self._visitors.items() if network_of(other) == network)
+            if visitor.requests >= MAX_REQUESTS or of_network >= MAX_REQUESTS_OF_NETWORK:
                 return None
             self._visitors[name] = visitor
             visitor.requests += 1
