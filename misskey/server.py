@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import idna
@@ -19,6 +20,7 @@ import idna
 from .errors import ServerNameError
 
 MAX_TEXT = 2048
+MAX_REMEMBERED = 500
 MAX_HOST, MAX_LABEL = 253, 63  # what DNS can carry
 USUAL_PORTS = {"https": 443, "http": 80}
 #: Endings that no public server has, but a private one may. ``.example`` is for documentation and leads nowhere anyway.
@@ -147,6 +149,11 @@ def _read(typed: str) -> _Address:
     """Take apart what was typed, and refuse what could be read in two ways."""
     if len(typed) > MAX_TEXT:
         raise ServerNameError("too_long")
+    return _take_apart(typed)
+
+
+@lru_cache(MAX_REMEMBERED)  # the same few servers are meant again and again
+def _take_apart(typed: str) -> _Address:
     text = typed.strip(_AROUND).translate(_HALF_WIDTH)
     if _AMBIGUOUS.search(text):
         raise ServerNameError("characters")

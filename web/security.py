@@ -137,17 +137,20 @@ def _content_policy(settings: Settings) -> str:
 
 
 def _add_headers(response: Response, policy: str, production: bool) -> Response:
-    response.headers["Content-Security-Policy"] = policy
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     # Misskey's page shows the app's picture to whoever allows the app.
     shown_elsewhere = has_request_context() and request.path == ICON_PATH
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shown_elsewhere else "same-origin"
-    response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
-    if production:
-        response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
+    response.headers.extend(
+        {
+            "Content-Security-Policy": policy,
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "same-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "cross-origin" if shown_elsewhere else "same-origin",
+            "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+            **({"Strict-Transport-Security": f"max-age={YEAR_SECONDS}"} if production else {}),
+        }
+    )
     # Except static files, see web/static_files.py. Some networks would put “[email protected]” in the place of people's
     # addresses, and scripts that the policy does not allow.
     response.headers["Cache-Control"] = "no-store, no-transform"

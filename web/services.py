@@ -26,7 +26,7 @@ def settings() -> Settings:
 
 def public_url() -> str:
     """Return the app's address, as browsers see it; while developing, at whichever port it is served."""
-    return settings().public_url if settings().production else request.host_url.rstrip("/")
+    return settings().public_url if settings().production else f"{request.scheme}://{request.host}"
 
 
 def default_permissions() -> tuple[str, ...]:

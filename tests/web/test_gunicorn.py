@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +29,7 @@ from tests.cast import FIRST_PAGE, Visitor, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
-from web.hosting.gunicorn_worker import Socket, Unreader
+from web.hosting.gunicorn_worker import Connection, Socket, Unreader, Worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +100,7 @@ def test_the_log_tells_of_a_request_but_nothing_of_who_sent_it_whatever_its_form
         requests.get(f"{url}/signin?host=secret", headers=headers, timeout=60)
         wait_until(lambda: "A line: " in (tmp_path / "log").read_text())
 
-    assert re.findall("A line: .*", (tmp_path / "log").read_text()) == ["A line: GET /signin HTTP/1.1 - - - None - -"]
+    assert re.findall("A line: .*", (tmp_path / "log").read_text()) == ["A line: GET /signin HTTP/1.1 - - - - - -"]
 
 
 @pytest.fixture
@@ -290,6 +291,43 @@ def test_requests_that_wait_for_no_answer_are_all_answered(url: str) -> None:
             answers += received
 
     assert answers.count(b"HTTP/1.1 200 OK") == 51
+
+
+@pytest.mark.parametrize(
+    ("connections", "read_ahead", "alive", "expected"),
+    [
+        (1, b"", True, True),
+        (2, b"", True, False),  # the other threads may be needed
+        (1, b"GET", True, False),  # gunicorn goes on with that
+        (1, b"", False, False),
+    ],
+)
+def test_a_thread_waits_for_the_next_request_only_where_that_harms_nobody(
+    connections: int, read_ahead: bytes, alive: bool, expected: bool
+) -> None:
+    worker = Worker.__new__(Worker)
+    worker.alive, worker.nr_conns, worker.cfg = alive, connections, SimpleNamespace(threads=4)
+    visitor, sock = socket.socketpair()
+    unreader = SimpleNamespace(buf=BytesIO(read_ahead))
+    with visitor, sock:
+        visitor.send(b"GET / HTTP/1.1")
+
+        comes_soon = worker.comes_soon(
+            cast(Connection, SimpleNamespace(parser=SimpleNamespace(unreader=unreader), sock=sock))
+        )
+
+    assert comes_soon is expected
+
+
+def test_connections_are_answered_whether_their_thread_waits_for_them_or_not(tmp_path: Path) -> None:
+    with serve(takes_files) as server, gunicorn(tmp_path, server, "--threads", "4") as (url, _):
+        address = ("127.0.0.1", urlsplit(url).port or 0)
+        with socket.create_connection(address) as first, socket.create_connection(address) as second:
+            for visitor in (first, second, first, first, second):
+                visitor.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert visitor.recv(12) == b"HTTP/1.1 200"
+                while not visitor.recv(10_000).endswith(b"ok\n"):
+                    pass
 
 
 @on_linux

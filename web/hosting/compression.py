@@ -23,7 +23,7 @@ def init_app(app: Flask) -> None:
                 return response  # a part of a file has its place in the whole; pictures are small already
             response.direct_passthrough = False
             response.make_sequence()  # not a stream: the whole file
-        elif _would_tell_secrets():
+        elif 300 <= response.status_code < 400 or _would_tell_secrets():  # a redirect's page is seen by nobody
             return response
         return compress.after_request(response)
 

@@ -18,16 +18,19 @@ from gunicorn.glogging import Logger
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.util import close_graceful
 from gunicorn.workers import gthread
+from urllib3.util import wait_for_read
 
 from web.rate_limits import network_of, visitor_at
 
 from .concurrency import waiting
-from .request_log import JSONFormatter
+from .request_log import HEADER, JSONFormatter
 
 # How long a visitor may take to send a request: so many seconds, and one more for each 64 KiB. Silence ends it sooner.
 SEND_SECONDS = 30
 SEND_BYTES_PER_SECOND = 64 * 1024
 SILENCE_SECONDS = 20
+# How soon a browser mostly asks for what belongs to a page.
+SOON = 1.0  # seconds
 # How long a visitor may take over so much of an answer.
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
@@ -113,6 +116,16 @@ class Worker(gthread.ThreadWorker):
         sock = Socket(fileno=sock.detach())
         self.enqueue_req(Connection({address, network}, self.open, self.cfg, sock, client, listener.getsockname()))
 
+    def comes_soon(self, conn: Connection) -> bool:
+        """Wait a moment for the next request: to hand a connection over to another thread takes longer than many pages.
+
+        Not when threads may be needed for other connections.
+        """
+        read_ahead = conn.parser.unreader.buf.getvalue()  # gunicorn goes on with that
+        return (
+            self.alive and not read_ahead and self.nr_conns < self.cfg.threads // 2 and wait_for_read(conn.sock, SOON)
+        )
+
     def set_accept_enabled(self, enabled: bool) -> None:
         """Accept connections, or don't; once the worker ends, refuse them: until the last answer they would wait."""
         super().set_accept_enabled(enabled)
@@ -121,8 +134,10 @@ class Worker(gthread.ThreadWorker):
                 listener.close()
 
     def handle(self, conn: Connection) -> Any:
-        """Answer a request; return whether the connection is kept."""
+        """Answer a request, and those that come soon after it; return whether the connection is kept."""
         kept = super().handle(conn)
+        while kept is True and self.comes_soon(conn):
+            kept = super().handle(conn)
         if kept is False:
             close_graceful(conn.sock)  # which can take seconds; gunicorn would do it where all connections are accepted
         return kept
@@ -133,11 +148,24 @@ class Log(Logger):
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         if environ["PATH_INFO"] != "/healthz":  # asked twice a minute, for ever
-            # The path as it was sent: decoded, a %0A in it would begin a line of its own.
-            path = quote(environ["PATH_INFO"], safe="/:@", encoding="latin-1")
-            told = {"PATH_INFO": path, "RAW_URI": path}
-            told |= {name: environ[name] for name in ("REQUEST_METHOD", "SERVER_PROTOCOL")}
-            super().access(resp, (), told, request_time)  # no address, no cookie, whatever the format
+            super().access(resp, req, environ, request_time)
+
+    def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> dict[str, Any]:
+        """Return what a line can tell: no address, no query, no cookie, whatever the format."""
+        method, protocol = environ["REQUEST_METHOD"], environ["SERVER_PROTOCOL"]
+        # The path as it was sent: decoded, a %0A in it would begin a line of its own.
+        path = quote(environ["PATH_INFO"], safe="/:@", encoding="latin-1")
+        return {
+            "t": self.now(),
+            "r": f"{method} {path} {protocol}",
+            "m": method,
+            "U": path,
+            "H": protocol,
+            "s": str(resp.status).partition(" ")[0],
+            "B": resp.sent,
+            "M": request_time // timedelta(milliseconds=1),
+            "{x-request-id}o": dict(resp.headers).get(HEADER, "-"),
+        }
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         # gunicorn's own "Invalid request from ip=…" names the visitor's address, and the request's with its query.
