@@ -4,7 +4,6 @@ gunicorn -c web/gunicorn.conf.py 'app:create_app()'
 """
 
 import ctypes
-import gc
 import os
 import resource
 import socket
@@ -81,9 +80,6 @@ def post_worker_init(worker: Any) -> None:
         templates.get_template(name)
     parse_user_agent("")
     parse_os("")
-    # What is here now stays: Python need not look through it for what can go, nor so often.
-    gc.freeze()
-    gc.set_threshold(2000)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
