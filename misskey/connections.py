@@ -39,8 +39,8 @@ class TLS(SSLTransport):
     """TLS over a socket, which it asks for more only when all that came is read."""
 
     def pending(self) -> int:
-        """Return how many bytes came that are not read yet."""
-        return self.incoming.pending + self.sslobj.pending()
+        """Return how many bytes came that are not read yet, at least; 0 for none."""
+        return self.incoming.pending or self.sslobj.pending()
 
 
 class Connection:

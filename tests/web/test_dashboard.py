@@ -111,6 +111,17 @@ def test_a_removed_token_leads_to_a_new_sign_in_at_the_same_server(alice: Visito
     assert 'name="permission" value="read:account"' in answer.text
 
 
+def test_a_new_sign_in_asks_for_what_the_former_one_did(visitor: Visitor, sandbox: Running) -> None:
+    session_id = visitor.begin(permission=["read:account", "read:blocks"])
+    visitor.allow(session_id)
+    visitor.get(f"/callback?session={session_id}")
+    sandbox.world.revoke_app_tokens()
+
+    page = visitor.get("/dashboard/profile").text
+
+    assert re.findall('name="permission" value="(.+?)"', page) == ["read:account", "read:blocks"]
+
+
 def test_a_missing_permission_can_be_asked_for(visitor: Visitor) -> None:
     visitor.sign_in(permissions=["write:notes"])
 
