@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -100,7 +101,8 @@ def main(wanted: list[str]) -> int:
         return 2
     if not wanted and not before_mutations(settings["only_mutate"]):
         return 1
-    if subprocess.run([MUTMUT, "run", *wanted], cwd=ROOT, check=False).returncode:
+    at_once = str(2 * (os.cpu_count() or 1))  # many changes make a test wait until it is ended
+    if subprocess.run([MUTMUT, "run", "--max-children", at_once, *wanted], cwd=ROOT, check=False).returncode:
         return 1
     found = statuses(told("results", "--all", "true"), wanted or ["*"])
     known = reasons((ROOT / "tests" / "survivors.toml").read_text())
