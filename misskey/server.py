@@ -20,7 +20,6 @@ import idna
 from .errors import ServerNameError
 
 MAX_TEXT = 2048
-MAX_REMEMBERED = 500
 MAX_HOST, MAX_LABEL = 253, 63  # what DNS can carry
 USUAL_PORTS = {"https": 443, "http": 80}
 #: Endings that no public server has, but a private one may. ``.example`` is for documentation and leads nowhere anyway.
@@ -75,7 +74,7 @@ class Server:
         Traceback (most recent call last):
         misskey.errors.ServerNameError: Type the name of your server, not an IP address.
         """
-        address = _read(typed)
+        address = _remembered(typed)
         for scheme in (address.scheme,) if address.scheme else ("https", "http"):
             origin = address.origin(scheme)
             if origin in private:
@@ -149,11 +148,6 @@ def _read(typed: str) -> _Address:
     """Take apart what was typed, and refuse what could be read in two ways."""
     if len(typed) > MAX_TEXT:
         raise ServerNameError("too_long")
-    return _take_apart(typed)
-
-
-@lru_cache(MAX_REMEMBERED)  # the same few servers are meant again and again
-def _take_apart(typed: str) -> _Address:
     text = typed.strip(_AROUND).translate(_HALF_WIDTH)
     if _AMBIGUOUS.search(text):
         raise ServerNameError("characters")
@@ -172,6 +166,9 @@ def _take_apart(typed: str) -> _Address:
         raise ServerNameError("empty")
     host, port = _split_port(place, scheme)
     return _Address(scheme, _ascii_host(host), port, path)
+
+
+_remembered = lru_cache(500)(_read)  # the same few servers are meant again and again
 
 
 def _without_user(authority: str, scheme: str) -> str:
