@@ -76,8 +76,7 @@ class Server:
         """
         address = _remembered(typed)
         for scheme in (address.scheme,) if address.scheme else ("https", "http"):
-            origin = address.origin(scheme)
-            if origin in private:
+            if (origin := address.origin(scheme)) in private:
                 return cls(origin, private=True)
         _require_public(address)
         return cls(f"https://{address.host}")
@@ -247,6 +246,5 @@ def _readable(label: str) -> str:
     if not label.startswith("xn--"):
         return label
     word = idna.ulabel(label)
-    if all(letter in "-0123456789" or unicodedata.name(letter, "").startswith(_UNMISTAKABLE) for letter in word):
-        return word
-    return label
+    is_clear = all(letter in "-0123456789" or unicodedata.name(letter, "").startswith(_UNMISTAKABLE) for letter in word)
+    return word if is_clear else label
