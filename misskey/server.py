@@ -76,7 +76,8 @@ class Server:
         """
         address = _remembered(typed)
         for scheme in (address.scheme,) if address.scheme else ("https", "http"):
-            if (origin := address.origin(scheme)) in private:
+            origin = address.origin(scheme)
+            if origin in private:
                 return cls(origin, private=True)
         _require_public(address)
         return cls(f"https://{address.host}")
@@ -246,5 +247,6 @@ def _readable(label: str) -> str:
     if not label.startswith("xn--"):
         return label
     word = idna.ulabel(label)
-    is_clear = all(letter in "-0123456789" or unicodedata.name(letter, "").startswith(_UNMISTAKABLE) for letter in word)
-    return word if is_clear else label
+    if all(letter in "-0123456789" or unicodedata.name(letter, "").startswith(_UNMISTAKABLE) for letter in word):
+        return word
+    return label
