@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 import idna
@@ -74,7 +73,7 @@ class Server:
         Traceback (most recent call last):
         misskey.errors.ServerNameError: Type the name of your server, not an IP address.
         """
-        address = _remembered(typed)
+        address = _read(typed)
         for scheme in (address.scheme,) if address.scheme else ("https", "http"):
             origin = address.origin(scheme)
             if origin in private:
@@ -166,9 +165,6 @@ def _read(typed: str) -> _Address:
         raise ServerNameError("empty")
     host, port = _split_port(place, scheme)
     return _Address(scheme, _ascii_host(host), port, path)
-
-
-_remembered = lru_cache(500)(_read)  # the same few servers are meant again and again
 
 
 def _without_user(authority: str, scheme: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, cast
 
@@ -57,9 +57,13 @@ def _tell(app: Flask, exchange: Exchange) -> None:
 
 def may_sign_in_at(server: Server) -> bool:
     """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none, and a private one is still listed."""
-    only, private = settings().only_servers, settings().private_servers
+    return _is_allowed(server.origin, settings().only_servers, settings().private_servers)
+
+
+@lru_cache(MAX_REMEMBERED)  # each page asks for each account
+def _is_allowed(origin: str, only: tuple[str, ...], private: tuple[str, ...]) -> bool:
     try:
-        Server.parse(server.origin, private)
+        server = Server.parse(origin, private)
     except ServerNameError:
         return False
     return not only or server in [Server.parse(host, private) for host in only]
