@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def main(wanted: list[str]) -> int:
         return 1
     found = statuses(told("results", "--all", "true"), wanted or ["*"])
     known = reasons((ROOT / "tests" / "survivors.toml").read_text())
-    shown = [change(name, told("show", name)) for name, status in found.items() if status not in NOTICED]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        others = [name for name, status in found.items() if status not in NOTICED]
+        shown = list(pool.map(lambda name: change(name, told("show", name)), others))
     text, is_enough = report(found, {line: known.get(line, "") for line in shown})
     sys.stdout.write(f"{text}\n")
     return 0 if is_enough else 1
