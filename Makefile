@@ -34,7 +34,7 @@ test: .venv/installed ## Run every test, those in a browser included (or some: A
 test-quick: .venv/installed ## Run the tests that need no browser
 	@.venv/bin/python -m pytest -m 'not browser' $(PARALLEL)
 
-proof: .venv/proof ## Measure what the tests of the sign-in are worth; wants Node.js, takes hours (or ARGS="web.accounts*")
+proof: .venv/proof ## Measure what the tests of the sign-in are worth; wants Node.js, takes an hour or two (or ARGS="web.accounts*")
 	@.venv/bin/python -m tests.proof $(ARGS)
 
 check: .venv/installed ## Check the code: lint, formatting, types

@@ -561,15 +561,17 @@ def test_a_token_in_text_that_is_not_json_is_masked(transport: Transport) -> Non
     assert shown.answer.startswith(f'["{MASK}",1,')
 
 
-def test_a_token_among_the_parameters_is_masked(transport: Transport) -> None:
-    exchanges = Caught()
+@pytest.mark.parametrize("token", [TOKEN, 'quote"and\\backslash'])
+def test_a_token_among_the_parameters_is_masked(transport: Transport, token: str) -> None:
+    exchanges = list[Exchange]()
     with serve(says({})) as server:
-        client = Client(Server.parse_origin(server.origin), transport, TOKEN, exchanges.append)
-        client.call("notes/create", {"text": f"my token is {TOKEN}"})
+        client = Client(Server.parse_origin(server.origin), transport, token, exchanges.append)
+        client.call("notes/create", {"text": f"my token is {token}"})
         client.call("i", {"i": "another token"})
 
-    assert TOKEN not in str(exchanges)
-    assert "another token" not in str(exchanges)
+    for exchange in exchanges:
+        assert json.dumps(token)[1:-1] not in str(exchange.body)
+        assert "another token" not in str(exchange.body)
 
 
 @pytest.mark.parametrize("told", [TOKEN, 12, None, {"a": TOKEN}])
@@ -579,6 +581,12 @@ def test_a_fresh_token_in_an_answer_is_shown_masked(transport: Transport, told: 
 
     assert result == answer
     assert TOKEN not in str(shown)
+
+
+def test_what_is_no_token_masks_nothing(transport: Transport) -> None:
+    _, shown, _ = call(transport, says({"token": True, "name": "true"}), token=None)
+
+    assert '"name": "true"' in str(shown.answer)
 
 
 def test_a_client_shows_no_token(transport: Transport) -> None:

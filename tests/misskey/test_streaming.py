@@ -516,6 +516,21 @@ def test_a_ping_is_answered(make_client: MakeClient) -> None:
     assert len(answered[0]) == 6 + len("are you there?")
 
 
+def test_pings_that_come_together_are_answered_one_by_one(make_client: MakeClient) -> None:
+    answered = bytearray()
+
+    def pings(caller: Caller) -> None:
+        caller.send(frame(b"1", 9) + frame(b"2", 9))
+        while len(answered) < 2 * 7:
+            answered.extend(caller.sock.recv(65536))
+        talks_of(NOTE)(caller)
+
+    with serve(opens(pings)) as server:
+        assert outcome(make_client(server)) == NOTE
+
+    assert (answered[0] & 15, answered[7] & 15, len(answered)) == (10, 10, 14)
+
+
 def test_a_silent_server_is_pinged_and_stays_as_long_as_it_answers(make_client: MakeClient) -> None:
     def answers_pings(caller: Caller) -> None:
         for _ in range(2):

@@ -101,6 +101,16 @@ def post(transport: Transport, server: Hostile | str | Server) -> bytes:
     return transport.request("POST", place, "/api/meta", body=b"{}").body
 
 
+def test_a_request_says_who_asks_and_how_the_answer_may_be_packed(transport: Transport) -> None:
+    with serve(answers(200, b"{}")) as server:
+        transport.request("GET", private(server), "/nodeinfo/2.0")
+
+    [request] = server.requests
+    assert request.headers["user-agent"] == "test/1.0 (+https://app.example)"
+    assert request.headers["accept-encoding"] == "gzip, deflate"
+    assert "content-length" not in request.headers
+
+
 def leads_to(*addresses: str) -> Callable[..., list[tuple[Any, ...]]]:
     """A name service that knows one answer, whatever the name."""
 
@@ -565,6 +575,36 @@ def test_a_proxy_passes_on_plain_http_and_gets_its_log_in(
     assert between.requests[1].headers["proxy-authorization"] == "Basic YWxpY2U6c2VjcmV0"
     assert between.requests[1].headers["host"] == "misskey.lan:3000"
     assert between.connections == 1
+
+
+def test_a_proxy_without_a_log_in_gets_none(make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(answers(200, b"{}")) as between:
+        monkeypatch.setenv("HTTP_PROXY", between.origin)
+        post(make_transport(), "http://misskey.lan:3000")
+
+    assert "proxy-authorization" not in between.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("proxy", "place"), [("http://[fd00::1]:8080", ("fd00::1", 8080)), ("http://proxy.lan", ("proxy.lan", 80))]
+)
+def test_a_proxy_is_connected_to_at_its_address_and_port_in_time(
+    make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch, proxy: str, place: tuple[str, int]
+) -> None:
+    tried: list[tuple[tuple[str, int], float]] = []
+
+    def refuses(address: tuple[str, int], seconds: float) -> socket.socket:
+        tried.append((address, seconds))
+        raise ConnectionRefusedError
+
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setattr("misskey.connections.socket.create_connection", refuses)
+    with pytest.raises(ServerUnreachable):
+        post(make_transport(connect_seconds=5), "http://misskey.lan:3000")
+
+    [(address, seconds)] = tried
+    assert address == place
+    assert 0 < seconds <= 5
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")

@@ -171,7 +171,8 @@ def test_a_scheme_that_is_none_breaks_nothing(make_app: Callable[..., Flask], sa
     """A proxy can pass on what a stranger sent it as `X-Forwarded-Proto`."""
     visitor = Visitor(make_app(TRUSTED_PROXIES="1"), sandbox)
 
-    assert visitor.post("/signin/cancel", headers={"X-Forwarded-Proto": scheme}).status_code == 303
+    headers = {"X-Forwarded-Proto": scheme, "Origin": "http://localhost:8001", "Host": "localhost:8001"}
+    assert visitor.post("/signin/cancel", headers=headers).status_code == 303
 
 
 def test_in_development_nothing_asks_for_https(visitor: Visitor) -> None:

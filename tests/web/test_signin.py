@@ -460,9 +460,10 @@ def test_a_neighbours_cookie_begins_no_sign_in(visitor: Visitor, app: Flask, san
     assert victim.get(f"/callback?session={session_id}").status_code == 400
 
 
-def test_other_cookies_take_no_place_of_a_sign_ins(visitor: Visitor) -> None:
+@pytest.mark.parametrize("name", ["another-app-{}", "signin-{}"])
+def test_other_cookies_take_no_place_of_a_sign_ins(visitor: Visitor, name: str) -> None:
     for number in range(pending_signins.MAX_COOKIES):
-        visitor.client.set_cookie(f"another-app-{number}", "x")
+        visitor.client.set_cookie(name.format(number), "x")
     session_id = visitor.begin()
     visitor.allow(session_id)
 
