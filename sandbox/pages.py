@@ -33,7 +33,7 @@ def protect(response: Response) -> Response:
 
 
 @pages.get("/")
-@pages.get("/settings/<any(api, connect):_page>")
+@pages.get("/settings/<any(api, apps, connect):_page>")
 @pages.route("/sandbox", methods=["GET", "POST"])
 def home(_page: str = "") -> Response | str:
     """What this is and who lives here; the controls, which hold from now on; and where apps are removed."""

@@ -701,7 +701,7 @@ def test_as_mastodon_nodeinfo_says_so_and_json_is_refused_in_json(sandbox: Runni
 def test_the_tokens_of_all_apps_can_be_revoked_by_hand(sandbox: Running) -> None:
     tokens = [app_token(sandbox, "read:account") for _ in range(2)]
 
-    page = requests.get(f"{sandbox.origin}/settings/connect", timeout=60).text
+    page = requests.get(f"{sandbox.origin}/settings/apps", timeout=60).text
     assert 'name="revoke"' in page
     requests.post(f"{sandbox.origin}/sandbox", data={"revoke": "all"}, timeout=60)
     assert [call(sandbox, "i", token).status_code for token in tokens] == [401, 401]

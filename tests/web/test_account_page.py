@@ -52,7 +52,7 @@ def test_the_page_tells_who_and_where(alice: Visitor, sandbox: Running) -> None:
     page = alice.get("/account").text
 
     assert f"@alice@{sandbox.origin[7:]}" in page
-    assert f'href="{sandbox.origin}/settings/connect"' in page
+    assert f'href="{sandbox.origin}/settings/apps"' in page
     assert "No app can remove it there" in page
 
 

@@ -44,7 +44,7 @@ def test_signing_out_forgets_the_token_at_once_and_tells_where_it_lives_on(
 
     page = alice.get("/").text
     assert "You are signed out" in page
-    assert f'href="{sandbox.origin}/settings/connect"' in page
+    assert f'href="{sandbox.origin}/settings/apps"' in page
     with app.app_context():
         assert accounts.load(key) is None
     assert "You are signed out" not in alice.get("/").text
