@@ -271,6 +271,19 @@ def test_whoever_leaves_a_note_that_is_not_posted_is_asked_first(alice: Page) ->
     assert asked == ["beforeunload"]
 
 
+def test_enter_in_the_content_warning_posts_nothing(anyone: Page, sandbox: Running) -> None:
+    form = note_form(anyone)
+    form.get_by_label("Your note").fill("Half writ")
+    form.get_by_label("Content warning (optional)").fill("words")
+    form.get_by_label("Content warning (optional)").press("Enter")
+    form.get_by_label("Your note").fill("Half written, and now whole")
+    form.get_by_role("button", name="Post").click()
+
+    expect(anyone.get_by_role("heading", name="Posted")).to_be_visible()
+    ours = [note["text"] for note in sandbox.world.notes.values() if str(note["text"]).startswith("Half")]
+    assert ours == ["Half written, and now whole"]
+
+
 def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -> None:
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.5
     write(alice, "Only words")
