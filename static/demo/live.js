@@ -80,7 +80,8 @@ class Timeline {
     if (this.state.textContent !== words) this.state.textContent = words;
   }
 
-  // Put a note at the top. Whoever is inside the list stays where they are; else the browser sees to that.
+  // Put a note at the top. Whoever is inside the list, or reads on below its beginning, stays where they are: not every
+  // browser sees to that.
   insert(html) {
     const content = document.createElement("template");
     content.innerHTML = html;
@@ -88,7 +89,9 @@ class Timeline {
     if (this.list.querySelector(`#${CSS.escape(note.id)}`)) return;
     const item = document.createElement("li");
     item.append(note);
-    const reading = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const isInside = this.list.contains(document.activeElement);
+    const isBelow = this.list.getBoundingClientRect().top < 0;
+    const reading = isInside ? document.activeElement : isBelow ? this.list.lastElementChild : null;
     const before = reading?.getBoundingClientRect().top;
     this.list.prepend(item);
     if (reading) {

@@ -283,7 +283,10 @@ def test_what_the_reader_reads_stays_where_it_is(alice: Page, sandbox: Running) 
     expect(same_link).to_be_focused()
 
 
-def test_a_reader_further_down_is_not_moved(alice: Page, sandbox: Running) -> None:
+@pytest.mark.parametrize("anchor", ["auto", "none"])
+def test_a_reader_further_down_is_not_moved(alice: Page, sandbox: Running, anchor: str) -> None:
+    """Safari has no scroll anchoring."""
+    alice.evaluate("anchor => { document.documentElement.style.overflowAnchor = anchor; }", anchor)
     for number in range(20):
         post(sandbox, f"to scroll {number}\n" * 3)
     expect(notes(alice).first).to_contain_text("to scroll 19")
