@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -106,8 +107,11 @@ def send(client: Client, file: FileStorage, comment: str = "", sensitive: bool =
 
 
 def drive_name(name: str) -> str:
-    """Return a file's name as Misskey takes it: without a path, without two dots, and not too long."""
-    own = re.split(r"[/\\]", clean_text(name, len(name)))[-1]
+    """Return a file's name as Misskey takes it: without a path, without two dots, and not too long.
+
+    Apple's systems take letters apart, as か and ゛ of が, which others then show as two.
+    """
+    own = re.split(r"[/\\]", unicodedata.normalize("NFC", clean_text(name, len(name))))[-1]
     return re.sub(r"\.{2,}", ".", own)[-MAX_NAME:] or "untitled"
 
 

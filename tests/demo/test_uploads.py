@@ -212,6 +212,7 @@ def test_odd_forms_never_break(alice: Visitor, body: bytes) -> None:
         ("a\r\nb\x00\u202egnp.txt", "a b gnp.txt"),
         ("x" * 300 + ".png", "x" * 196 + ".png"),
         ("folder/", "untitled"),
+        ("か\u3099.png", "が.png"),
     ],
 )
 def test_a_name_becomes_one_that_misskey_takes(alice: Visitor, sandbox: Running, name: str, known: str) -> None:
