@@ -1,8 +1,9 @@
 # Works with GNU make 3.81 (macOS) and later. Everything is installed into .venv, nothing elsewhere: first what running the
 # app needs, the rest with the first command that needs it.
 
-# A Python that is new enough and can make a virtual environment. Another one: make PYTHON=/path/to/python3
-USABLE = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+# A Python that is new enough and whole: what is packed apart by Debian, or left out by who builds it without a library, is
+# there. Another one: make PYTHON=/path/to/python3
+USABLE = import sys; sys.version_info < (3, 11) and sys.exit(1); import ctypes, ensurepip, sqlite3, ssl, venv
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
@@ -104,11 +105,13 @@ INSTALL = echo 'Installing into .venv ...'; \
 		case "$$found" in \
 		'') echo 'Python was not found$(if $(PYTHON), at $(PYTHON)): this needs Python 3.11 or later.' ;; \
 		3.[0-9].*|3.10.*|2.*) echo "Python $$found is too old: this needs Python 3.11 or later." ;; \
-		*) echo "Python $$found cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" ;; \
+		*) echo "Python $$found is not whole: $$($(or $(PYTHON),python3) -c '$(USABLE)' 2>&1 | tail -n 1)."; \
+			echo 'On Debian and Ubuntu: apt install python3-venv. One that was built here, as by pyenv, needs that library and another build.' ;; \
 		esac >&2; \
 		echo 'If it is somewhere else: make PYTHON=/path/to/python3' >&2; exit 1; \
 	fi
-	@.venv/bin/python -c '$(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -c '$(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear .venv || { \
+		echo 'In this folder no virtual environment can be made. Shared folders and some drives have no symbolic links: move it.' >&2; exit 1; }
 	@$(INSTALL)
 	@touch $@
 

@@ -77,3 +77,35 @@ def test_what_whoever_installs_has_set_for_other_programs_leads_nothing_elsewher
     told = dict(line.partition("=")[::2] for line in (folder / "environment").read_text().splitlines())
     assert not told.keys() & others
     assert (told["PIP_USER"], told["PIP_INDEX_URL"]) == ("0", "1")
+
+
+def refusal(folder: Path, python: str) -> str:
+    """Return why make does not install, in a new clone with this shell script for a Python."""
+    for name in ("Makefile", "requirements.txt", "requirements-sandbox.txt"):
+        shutil.copy(ROOT / name, folder)
+    script = folder / "python"
+    script.write_text(f"#!/bin/sh\n{python}\n")
+    script.chmod(0o755)
+    command = ["make", ".venv/app", f"PYTHON={script}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    return done.stderr
+
+
+@pytest.mark.parametrize("missing", ["ensurepip", "_sqlite3"])
+def test_a_python_that_lacks_a_part_is_told_with_what_mends_it(tmp_path: Path, missing: str) -> None:
+    """Debian packs one apart; pyenv builds without the other where its headers are missing."""
+    said = refusal(tmp_path, f"""exec {sys.executable} -c "import sys; sys.modules['{missing}'] = None; $2" """)
+
+    assert "is not whole: " in said
+    assert missing in said
+    assert "apt install python3-venv" in said
+    assert "pyenv" in said
+
+
+def test_a_folder_without_symbolic_links_is_told(tmp_path: Path) -> None:
+    """Such as a shared folder of a virtual machine, or a drive with exFAT."""
+    said = refusal(tmp_path, f'[ "$2" != venv ] || exit 1; exec {sys.executable} "$@"')
+
+    assert "no symbolic links: move it" in said
+    assert "package index" not in said
