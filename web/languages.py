@@ -28,12 +28,7 @@ pages = Blueprint("languages", __name__)
 
 def init_app(app: Flask) -> None:
     """Translate the texts of ``app``."""
-    Babel(
-        app,
-        default_translation_directories=str(ROOT / "translations"),
-        default_locale="en",
-        locale_selector=_choose,
-    )
+    Babel(app, locale_selector=_choose)
     # Jinja takes a lazy text for markup that is safe, whatever was put into it.
     app.jinja_env.finalize = lambda value: str(value) if isinstance(value, LazyString) else value
     app.jinja_env.globals.update(_=_translate, language=language, language_names=NAMES)

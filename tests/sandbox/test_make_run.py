@@ -100,11 +100,28 @@ def test_both_answer_and_stop_cleanly(
             requests.get(address, timeout=60)
 
 
+def copy_to(folder: Path) -> None:
+    """Copy the app and the sandbox."""
+    others = shutil.ignore_patterns(".*", "__pycache__", "tests", "docs", "bench", "instance", "mutants", "screenshots")
+    shutil.copytree(ROOT, folder, ignore=others, dirs_exist_ok=True)
+
+
+def test_the_folder_may_be_called_anything(
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "C#; 100%41 $x & (ミス) 'y'"
+    copy_to(folder)
+    start(folder=folder)
+
+    japanese = {"Accept-Language": "ja"}
+    page = requests.get(f"http://localhost:{environment['PORT']}/", headers=japanese, timeout=60).text
+    assert "自分の Misskey サーバーでサインイン" in page
+
+
 def test_while_developing_a_change_of_the_env_file_counts_at_once(
     start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    others = shutil.ignore_patterns(".*", "__pycache__", "tests", "docs", "bench", "instance", "mutants", "screenshots")
-    shutil.copytree(ROOT, tmp_path, ignore=others, dirs_exist_ok=True)
+    copy_to(tmp_path)
     del environment["PYTHON_DOTENV_DISABLED"]
     (tmp_path / ".env").write_text("MIAUTH_APP_NAME=Before\n")
     start("--dev", folder=tmp_path)
