@@ -144,6 +144,7 @@ def test_a_link_can_not_put_markup_into_the_form(visitor: Visitor) -> None:
 def test_the_suggested_servers_are_links_that_fill_the_field(visitor: Visitor) -> None:
     assert 'href="/signin?host=misskey.io#host"' in visitor.get("/").text
     assert 'value="misskey.io"' in visitor.get("/signin?host=misskey.io").text
+    assert "<datalist" not in visitor.get("/").text, "it would only get in the way of a phone's keyboard"
 
 
 def test_a_hundred_servers_do_not_bury_the_form(make_app: Callable[..., Flask], sandbox: Running) -> None:
