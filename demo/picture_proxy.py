@@ -50,6 +50,8 @@ def show(account: Account) -> ResponseReturnValue:
     server, path = _parse(url) or abort(404)
     if server.private and server.origin != account.origin:  # another server's notes can't make the app look at it
         abort(404)
+    if "avatar=1" in path.partition("?")[2].split("&"):
+        path += "&static=1"  # Misskey's proxy sends portraits that move otherwise, some too large to be shown at all
     headers = {"Accept": "image/*"}
     answer = services.transport().request("GET", server, path, headers=headers, max_answer_bytes=MAX_BYTES)
     if answer.status != 200:  # gone, or a server without portraits of its own, which leads elsewhere

@@ -150,3 +150,16 @@ def test_a_picture_that_is_elsewhere_is_not_followed(
     """Servers without drawn portraits lead to one and the same: too usual for a line in the log each time."""
     assert fetch(alice, app, redirects(302, "/static-assets/avatar.png")).status_code == 404
     assert "InvalidAnswer" not in caplog.text
+
+
+def test_portraits_stand_still(alice: Visitor) -> None:
+    """Some move, or flash: nobody could stop them, and there is one beside each note."""
+    with moved_to(answers(200, PNG), alice) as server:
+        for path in ("/proxy/avatar.webp?url=x&avatar=1", "/proxy/avatar.webp?avatar=1&url=x", "/a.png?x=avatar=1"):
+            assert alice.get(address(alice, server.origin + path)).status_code == 200
+
+    assert [request.path for request in server.requests] == [
+        "/proxy/avatar.webp?url=x&avatar=1&static=1",
+        "/proxy/avatar.webp?avatar=1&url=x&static=1",
+        "/a.png?x=avatar=1",
+    ]
