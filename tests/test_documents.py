@@ -106,7 +106,7 @@ def test_the_english_page_leads_to_it(english: Path) -> None:
     assert (english.parent / link).resolve() == PAGES[english]
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=str)
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))], ids=str)
 def test_its_commands_can_be_pasted_into_zsh_too_which_takes_a_comment_for_words(page: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert not [line for block in blocks for line in block.splitlines() if re.search(r"(^|\s)#", line)]
