@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -23,6 +24,7 @@ ICON_CHARACTERS = 512
 _ID = re.compile("[A-Za-z0-9_-]{1,64}")
 _USERNAME = re.compile("[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?")
 _TOKEN = re.compile("[!-~]{1,512}")
+_encode = lru_cache(urlencode)  # an app asks for the same again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ def authorize_url(
     """
     if isinstance(permissions, str):
         raise TypeError("permissions must be a list of names, not one name")
-    query = {"name": name, "icon": icon, "callback": callback, "permission": ",".join(permissions)}
-    return f"{server.url(f'/miauth/{session_id}')}?{urlencode({key: value for key, value in query.items() if value})}"
+    query = (("name", name), ("icon", icon), ("callback", callback), ("permission", ",".join(permissions)))
+    return f"{server.url(f'/miauth/{session_id}')}?{_encode(tuple(pair for pair in query if pair[1]))}"
 
 
 def check_session(client: Client, session_id: str) -> Grant | None:

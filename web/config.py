@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ _TIMES_A_DAY = {"second": 1500, "minute": 25, "hour": 5}
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """What the environment says, checked. Lists keep the order in which they were written."""
 
@@ -56,17 +57,17 @@ class Settings:
     log: str
     metrics: str = field(repr=False)
 
-    @property
+    @cached_property
     def production(self) -> bool:
         """With a public address on https the app is in production."""
         return self.public_url.startswith("https://")
 
-    @property
-    def signing_keys(self) -> list[str]:
+    @cached_property
+    def signing_keys(self) -> tuple[str, ...]:
         """The secret keys as itsdangerous takes them: it signs with the last one."""
-        return [*self.secret_key_fallbacks, self.secret_key]
+        return (*self.secret_key_fallbacks, self.secret_key)
 
-    @property
+    @cached_property
     def begin_limit(self) -> str:
         """How often one visitor may begin a sign-in, also in a day: what it leaves is stored for weeks."""
         times, _, unit = self.signin_limit.split()
@@ -74,7 +75,7 @@ class Settings:
             return self.signin_limit
         return f"{self.signin_limit}; {int(times) * _TIMES_A_DAY[unit]} per day"
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The host name of the public address: cookies belong to it."""
         return urlsplit(self.public_url).hostname or ""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from flask import Response, after_this_request, current_app, g, request
@@ -29,6 +30,7 @@ MAX_COOKIES = 2 * MAX_PENDING  # those of finished sign-ins stay for a while
 MAX_COOKIE = 3000  # with all permissions and the longest host it is below 2,000
 SESSION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_SECONDS = 3600  # after this nobody comes back to read that the time is over, or by the back button
+_signing = lru_cache(URLSafeSerializer)  # to make one takes as long as to sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _cookies() -> dict[str, Pending | None]:
         g.pending_cookies = {}
         for session_id, value in ours[:MAX_COOKIES]:
             with suppress(BadSignature, ServerNameError):  # the second where a private server is no longer listed
-                origin, *others = _serializer(session_id).loads(value)
+                origin, *others = _serializer().loads(value, _salt(session_id))
                 server = Server.parse(origin, services.settings().private_servers)
                 g.pending_cookies[session_id] = Pending(session_id, server, *others)
     return cast("dict[str, Pending | None]", g.pending_cookies)
@@ -136,10 +138,10 @@ def _cookies() -> dict[str, Pending | None]:
 
 def _change(session_id: str, entry: Pending | None) -> None:
     """Have this request's answer set the cookie of a sign-in, or remove it."""
-    if "pending" not in g:
-        g.pending = {}
+    pending = g.setdefault("pending", {})
+    if not pending:
         after_this_request(_send)
-    g.pending[session_id] = entry
+    pending[session_id] = entry
 
 
 def _send(response: Response) -> Response:
@@ -147,7 +149,7 @@ def _send(response: Response) -> Response:
         content = [entry.server.origin, entry.permissions, entry.started, entry.account] if entry else []
         response.set_cookie(
             _name(session_id),
-            str(_serializer(session_id).dumps(content)) if entry else "",
+            str(_serializer().dumps(content, _salt(session_id))) if entry else "",
             max_age=KEPT_SECONDS if entry else 0,
             secure=current_app.config["SESSION_COOKIE_SECURE"],
             httponly=True,
@@ -160,6 +162,10 @@ def _name(session_id: str) -> str:
     return f"{current_app.config['PENDING_COOKIE_PREFIX']}{session_id}"
 
 
-def _serializer(session_id: str) -> URLSafeSerializer:
-    """Return what signs the cookie of one sign-in; under another one's name it is worth nothing."""
-    return URLSafeSerializer(services.settings().signing_keys, salt=f"sign-in {session_id}")
+def _salt(session_id: str) -> str:
+    """Return what binds the cookie of one sign-in to its name; under another one's it is worth nothing."""
+    return f"sign-in {session_id}"
+
+
+def _serializer() -> URLSafeSerializer:
+    return _signing(services.settings().signing_keys)

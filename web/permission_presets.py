@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from flask_babel import lazy_gettext as _l
@@ -25,7 +26,11 @@ class Preset(NamedTuple):
 
 def presets() -> dict[str, Preset]:
     """Return what may be asked for at once; the settings decide what the whole dashboard is."""
-    whole = services.default_permissions()
+    return _presets(services.default_permissions())
+
+
+@lru_cache
+def _presets(whole: tuple[str, ...]) -> dict[str, Preset]:
     reading = tuple(name for name in whole if name.startswith("read:"))
     return {
         "dashboard": Preset(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, has_request_context, request, session
+from flask import Flask, Request, request, session
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -20,6 +19,9 @@ from .config import ICON_PATH, Settings
 from .hosting import canonical_url
 from .hosting.concurrency import PerVisitor
 from .rate_limits import View
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: Larger than any form here without files.
 MAX_FORM_BYTES = 256 * 1024
@@ -52,10 +54,10 @@ def init_app(app: Flask, settings: Settings) -> None:
     _configure(app, settings)
     app.session_interface = secret_keys.Sessions(app)
     app.request_class = BoundedRequest
-    secure = partial(_add_headers, policy=_content_policy(settings), production=settings.production)
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
-        app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR")), secure
+        app.wsgi_app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR"))
     )
+    app.wsgi_app = _SecureHeaders(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
@@ -64,7 +66,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     canonical_url.init_app(app, settings)
     app.before_request(lambda: _refuse_other_sites(settings))  # before Flask-WTF's own check
     csrf.init_app(app)
-    app.after_request(secure)
 
 
 def _configure(app: Flask, settings: Settings) -> None:
@@ -107,7 +108,8 @@ def _refuse_other_sites(settings: Settings) -> None:
     """Raise :class:`CSRFError` for what no page of this app sends: from another site, or without its cookie."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    headers = request.headers
+    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if site not in ("same-origin", "none", None) or not session:
         raise CSRFError
     # Where a proxy adds "Referrer-Policy: no-referrer", browsers send "Origin: null" with the app's own forms.
@@ -136,22 +138,32 @@ def _content_policy(settings: Settings) -> str:
     )
 
 
-def _add_headers(response: Response, policy: str, production: bool) -> Response:
-    # Misskey's page shows the app's picture to whoever allows the app.
-    shown_elsewhere = has_request_context() and request.path == ICON_PATH
-    response.headers.extend(
-        {
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            "Referrer-Policy": "same-origin",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "cross-origin" if shown_elsewhere else "same-origin",
-            "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
-            **({"Strict-Transport-Security": f"max-age={YEAR_SECONDS}"} if production else {}),
-        }
-    )
-    # Except static files, see web/static_files.py. Some networks would put “[email protected]” in the place of people's
-    # addresses, and scripts that the policy does not allow.
-    response.headers["Cache-Control"] = "no-store, no-transform"
-    return response
+class _SecureHeaders:
+    """WSGI middleware: each answer tells browsers what its page may do, and to keep nothing unless it says how long."""
+
+    def __init__(self, wsgi_app: WSGIApplication, settings: Settings) -> None:
+        self._wsgi_app = wsgi_app
+        self._headers = [
+            ("Content-Security-Policy", _content_policy(settings)),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Frame-Options", "DENY"),
+            ("Referrer-Policy", "same-origin"),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+            ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+        ]
+        if settings.production:
+            self._headers.append(("Strict-Transport-Security", f"max-age={YEAR_SECONDS}"))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Misskey's page shows the app's picture to whoever allows the app.
+        readers = "cross-origin" if environ["PATH_INFO"] == ICON_PATH else "same-origin"
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            headers = [*headers, *self._headers, ("Cross-Origin-Resource-Policy", readers)]
+            if "Cache-Control" not in dict(headers):
+                # Some networks would put “[email protected]” in the place of people's addresses, and scripts that the
+                # policy does not allow.
+                headers.append(("Cache-Control", "no-store, no-transform"))
+            return start_response(status, headers, exc_info)
+
+        return self._wsgi_app(environ, start)

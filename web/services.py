@@ -26,7 +26,8 @@ def settings() -> Settings:
 
 def public_url() -> str:
     """Return the app's address, as browsers see it; while developing, at whichever port it is served."""
-    return settings().public_url if settings().production else f"{request.scheme}://{request.host}"
+    known = settings()
+    return known.public_url if known.production else f"{request.scheme}://{request.host}"
 
 
 def default_permissions() -> tuple[str, ...]:
@@ -57,7 +58,8 @@ def _tell(app: Flask, exchange: Exchange) -> None:
 
 def may_sign_in_at(server: Server) -> bool:
     """Return whether ``MIAUTH_ONLY_SERVERS`` names this server, or none, and a private one is still listed."""
-    return _is_allowed(server.origin, settings().only_servers, settings().private_servers)
+    known = settings()
+    return _is_allowed(server.origin, known.only_servers, known.private_servers)
 
 
 @lru_cache(MAX_REMEMBERED)  # each page asks for each account

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 YEAR_SECONDS = 31_536_000
 PLAIN_NAME_SECONDS = 300
@@ -27,16 +27,19 @@ def init_app(app: Flask) -> None:
         if endpoint == "static" and (path := files.get(values["filename"])):
             values["filename"] = f"{values['filename'].removesuffix(path.suffix)}.{_tell(path)}{path.suffix}"
 
-    def read_name(endpoint: str | None, values: dict[str, Any] | None) -> None:
-        if endpoint != "static" or not values or not (parts := _TELLING.fullmatch(values["filename"])):
-            return
-        if path := files.get(parts[1] + parts[3]):
-            values["filename"] = parts[1] + parts[3]
-            g.kept_for_a_year = parts[2] == _tell(path)  # another version is asked for while a new one is rolled out
+    def send(filename: str) -> Response:
+        how_long = str(PLAIN_NAME_SECONDS)
+        parts = _TELLING.fullmatch(filename)
+        if parts and (path := files.get(parts[1] + parts[3])):
+            filename = parts[1] + parts[3]
+            if parts[2] == _tell(path):  # another version is asked for while a new one is rolled out
+                how_long = f"{YEAR_SECONDS}, immutable"
+        response = app.send_static_file(filename)
+        response.headers["Cache-Control"] = f"public, max-age={how_long}"
+        return response
 
     app.url_defaults(make_name)
-    app.url_value_preprocessor(read_name)
-    app.after_request(_let_browsers_keep)
+    app.view_functions["static"] = send
 
 
 def _tell(path: Path) -> str:
@@ -46,10 +49,3 @@ def _tell(path: Path) -> str:
 @lru_cache(maxsize=100)
 def _hash(path: Path, changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
-
-
-def _let_browsers_keep(response: Response) -> Response:
-    if request.endpoint == "static" and response.status_code in (200, 206, 304):
-        how_long = f"{YEAR_SECONDS}, immutable" if g.get("kept_for_a_year") else PLAIN_NAME_SECONDS
-        response.headers["Cache-Control"] = f"public, max-age={how_long}"
-    return response

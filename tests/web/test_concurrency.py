@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeout
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from flask import Flask, Response, request
-from itsdangerous import URLSafeSerializer
 
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor, wait_until
@@ -65,13 +65,21 @@ def test_a_network_can_not_take_all_threads(
     assert alice.get("/", environ_base={"REMOTE_ADDR": "2001:db8:1:3::1"}).status_code == 303
 
 
+def visitors_of(app: Flask) -> Any:
+    """What is kept of visitors, whose requests go through several layers."""
+    layer: Any = app.wsgi_app
+    while not isinstance(layer, concurrency.PerVisitor):
+        layer = vars(layer)["_wsgi_app"]
+    return vars(layer)["_visitors"]
+
+
 def test_a_place_is_given_back_whatever_the_answer(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "MAX_REQUESTS", 1)
 
     statuses = [alice.get(path).status_code for path in ("/dashboard", "/nowhere", "/dashboard/profile", "/healthz")]
 
     assert statuses == [200, 404, 200, 200]
-    assert vars(vars(app.wsgi_app)["_wsgi_app"])["_visitors"] == {}
+    assert visitors_of(app) == {}
 
 
 def test_a_visitor_without_an_address_gives_the_place_back_too(
@@ -186,7 +194,7 @@ def test_one_visitor_asks_so_many_servers_at_once(
 
 
 def test_a_stream_keeps_its_place_until_it_ends(app: Flask) -> None:
-    visitors = vars(vars(app.wsgi_app)["_wsgi_app"])["_visitors"]
+    visitors = visitors_of(app)
 
     @app.get("/stream")
     def stream() -> Response:
@@ -206,7 +214,7 @@ def test_a_place_is_given_back_when_the_app_itself_fails(monkeypatch: pytest.Mon
 
     app = Flask(__name__)
     monkeypatch.setattr(app, "wsgi_app", fail)
-    per_visitor = concurrency.PerVisitor(app, lambda _: "somebody", lambda response: response)
+    per_visitor = concurrency.PerVisitor(app.wsgi_app, lambda _: "somebody")
     with pytest.raises(RuntimeError):
         per_visitor({}, lambda *_: lambda _: None)
 
@@ -218,13 +226,13 @@ def test_a_place_is_given_back_when_the_app_itself_fails(monkeypatch: pytest.Mon
 
 def test_cookies_are_looked_at_once_and_as_far_as_they_can_be_ours(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
-    real = pending_signins._serializer
+    real = pending_signins._salt
 
-    def watched(session_id: str) -> URLSafeSerializer:
+    def watched(session_id: str) -> str:
         looked_at.append(session_id)
         return real(session_id)
 
-    monkeypatch.setattr(pending_signins, "_serializer", watched)
+    monkeypatch.setattr(pending_signins, "_salt", watched)
     ours = [f"signin-{uuid.uuid4()}=WyJhIl0.abc" for _ in range(50)]
     strange = ["signin-1=x", f"signin-{uuid.uuid4()}={'x' * 4000}", "signin-=x", *(f"a{n}=b" for n in range(20))]
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from flask import Flask
+from itsdangerous import URLSafeSerializer
 
 from misskey import PERMISSIONS
 from sandbox import Misbehaviour, Running, serve
@@ -652,11 +653,10 @@ def test_after_signing_out_a_sign_in_from_before_is_used(visitor: Visitor) -> No
 def test_a_sign_in_begun_by_version_0_3_0_goes_on(visitor: Visitor) -> None:
     session_id = visitor.begin()
     visitor.allow(session_id)
-    with visitor.app.test_request_context():
-        serializer = pending_signins._serializer(session_id)
-        cookie = visitor.client.get_cookie(f"signin-{session_id}")
-        assert cookie
-        visitor.client.set_cookie(f"signin-{session_id}", str(serializer.dumps(serializer.loads(cookie.value)[:3])))
+    serializer = URLSafeSerializer(SECRET_KEY, f"sign-in {session_id}")
+    cookie = visitor.client.get_cookie(f"signin-{session_id}")
+    assert cookie
+    visitor.client.set_cookie(f"signin-{session_id}", str(serializer.dumps(serializer.loads(cookie.value)[:3])))
 
     assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 

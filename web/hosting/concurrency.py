@@ -21,13 +21,13 @@ from functools import partial
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from flask import Flask, Response
+from flask import Response
 from werkzeug.exceptions import TooManyRequests
 
 from web.rate_limits import network_of
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_REQUESTS = 100  # a browser asks six at once, and many people can share one address
 MAX_REQUESTS_OF_NETWORK = 250  # half of a worker's threads
@@ -61,17 +61,16 @@ _current: ContextVar[Visitor | None] = ContextVar("visitor", default=None)
 class PerVisitor:
     """WSGI middleware: refuses what is too much for one visitor, and lets requests of the same visitor take turns."""
 
-    def __init__(self, app: Flask, name: Callable[[WSGIEnvironment], str], secure: Callable[[Response], Response]):
-        self._wsgi_app = app.wsgi_app
+    def __init__(self, wsgi_app: WSGIApplication, name: Callable[[WSGIEnvironment], str]) -> None:
+        self._wsgi_app = wsgi_app
         self._name = name
-        self._secure = secure
         self._visitors: dict[str, Visitor] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         visitor = self._enter(self._name(environ))
         if visitor is None:
             response = Response(REFUSAL, 429, {"Retry-After": str(WAIT_SECONDS)}, mimetype="text/plain")
-            return self._secure(response)(environ, start_response)
+            return response(environ, start_response)
         try:
             with take_turn(visitor):
                 return self._wsgi_app(environ, start_response)
