@@ -132,7 +132,7 @@ def callback() -> ResponseReturnValue:
     unfinished = pending_signins.unfinished()
     if unfinished and not pending_signins.SESSION_ID.fullmatch(session_id):  # some servers lose it on the way back
         return error_pages.answer(signin_pages.nameless(unfinished[0]))
-    return error_pages.answer(signin_pages.OTHER_BROWSER if key is None else signin_pages.SIGN_IN_OVER)
+    return error_pages.answer(signin_pages.OTHER_BROWSER if key is None else signin_pages.OVER_ELSEWHERE)
 
 
 @journey.post("/signin/resume")

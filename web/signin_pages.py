@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from babel.support import NullTranslations
@@ -90,6 +91,8 @@ SIGN_IN_OVER = Failure(
     _l("This sign-in is over"),
     _l("Each sign-in works once, and this one was used or cancelled. Start a new one; it takes a few seconds."),
 )
+#: Of one whose cookie this browser has not, or not any more: it may have been a stranger's, who was faster.
+OVER_ELSEWHERE = replace(SIGN_IN_OVER, action="browser")
 SIGN_IN_EXPIRED = Failure(
     410,
     _l("This sign-in took too long"),

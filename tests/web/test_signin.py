@@ -175,13 +175,16 @@ def test_another_browser_can_not_finish_a_sign_in(visitor: Visitor, app: Flask, 
     assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
+@pytest.mark.parametrize("faster", [False, True])
 def test_who_allowed_what_a_stranger_began_is_told_to_remove_the_token(
-    visitor: Visitor, app: Flask, sandbox: Running
+    visitor: Visitor, app: Flask, sandbox: Running, faster: bool
 ) -> None:
     """MiAuth lets the stranger finish it, here or without this app, so the words must not comfort."""
     session_id = visitor.begin()
     led_astray = Visitor(app, sandbox)
     led_astray.allow(session_id)
+    if faster:
+        assert visitor.post("/signin/resume", {"session": session_id}).location == FIRST_PAGE
 
     page = led_astray.get(f"/callback?session={session_id}").text
 
