@@ -39,7 +39,7 @@ def switch(public_id: str) -> ResponseReturnValue:
 
 
 def add(account: Account) -> ResponseReturnValue:
-    """Put an account into this browser beside the one in use, and tell so on the dashboard."""
+    """Put an account into this browser beside the one in use, and tell so on the next page."""
     accounts.sign_in(account, in_use=False)
     if account != accounts.current():
         session["added"] = account.public_id
@@ -49,7 +49,7 @@ def add(account: Account) -> ResponseReturnValue:
 @pages.app_template_global()
 def just_added() -> Account | None:
     """Return the account that the last answer added, once, for the next page to tell."""
-    return accounts.by_public_id(session.pop("added", ""))
+    return accounts.by_public_id(session.pop("added")) if "added" in session else None
 
 
 @pages.post("/signout")

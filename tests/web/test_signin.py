@@ -608,6 +608,20 @@ def test_a_sign_in_from_before_the_account_in_use_is_added_by_a_link_and_used_by
     assert ("Hello, bob" if resumed else "Hello, Alice") in visitor.get("/dashboard").text
 
 
+def test_that_an_account_was_added_is_told_on_whichever_page_comes_first(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.accounts.FIRST_PAGE", "account.show")
+    left = visitor.begin()
+    visitor.sign_in("alice")
+    visitor.allow(left, "bob")
+
+    first = visitor.get(f"/callback?session={left}").location
+
+    assert "was added" in visitor.get(first).text
+    assert "was added" not in visitor.get("/dashboard").text
+
+
 def test_switching_accounts_meanwhile_counts_too(alice: Visitor) -> None:
     alice.sign_in("bob")
     left = alice.begin()
