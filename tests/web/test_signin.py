@@ -213,7 +213,7 @@ def test_who_comes_back_without_a_session_id_can_go_on_all_the_same(
     assert "somebody else" not in answer.text
     assert ("POST", f"/api/miauth/{session_id}/check") not in sandbox.requests
     assert f'name="session" value="{session_id}"' in answer.text
-    assert visitor.post("/signin/resume", {"session": session_id}).location == "/dashboard"
+    assert visitor.post("/signin/resume", {"session": session_id}).location == FIRST_PAGE
 
 
 def test_the_session_id_of_a_stranger_is_none_of_ones_own(visitor: Visitor) -> None:
