@@ -119,7 +119,7 @@ def signin() -> ResponseReturnValue:
 @journey.get("/callback")
 @limit(
     lambda: services.settings().signin_limit,
-    exempt_when=lambda: pending_signins.find(request.args.get("session", "")) is None,  # as when other sites link here
+    exempt_when=lambda: pending_signins.find(request.args.get("session", "")) is None,  # another site's link is no try
 )
 def callback() -> ResponseReturnValue:
     """Finish the sign-in that this browser began, with the session id that the server sent it back with."""
@@ -185,7 +185,7 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
 
 
 def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> ResponseReturnValue:
-    """Fetch the token of a sign-in that this browser began, once, and show the dashboard."""
+    """Fetch the token once and show the dashboard; after any other error, which gets a page, it can be tried again."""
     if begun.expired and not begun.finished:
         pending_signins.drop(begun.session_id)
         return error_pages.answer(signin_pages.SIGN_IN_EXPIRED)
