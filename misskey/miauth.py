@@ -100,7 +100,8 @@ def authorize_url(
 
     ``permissions`` are names of :data:`~misskey.permissions.PERMISSIONS`; none at all is allowed and only signs in.
     Without ``callback`` the page tells the person to go back to the app; with it, the browser comes back there, with
-    ``session`` in the query. Raises :class:`TypeError` for a single name.
+    ``session`` in the query. What :func:`check_app` refuses would come out changed. Raises :class:`TypeError` for a
+    single name.
 
     >>> authorize_url(Server.parse("misskey.io"), "c1f6d42b", name="MyApp", permissions=["read:account"])
     'https://misskey.io/miauth/c1f6d42b?name=MyApp&permission=read%3Aaccount'

@@ -54,7 +54,7 @@ class Answer:
 
 
 class Transport:
-    """Sends one request at a time to one server at a time; safe to share between threads.
+    """Sends requests, each over a connection that it has for itself meanwhile; safe to share between threads.
 
     ``user_agent`` names the program and how to reach whoever runs it. The limits are in seconds and bytes; ``resolve``
     is called as :func:`socket.getaddrinfo` is. ``limit`` returns a context manager that is entered for each request,
