@@ -185,7 +185,7 @@ def too_often(error: RateLimitExceeded) -> ResponseReturnValue:
 
 
 def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> ResponseReturnValue:
-    """Fetch the token once and show the dashboard; after any other error, which gets a page, it can be tried again."""
+    """Fetch the token, once, and show the dashboard. What fails at the server gets a page, and can be tried again."""
     if begun.expired and not begun.finished:
         pending_signins.drop(begun.session_id)
         return error_pages.answer(signin_pages.SIGN_IN_EXPIRED)

@@ -63,8 +63,8 @@ class Client:
         """POST ``params`` to ``endpoint`` and return the JSON of its answer, ``None`` where it has nothing to say.
 
         ``idempotent``: the request only reads, so it may be sent once more on a fresh connection when a kept one was
-        dropped before a response began. ``max_answer_bytes`` is another limit for the response's body; JSON with more
-        values than about a tenth of it counts as none.
+        dropped before a response began. ``max_answer_bytes`` is another limit for the response's body, and a tenth of
+        it for the values in its JSON, of which a list or an object counts as five; more are not read.
 
         >>> client.call("notes/create", {"text": "Hello", "visibility": "followers"})["createdNote"]["text"]
         'Hello'

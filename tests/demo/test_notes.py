@@ -214,7 +214,8 @@ def test_a_sensitive_file_is_folded() -> None:
 
 
 def test_a_file_with_an_address_of_another_kind_is_no_link() -> None:
-    for url in ("javascript:alert(1)", "data:text/html,x", "https://x.example/\nx", 5, None, "//x.example"):
+    plain = "http://x.example/"
+    for url in ("javascript:alert(1)", "data:text/html,x", "https://x.example/\nx", plain, 5, None, "//x.example"):
         page = shown(read(files=[{"id": "9f", "name": "a.txt", "url": url, "thumbnailUrl": url}]))
         assert "a.txt</a>" not in page
         assert "<img" not in page.partition("</header>")[2]

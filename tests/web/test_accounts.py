@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -119,19 +120,21 @@ def test_the_oldest_of_too_many_accounts_is_signed_out(alice: Visitor, app: Flas
 
 
 def test_a_token_is_in_no_cookie_page_log_or_file(
-    alice: Visitor, sandbox: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    visitor: Visitor, sandbox: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
+    visitor.sign_in()
     token = next(value for value, entry in sandbox.world.tokens.items() if not entry.native)
-    cookie = alice.client.get_cookie(alice.cookie_name)
+    cookie = visitor.client.get_cookie(visitor.cookie_name)
     assert cookie
-    (key,) = keys(alice)
-    pages = [alice.get(path).text for path in ("/", "/dashboard", "/dashboard/profile", "/dashboard/server")]
-    alice.post("/signin", {"host": "x"})
+    (key,) = keys(visitor)
+    pages = [visitor.get(path).text for path in ("/", "/dashboard", "/dashboard/profile", "/dashboard/server")]
+    visitor.post("/signin", {"host": "x"})
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     assert all(token not in page for page in pages)
     assert token not in cookie.value
-    assert token not in repr(alice.cookie())
+    assert token not in repr(visitor.cookie())
     assert token.encode() not in files
     assert key.encode() not in files
     assert token not in caplog.text

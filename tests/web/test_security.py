@@ -234,9 +234,12 @@ def test_without_an_origin_the_token_of_the_page_decides(alice: Visitor, path: s
 
 
 @pytest.mark.parametrize("path", EVERY_POST)
-def test_a_link_changes_nothing(alice: Visitor, path: str) -> None:
+def test_a_link_changes_nothing(alice: Visitor, sandbox: Running, path: str) -> None:
+    asked = len(sandbox.requests)
+
     alice.get(path)
 
+    assert not [call for _, call in sandbox.requests[asked:] if call.endswith(("/create", "/delete", "/check"))]
     assert alice.get("/dashboard").status_code == 200
 
 
@@ -276,10 +279,11 @@ def test_own_pages_may_change_things_at_the_address_that_trusted_proxies_tell(
 
 
 def test_signing_in_renews_the_cookie(visitor: Visitor) -> None:
-    before = visitor.csrf_token()
+    before, planted = visitor.csrf_token(), visitor.twin()
     visitor.sign_in()
 
     assert visitor.client.post("/signout", data={"csrf_token": before}).status_code == 400
+    assert planted.get("/dashboard").location == "/"
 
 
 def test_too_many_sign_ins_are_asked_to_wait(make_app: Callable[..., Flask], sandbox: Running) -> None:
