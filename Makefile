@@ -36,7 +36,7 @@ test-quick: .venv/installed ## Run the tests that need no browser
 	@.venv/bin/python -m pytest -m 'not browser' $(PARALLEL)
 
 proof: .venv/proof ## Measure what the tests of the sign-in are worth; wants Node.js, takes an hour or two (or ARGS="web.accounts*")
-	@.venv/bin/python -m tests.proof $(ARGS)
+	@set -f; .venv/bin/python -m tests.proof $(ARGS)
 
 check: .venv/installed ## Check the code: lint, formatting, types
 	@.venv/bin/python -m ruff check --quiet .
