@@ -12,7 +12,7 @@ unexport PIP_CONSTRAINT PIP_PREFIX PIP_TARGET PYTHONPATH PYTHONSAFEPATH
 export PIP_USER = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-quick proof check format translations screenshots lock clean bench picture own
+.PHONY: help run dev test test-quick proof check format translations screenshots lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,7 @@ translations: .venv/installed ## Collect new texts for translations/*/LC_MESSAGE
 	@$(BABEL) compile -d translations
 
 # demonstration
+.PHONY: bench picture own
 bench: .venv/installed ## Measure the app, for a quarter of an hour, and write that down in bench/RESULTS.md
 	@.venv/bin/python -u -m bench | tee bench/RESULTS.md
 

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from misskey import APIError, InvalidAnswer, MisskeyError
-from web import accounts, dashboard, error_pages, failures
+from web import accounts, error_pages, failures
 from web.accounts import Account, login_required
 from web.failures import Failure
 from web.htmx import answers_form, page_or_fragment
@@ -73,7 +73,7 @@ def delete_note(account: Account, note_id: str) -> ResponseReturnValue:
         if error.code == "ACCESS_DENIED":
             return error_pages.answer(_NOT_YOURS)
         if not gone_before:
-            return error_pages.answer(dashboard.failure_of(error, account, "write:notes"))
+            return error_pages.answer(error_pages.failure_of(error, account, "write:notes"))
     return page_or_fragment("note_deleted.html", _l("Deleted"), account, gone_before=gone_before)
 
 
@@ -112,7 +112,7 @@ def _failure_of(error: MisskeyError, account: Account, form: NoteForm) -> Failur
     if words:
         form[field].errors = [words]
         return None
-    failure = dashboard.failure_of(error, account, "write:notes")
+    failure = error_pages.failure_of(error, account, "write:notes")
     if isinstance(error, InvalidAnswer) and error.status == 403:
         blocked = _("If other notes get through, it is something in this one that the firewall does not like.")
         return replace(failure, words=sentences(failure.words, blocked))

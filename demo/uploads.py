@@ -16,7 +16,7 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
 from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
-from web import accounts, dashboard, services
+from web import accounts, error_pages, services
 from web.accounts import Account, login_required
 from web.failures import Failure
 from web.hosting.concurrency import WAIT_SECONDS
@@ -123,7 +123,7 @@ def failure_of(error: MisskeyError, account: Account, field: Files, *permissions
     if refusal := _refusal(error, drive_name(field.data[0].filename or "")):
         field.errors = [refusal]
         return None
-    failure = dashboard.failure_of(error, account, *permissions)
+    failure = error_pages.failure_of(error, account, *permissions)
     if not failure.maybe_done:
         return failure
     cut = _("If the server goes on cutting the connection, the file may be too large for it.")

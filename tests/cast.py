@@ -29,7 +29,10 @@ SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
 FIRST_PAGE = "/dashboard"  # for whoever is signed in
 NATIVE_TOKENS = {"alice": "aliceNativeToken", "bob": "bobbyNativeToken"}
 PATIENCE_SECONDS = 60  # only a test that fails takes so long
-FOR_THE_APP = ("PORT", "SANDBOX_PORT", "WEB_CONCURRENCY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+FOR_THE_APP = (
+    *("PORT", "SANDBOX_PORT", "WEB_CONCURRENCY", "DATABASE_URL"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"),
+)
 NO_ENV_FILE = {"PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}  # Flask's commands read .env by themselves
 
 

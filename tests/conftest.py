@@ -61,10 +61,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_settings() -> Iterator[None]:
-    """The settings and proxies of whoever runs the tests have nothing to do with these."""
+def no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The settings, proxies and data of whoever runs the tests have nothing to do with these."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         forget_settings(monkeypatch)
+        monkeypatch.setattr("web.config.INSTANCE", tmp_path_factory.mktemp("instance"))
         yield
 
 

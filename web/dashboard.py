@@ -16,9 +16,8 @@ from flask_babel import lazy_gettext as _l
 
 import misskey
 
-from . import accounts, error_pages, failures
+from . import accounts, error_pages
 from .accounts import Account, login_required
-from .failures import Failure
 from .hosting.concurrency import in_parallel
 from .htmx import page_or_fragment, wants_fragment
 from .rate_limits import calls
@@ -117,7 +116,7 @@ def panel(account: Account, name: str) -> ResponseReturnValue:
     try:
         answer, also = _ask(account, shown, endpoint, until)
     except misskey.MisskeyError as error:
-        failure = failure_of(error, account, shown.permission)
+        failure = error_pages.failure_of(error, account, shown.permission)
         told_once = wants_fragment() and not until and _is_of_all(error)
         return error_pages.answer(replace(failure, context=view | failure.context | {"told_once": told_once}))
     answer, older = _unseen(answer, until, seen) if isinstance(answer, list) else (answer, {})
@@ -190,14 +189,3 @@ def _unseen(answer: list[Any], until: str, seen: str) -> tuple[list[dict[str, An
 def _mark(entry_id: str) -> str:
     """Return a few characters that tell one entry from others."""
     return urlsafe_b64encode(sha256(entry_id.encode()).digest()).decode()[:MARK_CHARACTERS]
-
-
-def failure_of(error: misskey.MisskeyError, account: Account, *permissions: str) -> Failure:
-    """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
-    before = accounts.permissions_of(account)
-    ask_for: tuple[str, ...] = ()
-    if isinstance(error, misskey.PermissionDenied):
-        ask_for = misskey.parse_permissions({*before, *filter(None, permissions)})
-    elif isinstance(error, misskey.AuthenticationFailed):
-        ask_for = before
-    return replace(failures.of_server(error), context={"account": account, "ask_for": ask_for})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,10 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from misskey import PERMISSIONS, MisskeyError, parse_permissions
+from misskey import PERMISSIONS, AuthenticationFailed, MisskeyError, PermissionDenied, parse_permissions
 
 from . import accounts, failures
-from .accounts import PermissionMissing
+from .accounts import Account, PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
@@ -29,7 +30,7 @@ from .template_filters import permission_label, sentences
 def init_app(app: Flask) -> None:
     """Answer every failure in ``app`` with words."""
     handlers: dict[type[Exception], Callable[[Any], ResponseReturnValue]] = {
-        MisskeyError: lambda error: answer(failures.of_server(error)),
+        MisskeyError: _server_failed,
         PermissionMissing: _permission_missing,
         CSRFError: _not_our_page,
         RateLimitExceeded: lambda error: answer(failures.too_many(error)),
@@ -70,6 +71,22 @@ def in_app_browser() -> bool:
 _IN_APP = re.compile(
     r"FBAN/|FBAV/|Instagram| Line/|Twitter|; wv\)|MicroMessenger|BytedanceWebview|\((iPhone|iPad|iPod)(?!.*Safari/)"
 )
+
+
+def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Failure:
+    """Return what a failure means for the visitor, with the new sign-in that would help, also for ``permissions``."""
+    before = accounts.permissions_of(account)
+    ask_for: tuple[str, ...] = ()
+    if isinstance(error, PermissionDenied):
+        ask_for = parse_permissions({*before, *filter(None, permissions)})
+    elif isinstance(error, AuthenticationFailed):
+        ask_for = before
+    return replace(failures.of_server(error), context={"account": account, "ask_for": ask_for})
+
+
+def _server_failed(error: MisskeyError) -> ResponseReturnValue:
+    account = accounts.of_request()
+    return answer(failure_of(error, account) if account else failures.of_server(error))
 
 
 def _permission_missing(error: PermissionMissing) -> ResponseReturnValue:

@@ -25,6 +25,8 @@ CUT = re.compile(rf'{MARKED}|^(?:{LINES})\n|"demo", |"bench", ', re.MULTILINE)
 CHANGELOG = """\
 # Changelog
 
+## Unreleased
+
 ## {own}
 
 Begun as a copy of Sign in with Misskey {version}.

@@ -94,7 +94,7 @@ def followed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_a_copy_does_what_the_recipes_promise(followed: Path) -> None:
-    names = ("web/test_recipes", "web/test_translations", "test_repository")
+    names = ("web/test_recipes", "web/test_hello", "web/test_translations", "test_repository")
     tests = [f"tests/{name}.py" for name in names]
     done = run(followed, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
@@ -102,7 +102,7 @@ def test_a_copy_does_what_the_recipes_promise(followed: Path) -> None:
 
 
 def test_the_code_passes_the_checks(followed: Path) -> None:
-    code = ["app.py", *sorted({block.file for block in BLOCKS if block.file.startswith("web/")})]
+    code = ["app.py", *sorted({block.file for block in BLOCKS if block.file.startswith(("web/", "tests/"))})]
     types = [] if (followed / "demo").exists() else [["mypy"]]  # the slowest by far, and the same in both
     for command in (["ruff", "check"], ["ruff", "format", "--check"], *types):
         done = run(followed, sys.executable, "-m", *command, *code)

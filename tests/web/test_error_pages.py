@@ -11,6 +11,7 @@ from flask import Flask, abort
 
 from sandbox import Running
 from tests.cast import Visitor
+from web import accounts
 from web.failures import wait_words
 
 
@@ -163,3 +164,21 @@ def test_whoever_is_signed_in_keeps_the_menu_on_a_page_that_failed(alice: Visito
     stranger = Visitor(app, alice.sandbox).get("/nowhere").text
     assert "alice@" not in stranger
     assert 'class="menu"' not in stranger
+
+
+def test_what_a_server_refuses_an_own_view_can_be_asked_for_again(
+    visitor: Visitor, app: Flask, sandbox: Running
+) -> None:
+    def post() -> str:
+        account = accounts.of_request()
+        assert account
+        return str(accounts.client(account).call("notes/create", {"text": "Hello!"}))
+
+    app.add_url_rule("/hello", view_func=post)
+    visitor.sign_in(permissions=["read:account"])
+
+    page = visitor.get("/hello").text
+
+    assert "Sign in at" in page
+    assert 'name="permission" value="write:notes"' in page
+    assert visitor.get("/nowhere").text.count("Sign in at") == 0
