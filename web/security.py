@@ -21,7 +21,7 @@ from .hosting.concurrency import PerVisitor
 from .rate_limits import View
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: Larger than any form here without files.
 MAX_FORM_BYTES = 256 * 1024
@@ -57,7 +57,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.wsgi_app = PerVisitor(  # type: ignore[method-assign]
         app.wsgi_app, lambda environ: rate_limits.visitor_at(environ.get("REMOTE_ADDR"))
     )
-    app.wsgi_app = _SecureHeaders(app.wsgi_app, settings)  # type: ignore[method-assign]
+    app.wsgi_app = _SecureHeaders(app, settings)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
@@ -139,10 +139,11 @@ def _content_policy(settings: Settings) -> str:
 
 
 class _SecureHeaders:
-    """WSGI middleware: each answer tells browsers what its page may do, and to keep nothing unless it says how long."""
+    """WSGI middleware: each answer tells browsers what its page may do, and to keep none but static files."""
 
-    def __init__(self, wsgi_app: WSGIApplication, settings: Settings) -> None:
-        self._wsgi_app = wsgi_app
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._wsgi_app = app.wsgi_app
+        self._static = f"{app.static_url_path}/"
         self._headers = [
             ("Content-Security-Policy", _content_policy(settings)),
             ("X-Content-Type-Options", "nosniff"),
@@ -155,10 +156,13 @@ class _SecureHeaders:
             self._headers.append(("Strict-Transport-Security", f"max-age={YEAR_SECONDS}"))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
         # Misskey's page shows the app's picture to whoever allows the app.
-        readers = "cross-origin" if environ["PATH_INFO"] == ICON_PATH else "same-origin"
+        readers = "cross-origin" if path == ICON_PATH else "same-origin"
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if not path.startswith(self._static):
+                headers = [header for header in headers if header[0] != "Cache-Control"]
             headers = [*headers, *self._headers, ("Cross-Origin-Resource-Policy", readers)]
             if "Cache-Control" not in dict(headers):
                 # Some networks would put “[email protected]” in the place of people's addresses, and scripts that the
