@@ -59,7 +59,7 @@ def gunicorn(folder: Path, port: int, *options: str, workers: int = 1, **setting
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
         try:
             while len(booted := re.findall(r"Booting worker with pid: (\d+)", log.read_text())) < workers:
-                assert process.poll() is None, log.read_text()
+                assert process.poll() is None, f"gunicorn ended with {process.returncode}: {log.read_text()}"
                 time.sleep(0.02)
             yield Machine(port, log, int(booted[0]))
         finally:

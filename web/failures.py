@@ -89,6 +89,7 @@ def too_many(error: RateLimitExceeded) -> Failure:
     return Failure(429, _l("Too many tries"), wait_words(error.seconds), "back", error.seconds)
 
 
+OFFLINE = _l("The server or this app may be offline just now.")
 #: Title and words for an error, by the first of its kinds that is here.
 _OF_SERVER: dict[type[misskey.MisskeyError], tuple[Any, Any]] = {
     misskey.ServerTimeout: (

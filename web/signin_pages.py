@@ -27,8 +27,10 @@ _OF_EVERYBODY = {"csrf_token", "language", "_permanent"}  # what the cookie of s
 def refused(form: ServerForm, error: MisskeyError) -> ResponseReturnValue:
     """Show the form again, with what was typed and why it did not work at that server."""
     failure = failures.of_server(error)
-    form.host.errors = [_("%(title)s. %(words)s", title=failure.title, words=failure.words)]
-    if isinstance(error, InvalidAnswer):
+    typed = not services.settings().only_servers  # else it was chosen, or is the only one
+    words = failure.words if typed or not isinstance(error, ServerNotFound) else failures.OFFLINE
+    form.host.errors = [_("%(title)s. %(words)s", title=failure.title, words=words)]
+    if isinstance(error, InvalidAnswer) and typed:
         form.host.errors.append(_("Or is it no Misskey server? Check the spelling, too."))
     mistyped = isinstance(error, (ServerNotFound, ServerForbidden))
     if isinstance(form, TokenForm):

@@ -181,10 +181,10 @@ def test_what_goes_wrong_is_said(alice: Visitor, sandbox: Running) -> None:
     assert hello(sandbox) == []
 
 
-def test_the_panel_shows_who_follows(alice: Visitor) -> None:
+def test_the_panel_shows_who_follows(alice: Visitor, sandbox: Running) -> None:
     assert 'id="followers"' in alice.get("/dashboard").text
 
     page = alice.get("/dashboard/followers").text
 
     assert '<ul class="rows" aria-label="Followers">' in page
-    assert "<strong><bdi>bob</bdi></strong>" in page
+    assert f'<a href="{sandbox.origin}/@bob" rel="noreferrer"><bdi>bob</bdi></a>' in page

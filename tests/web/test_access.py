@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
-from misskey import PERMISSIONS
+from misskey import PERMISSIONS, Transport
 from sandbox import Misbehaviour, Running
 from tests import hostile
 from tests.access import Check
@@ -26,7 +26,7 @@ from tests.browsing import (
     press,
     watched,
 )
-from tests.cast import served, through
+from tests.cast import PATIENCE_SECONDS, served, through
 from tests.words import Say
 from web.languages import LANGUAGES
 
@@ -257,6 +257,14 @@ def test_signing_out_all_accounts(alice: Page, sandbox: Running, say: Say, check
     check(alice, "done")
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a test looks at a page that waits for a server, the app waits on."""
+    for name in ("step_seconds", "total_seconds"):
+        monkeypatch.setitem(Transport.__init__.__kwdefaults__ or {}, name, PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("patience")
 def test_panels_that_wait_and_fail(alice: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check) -> None:
     browsers.statuses = {502}
     panels = alice.locator("section[hx-get]").count()

@@ -263,7 +263,7 @@ def followers(numbers: Callable[[str], list[int]]) -> Behaviour:
     return behaviour
 
 
-USERNAME = "@user([0-9]+)@far.example"
+USERNAME = "<bdi>@user([0-9]+)@far.example"
 
 
 def test_a_panel_can_ask_for_what_belongs_to_its_account(
@@ -288,6 +288,8 @@ def test_a_panel_can_ask_for_what_belongs_to_its_account(
     [
         ({"username": "bob", "name": "Bob <b>", "host": None}, ["Bob &lt;b&gt;", "@bob@127.0.0.1"]),
         ({"username": "bob", "name": "", "host": "far.example"}, ["<bdi>bob</bdi>", "@bob@far.example"]),
+        ({"username": "bob", "host": "far.example"}, ['/@bob@far.example" rel="noreferrer"><bdi>bob</bdi>']),
+        ({"username": 'b"ob', "host": None}, ['/@b%22ob" rel="noreferrer"><bdi>b&#34;ob</bdi>']),
         ({"username": 5, "name": {}, "host": []}, ["@@127.0.0.1"]),
         (None, ["@@127.0.0.1"]),
         (..., ["@@127.0.0.1"]),

@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from misskey import InvalidAnswer, ServerNotFound
 from sandbox import Misbehaviour, Running
 from tests.cast import FIRST_PAGE, Visitor, query
 from tests.hostile import says, serve
+from web import signin_pages
+from web.forms import SignInForm
 
 
 @pytest.fixture
@@ -43,6 +46,26 @@ def test_another_server_is_refused_with_the_ones_that_work(visitor: Visitor, san
 
     assert answer.status_code == 422
     assert f"Here you can sign in only with: {host(sandbox)}." in answer.text
+
+
+@pytest.mark.parametrize("only", ["misskey.example", ""])
+def test_who_chose_a_server_is_not_asked_to_check_what_was_typed(
+    make_app: Callable[..., Flask], sandbox: Running, only: str
+) -> None:
+    app = make_app(ONLY_SERVERS=only)
+    page = ""
+    for error in (
+        ServerNotFound("misskey.example", "no server has this name"),
+        InvalidAnswer("misskey.example", "no JSON"),
+    ):
+        with app.test_request_context("/signin", method="POST", data={"host": "misskey.example"}):
+            answer = signin_pages.refused(SignInForm(), error)
+            assert isinstance(answer, tuple)
+            page += str(answer[0])
+
+    assert "misskey.example can’t be found." in page
+    assert "may be offline just now." in page
+    assert page.count("Check the spelling") == (0 if only else 2)
 
 
 def test_a_token_made_by_hand_works_there_too(visitor: Visitor, sandbox: Running) -> None:
