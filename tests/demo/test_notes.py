@@ -404,3 +404,12 @@ def test_a_name_with_percent_signs_breaks_no_words() -> None:
 def test_only_a_note_of_ones_own_can_be_deleted() -> None:
     assert "Delete" not in shown(read())
     assert 'action="/notes/9note/delete"' in shown(read(user=BOB | {"id": "9alice", "username": "alice"}))
+
+
+def test_undoing_a_renote_of_ones_own_does_not_read_like_deleting_the_note() -> None:
+    page = shown(read(user=BOB | {"id": "9alice", "username": "alice"}, text=None, renote=SENT | {"id": "9other"}))
+
+    assert 'action="/notes/9note/delete"' in page
+    for words in ("Undo the renote", "The note that you renoted stays.", "Undo this renote"):
+        assert words in page
+    assert "Delete" not in page

@@ -449,6 +449,13 @@ def test_a_deleted_note_is_a_part_of_a_page_too(alice: Visitor, sandbox: Running
     assert "<html" not in fragment
 
 
+def test_after_undoing_a_renote_the_note_itself_is_not_said_to_be_gone(alice: Visitor, sandbox: Running) -> None:
+    page = alice.post(f"/notes/{post(alice, sandbox)}/delete", {"renote": "yes"}).text
+
+    assert "Your renote is gone from your server. The note that you renoted stays." in page
+    assert "The note is gone" not in page
+
+
 def test_a_note_that_is_gone_already_is_no_error(alice: Visitor, sandbox: Running) -> None:
     note_id = post(alice, sandbox)
     del sandbox.world.notes[note_id]
