@@ -395,6 +395,14 @@ def test_a_renote_in_a_notification_shows_what_was_renoted() -> None:
     assert notification.note.text == "My own words"
 
 
+def test_a_name_from_right_to_left_does_not_turn_what_happened_around() -> None:
+    sent = [{"type": "follow", "user": BOB | {"name": "محمد"}}]
+    page = render_template("panels/notifications.html", answer=sent, account=ALICE, panel=PANELS[2], until="")
+
+    assert PANELS[2].name == "notifications"
+    assert '<bdi dir="ltr">محمد follows you</bdi>' in page
+
+
 def test_a_name_with_percent_signs_breaks_no_words() -> None:
     (notification,) = read_notifications([{"type": "follow", "user": BOB | {"name": "100%(who)s %s"}}], SERVER)
 
