@@ -22,7 +22,8 @@ RUN chmod -R u=rwX,go=rX /app && python -m compileall -q . \
 
 FROM ${BASE}
 # All that the app keeps is in /data, and it can write nowhere else. Tried out without settings, it makes its own secret
-# key in instance/, which is there too. A new volume takes over the owner of the folder that it covers.
+# key in instance/, which is there too. A new volume takes over the owner of the folder that it covers; VOLUME would make one
+# for each container that is given none, and some platforms refuse to build it.
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin miauth \
     && install --directory --owner=miauth --group=miauth --mode=700 /data
 COPY --from=built /venv /venv
@@ -31,7 +32,6 @@ WORKDIR /app
 USER 10001
 # hadolint ignore=DL3064 # the name of a file
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MIAUTH_TOKEN_STORE=sqlite:////data/tokens.sqlite3
-VOLUME /data
 
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -136,7 +136,7 @@ def test_what_must_last_is_in_volumes_that_have_names() -> None:
     used = {volume.partition(":")[0] for found in services().values() for volume in found["volumes"]}
 
     assert used - {"./Caddyfile"} == volumes.keys()
-    assert "VOLUME /data" in DOCKERFILE
+    assert "--mode=700 /data" in DOCKERFILE
 
 
 def test_there_may_be_as_many_threads_as_the_workers_want() -> None:

@@ -64,7 +64,7 @@ def test_every_command_is_one(tmp_path: Path, words: str) -> None:
 @pytest.mark.parametrize("path", found(r"`(/[a-z]+)`"))
 def test_every_page_is_one(tmp_path: Path, path: str) -> None:
     if path == "/data":
-        assert "VOLUME /data" in (ROOT / "Dockerfile").read_text()
+        assert "--mode=700 /data" in (ROOT / "Dockerfile").read_text()
         return
     app = create_app(environment(tmp_path, **({"METRICS": "a-token-for-prometheus"} if path == "/metrics" else {})))
 

@@ -110,5 +110,11 @@ def test_the_app_is_not_root_and_stops_before_docker_kills_it() -> None:
     assert commands()[1][2].startswith("exec ")
 
 
+def test_where_the_data_rests_is_for_the_host_to_say() -> None:
+    """Some platforms build no image that asks for a volume by itself."""
+    assert not re.search("^VOLUME", DOCKERFILE, re.MULTILINE)
+    assert "--mode=700 /data" in DOCKERFILE
+
+
 def test_no_secret_is_in_the_image() -> None:
     assert not re.search("^(ENV|ARG).*(KEY|PASSWORD|METRICS)", DOCKERFILE, re.MULTILINE)
