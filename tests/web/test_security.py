@@ -100,6 +100,14 @@ def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callab
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
+@pytest.mark.parametrize("host", ["localhost", "signin.localhost"])
+def test_no_other_app_on_this_machine_is_led_to_https(make_app: Callable[..., Flask], host: str) -> None:
+    """Browsers keep HSTS for a host name, whatever the port: also that of ``make run``."""
+    app = make_app(PUBLIC_URL=f"https://{host}")
+
+    assert "Strict-Transport-Security" not in app.test_client().get("/", base_url=f"https://{host}").headers
+
+
 def test_a_form_from_hours_ago_needs_no_referer(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
