@@ -123,3 +123,13 @@ def test_in_production_servers_show_the_apps_own_picture(make_app: Callable[...,
     settings = make_app(PUBLIC_URL="https://signin.example").extensions["settings"]
 
     assert settings.app_icon == "https://signin.example/static/icon.png"
+
+
+def test_a_list_without_marks_is_still_a_list_in_safari() -> None:
+    """For Safari, what has no marks by ``none``, or entries of another display, is no list to people who hear it."""
+    styles = [path.read_text() for path in STATIC.rglob("*.css") if "vendor" not in path.parts]
+    templates = [path.read_text() for path in STATIC.with_name("templates").rglob("*.html")]
+
+    assert not re.findall(r"list-style[^;]*none", "".join(styles))
+    assert 'list-style-type: "";' in "".join(styles)
+    assert not re.findall("<li class=.*", "".join(templates))
