@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
@@ -178,3 +179,14 @@ def test_the_version_is_in_the_changelog() -> None:
 
     assert version
     assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(("machine", "system", "has_wheel"), [("x86_64", "darwin", "<49"), ("arm64", "darwin", ">=49")])
+def test_a_mac_with_intel_needs_no_rust(machine: str, system: str, has_wheel: str) -> None:
+    """Since version 49 cryptography has no wheels for it."""
+    text = (ROOT / "requirements.txt").read_text()
+    pins = [Requirement(pin) for pin in re.findall(r"^(cryptography==.+) \\$", text, re.MULTILINE)]
+    here = {"platform_machine": machine, "sys_platform": system}
+    [meant] = [pin for pin in pins if not pin.marker or pin.marker.evaluate(here)]
+
+    assert str(meant.specifier).removeprefix("==") in SpecifierSet(has_wheel)
