@@ -201,3 +201,14 @@ def test_nothing_jumps_while_a_page_comes(page: Page, sandbox: Running, width: i
     page.goto("/dashboard")
     expect_dashboard(page)
     assert page.evaluate(SHIFTED) < 0.05  # nobody knows how high a part will be; 0.1 is where people begin to notice
+
+
+def test_what_is_under_way_is_seen_in_forced_colours_too(browsers: Browsers) -> None:
+    page = browsers.open(forced_colors="active")
+    page.goto("/signin")
+    progress = page.locator(".asking progress")
+    progress.evaluate("progress => { progress.hidden = false; }")
+    seen = progress.screenshot(caret="initial")
+    progress.evaluate("progress => { progress.style.opacity = 0; }")
+
+    assert progress.screenshot(caret="initial") != seen
