@@ -1,5 +1,6 @@
-# Another base must have Python 3.11 or later as `python`, with venv and pip: docker build --build-arg BASE=... . The digest
-# names exactly one image, whatever the tag leads to by now; .github/workflows/updates.yml writes it anew.
+# Another base, of Debian or akin, must have Python 3.11 or later as `python`, with venv and pip: docker build --build-arg
+# BASE=... . The digest names exactly one image, whatever the tag leads to by now; .github/workflows/updates.yml writes it
+# anew.
 ARG BASE=python:3.13-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE} AS built
