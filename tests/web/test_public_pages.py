@@ -33,6 +33,14 @@ def titled(page: str) -> str:
     return found[1]
 
 
+@pytest.mark.parametrize("path", ["/account", *PUBLIC])
+def test_phones_take_no_address_for_mail_and_no_id_for_a_number(alice: Visitor, path: str) -> None:
+    page = alice.get(path, follow_redirects=True).text
+    [told] = re.findall(r'<meta name="format-detection" content="([^"]+)">', page)
+
+    assert set(told.split(", ")) == {"telephone=no", "date=no", "address=no", "email=no"}
+
+
 @pytest.mark.parametrize("accepted", ["en", "ja"])
 def test_every_page_has_a_title_and_a_description_of_its_own(visitor: Visitor, accepted: str) -> None:
     pages = [visitor.get(path, headers={"Accept-Language": accepted}).text for path in PUBLIC]
