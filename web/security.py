@@ -152,7 +152,7 @@ class _SecureHeaders:
             ("Cross-Origin-Opener-Policy", "same-origin"),
             ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
         ]
-        # Browsers keep this for the host name, whatever the port: no other app on this machine could be reached by http.
+        # Browsers keep this for a host name, whatever the port: no other app on this machine could be reached by http.
         if settings.production and not settings.host.endswith("localhost"):
             self._headers.append(("Strict-Transport-Security", f"max-age={YEAR_SECONDS}"))
 
