@@ -153,6 +153,10 @@ class Hostile:
     def close(self) -> None:
         self.stopped.set()
         self._end_listening()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End all connections: the next request comes on one of its own."""
         for sock in list(self.open):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

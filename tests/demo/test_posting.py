@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import re
-import socket
 import sqlite3
 import time
 import uuid
@@ -550,8 +549,7 @@ def test_a_note_may_have_been_posted_whatever_the_answer(alice: Visitor, name: s
         assert len(server.requests) == 1
 
         server.behaviour = says({"createdNote": {"id": "9a", "text": "hello", "cw": None}})
-        for sock in list(server.open):  # the next request comes on a connection of its own
-            sock.shutdown(socket.SHUT_RDWR)
+        server.hang_up()
         assert alice.post("/notes", press_again(reloaded.text)).status_code == 303
         assert len(server.requests) == 2
 
