@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -64,6 +65,15 @@ def test_a_session_id_is_a_fresh_random_uuid() -> None:
     assert len(ids) == 1000
     assert {uuid.UUID(session_id).version for session_id in ids} == {4}
     assert all(str(uuid.UUID(session_id)) == session_id for session_id in ids)
+
+
+def test_no_state_of_the_program_tells_the_next_session_id() -> None:
+    """Only the system's randomness can't be worked out from what it gave before."""
+    before = random.getstate()
+    session_id = new_session_id()
+    random.setstate(before)
+
+    assert new_session_id() != session_id
 
 
 # What the app says of itself.
