@@ -277,6 +277,16 @@ def test_the_home_page_offers_to_go_on_or_to_cancel(visitor: Visitor) -> None:
     assert visitor.post("/signin/resume", {"session": session_id}).status_code == 410
 
 
+def test_the_button_of_a_sign_in_finishes_no_other_one(visitor: Visitor) -> None:
+    """As in a tab that was open when it was cancelled."""
+    cancelled, other = visitor.begin(), visitor.begin()
+    visitor.allow(other)
+    visitor.post("/signin/cancel", {"session": cancelled})
+
+    assert visitor.post("/signin/resume", {"session": cancelled}).status_code == 410
+    assert visitor.get("/dashboard").location == "/"
+
+
 def test_a_sign_in_is_valid_for_ten_minutes(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     session_id = visitor.begin()
     visitor.allow(session_id)
@@ -309,11 +319,16 @@ def test_a_reload_finds_the_account_also_without_the_cookie_of_its_sign_in(visit
     assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
 
 
-def test_a_used_callback_after_signing_out_is_told(visitor: Visitor) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_used_callback_after_signing_out_is_told(visitor: Visitor, elsewhere: bool) -> None:
     session_id = visitor.begin()
     visitor.allow(session_id)
     visitor.get(f"/callback?session={session_id}")
-    visitor.post("/signout")
+    leaving = visitor
+    if elsewhere:
+        leaving = Visitor(visitor.app, visitor.sandbox)
+        leaving.sign_in()
+    leaving.post("/signout/everywhere" if elsewhere else "/signout")
 
     answer = visitor.get(f"/callback?session={session_id}")
 
