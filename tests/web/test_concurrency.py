@@ -193,6 +193,16 @@ def test_one_visitor_asks_so_many_servers_at_once(
     assert alice.get("/dashboard/server").status_code == 200
 
 
+def test_a_call_that_failed_gives_its_place_back(
+    visitor_of_turns: concurrency.Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "WAIT_SECONDS", 0)
+    with concurrency.take_turn(visitor_of_turns):
+        for _ in range(concurrency.MAX_CALLS + 1):
+            with pytest.raises(OSError, match="cut off"), concurrency.remote_call():
+                raise OSError("cut off")
+
+
 def test_a_stream_keeps_its_place_until_it_ends(app: Flask) -> None:
     visitors = visitors_of(app)
 
