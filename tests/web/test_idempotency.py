@@ -46,6 +46,28 @@ def test_who_comes_in_the_middle_waits_for_the_result(store: TokenStore) -> None
         assert (first.result(), second.result()) == ("done", "done")
 
 
+def test_of_two_who_come_at_the_same_moment_one_does_it(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looked first and then began would find that nobody had begun, as the other one does."""
+    get, together, done = store.get, threading.Barrier(2), []
+
+    def look(key: str) -> str | None:
+        found = get(key)
+        if found is None:
+            together.wait()
+        return found
+
+    def work() -> str:
+        done.append("done")
+        return "done"
+
+    monkeypatch.setattr(store, "get", look)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(do_once, store, "name", work, 60) for _ in range(2)]
+
+    assert [one.result() for one in both] == ["done", "done"]
+    assert done == ["done"]
+
+
 def test_what_came_to_nothing_can_be_tried_again(store: TokenStore) -> None:
     assert do_once(store, "name", lambda: None, 60) is None
     assert do_once(store, "name", lambda: "done", 60) == "done"
