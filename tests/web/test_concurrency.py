@@ -193,6 +193,25 @@ def test_one_visitor_asks_so_many_servers_at_once(
     assert alice.get("/dashboard/server").status_code == 200
 
 
+def test_who_waits_for_a_place_lets_others_go_on(visitor_of_turns: concurrency.Visitor) -> None:
+    for _ in range(concurrency.MAX_CALLS):
+        visitor_of_turns.calls.acquire()
+    began = threading.Event()
+
+    def call() -> str:
+        with concurrency.take_turn(visitor_of_turns):
+            began.set()
+            with concurrency.remote_call():
+                return "called"
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call)
+        began.wait()
+        with concurrency.take_turn(visitor_of_turns):
+            visitor_of_turns.calls.release()
+        assert waiting.result() == "called"
+
+
 def test_a_call_that_failed_gives_its_place_back(
     visitor_of_turns: concurrency.Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
