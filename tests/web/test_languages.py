@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from flask import Flask
+from flask import Flask, render_template_string
 from flask_babel import lazy_gettext
 from markupsafe import Markup
 
@@ -135,3 +135,4 @@ def test_sentences_are_text_whatever_is_in_them(app: Flask) -> None:
     with app.test_request_context():
         words = lazy_gettext("The server said: %(text)s", text="<b>")
         assert sentences(words, Markup("<i>")) == "The server said: &lt;b&gt; <i>"
+        assert render_template_string("{{ words }}", words=words) == "The server said: &lt;b&gt;"
