@@ -243,9 +243,10 @@ def test_without_an_origin_the_token_of_the_page_decides(alice: Visitor, path: s
 
 @pytest.mark.parametrize("path", EVERY_POST)
 def test_a_link_changes_nothing(alice: Visitor, sandbox: Running, path: str) -> None:
+    """Nothing looks for a token in it, so it may not even reach the view; a form reads only what was posted."""
     asked = len(sandbox.requests)
 
-    alice.get(path)
+    assert alice.get(path).status_code == 405 or path in FORMS
 
     assert not [call for _, call in sandbox.requests[asked:] if call.endswith(("/create", "/delete", "/check"))]
     assert alice.get("/dashboard").status_code == 200
