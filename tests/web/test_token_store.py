@@ -21,7 +21,7 @@ from web.storage import sqlite_backend, store_backend
 from web.storage.redis_backend import RedisBackend
 from web.storage.sqlite_backend import SqliteBackend
 from web.storage.store_backend import Backend, StoreUnavailable
-from web.token_store import TokenStore, open_store
+from web.token_store import TokenStore, check_url, open_store
 
 SECRET = "the secret key of today"
 #: "token" under "key", sealed with this secret key.
@@ -261,10 +261,13 @@ def test_the_file_shows_neither_keys_nor_values(open_at: Callable[..., TokenStor
     assert b"the-token-itself" not in content
 
 
-def test_the_file_is_the_owners_alone(open_at: Callable[..., TokenStore], file: Path) -> None:
-    open_at()
+@pytest.mark.parametrize("checked", [False, True])
+def test_the_file_and_its_folder_are_the_owners_alone(tmp_path: Path, checked: bool) -> None:
+    file = tmp_path / "fresh" / "tokens.sqlite3"
+    url = f"sqlite:///{file}"
+    open_store(check_url(url) if checked else url, [SECRET])
 
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (file.parent, file)] == [0o700, 0o600]
 
 
 def test_the_file_is_in_wal_mode(open_at: Callable[..., TokenStore], file: Path) -> None:
