@@ -62,10 +62,26 @@ def ask(app: Flask, view: Callable[[], str], address: str = "203.0.113.9") -> bo
 
 
 def test_so_many_are_allowed_and_no_more(app: Flask) -> None:
-    view = limit("2 per minute")(lambda: "seen")
+    done = []
+
+    @limit("2 per minute")
+    def view() -> str:
+        done.append("done")
+        return "seen"
 
     assert [ask(app, view) for _ in range(3)] == [True, True, False]
+    assert len(done) == 2  # what is refused is not done either
     assert ask(app, view, "203.0.113.10")
+
+
+def test_views_of_one_scope_are_counted_together(app: Flask) -> None:
+    views = [limit("2 per minute", "both")(lambda: "seen") for _ in range(2)]
+    app.add_url_rule("/one", "one", views[0])
+    app.add_url_rule("/other", "other", views[1])
+
+    answers = [app.test_client().get(path) for path in ("/one", "/other", "/one", "/other")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
 
 
 def test_a_counter_ends_by_itself_and_not_later_for_being_used(app: Flask) -> None:
