@@ -1,4 +1,4 @@
-"""How many files at once, and as long as the disk has room."""
+"""How many files at once, and as long as the disk has room; and how often all that calls servers may be asked for."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from flask import Flask
 from demo import upload_limits
 from sandbox import Running
 from tests.cast import Visitor
+from web.rate_limits import limit
 
 FRAGMENT = {"HX-Request": "true"}
 
@@ -96,3 +97,31 @@ def test_where_all_but_the_data_is_read_only_files_rest_beside_the_tokens(
 
     assert answer.status_code == 303
     assert set(tmp_path.iterdir()) == before
+
+
+DRAFT = "0b25ce5a-8d0a-4c1c-8f4e-6a1f6b6a0c1f"
+#: What each view that calls servers is counted as, and how often it is allowed in a minute.
+LIMITED = {
+    "POST /console": [("calls", 300), ("results", 60)],
+    f"GET /console/{DRAFT}": [("calls", 300)],
+    "GET /console/endpoints": [("calls", 300)],
+    "GET /console/parameters": [("calls", 300)],
+    "GET /files": [("calls", 300)],
+    "POST /files": [("calls", 300), ("results", 60)],
+    "GET /live": [("calls", 300)],
+    "GET /media": [("media.show", 600)],
+    "POST /notes": [("calls", 300), ("results", 60)],
+    "POST /notes/9note/delete": [("calls", 300)],
+}
+
+
+@pytest.mark.parametrize(
+    ("request_line", "scope", "times"), [(line, *each) for line, counted in LIMITED.items() for each in counted]
+)
+def test_what_calls_servers_is_allowed_so_often(alice: Visitor, request_line: str, scope: str, times: int) -> None:
+    method, path = request_line.split()
+    with alice.app.test_request_context(environ_base={"REMOTE_ADDR": "127.0.0.1"}):
+        for _ in range(times):
+            limit(f"{times} per minute", scope)(lambda: "seen")()
+
+    assert (alice.post if method == "POST" else alice.get)(path).status_code == 429

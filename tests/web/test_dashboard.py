@@ -18,6 +18,7 @@ from tests.hostile import Behaviour, Caller, http, moved_to, says
 from tests.panels import ENDLESS, FRAGMENT, PAGINGS, REASONS, after, follow
 from web import dashboard
 from web.dashboard import MARK_CHARACTERS, MAX_ENTRIES, MAX_SEEN, Panel
+from web.rate_limits import calls
 
 
 def add_template(app: Flask, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
@@ -46,6 +47,15 @@ def test_a_panel_is_a_page_and_a_fragment(alice: Visitor, panel: str, words: lis
         assert word in fragment
     assert "<html" in page
     assert "<html" not in fragment
+
+
+def test_panels_are_shown_so_often_and_no_more(alice: Visitor) -> None:
+    with alice.app.test_request_context(environ_base={"REMOTE_ADDR": "127.0.0.1"}):
+        for _ in range(300):
+            calls(lambda: "seen")()
+
+    assert alice.get("/dashboard/profile").status_code == 429
+    assert alice.get("/dashboard").status_code == 200
 
 
 def test_a_panel_that_does_not_exist_is_told(alice: Visitor) -> None:
