@@ -213,6 +213,17 @@ def test_a_server_that_describes_itself_in_html_is_described_in_words(alice: Vis
     assert '<p class="prose" dir="auto">For friends &amp; family &lt;3 rules abc</p>' in page
 
 
+def test_whatever_a_server_says_of_itself_is_text_in_bounds(alice: Visitor) -> None:
+    words = f"<script>alert(1)</script>\u202e\x1b{'x' * 120_000}"
+    with moved_to(says(dict.fromkeys(("name", "description", "version", "maintainerName"), words)), alice):
+        page = alice.get("/dashboard/server").text
+
+    assert page.count("&lt;script&gt;alert(1)") >= 3
+    assert "<script>alert" not in page
+    assert not re.search("[\u202e\x1b]", page)
+    assert len(page) < 100_000
+
+
 def test_a_new_panel_is_one_entry_and_one_template(
     alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
