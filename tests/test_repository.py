@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -109,6 +110,30 @@ def test_a_template_has_nothing_inline_and_nothing_from_elsewhere(path: Path) ->
     assert not re.search(r"""<link[^>]*href\s*=\s*["']\s*(?:https?:)?//""", text)
     assert "|safe" not in text.replace(" ", "")
     assert "autoescape false" not in text
+
+
+def test_htmx_runs_no_text_asks_nobody_else_and_keeps_no_page() -> None:
+    text = (ROOT / "templates" / "signed_in.html").read_text()
+    [content] = re.findall(r"""<meta name="htmx-config" content='([^']*)'>""", text)
+
+    strict = {"allowEval": False, "selfRequestsOnly": True, "historyCacheSize": 0, "includeIndicatorStyles": False}
+    assert strict.items() <= json.loads(content).items()
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
+def test_a_link_to_another_site_does_not_tell_where_it_is(path: Path) -> None:
+    own = re.compile(r"[#?]|\{\{ (url_for\(|panel\.url\(|here\b|next\b|drive\b|another\b)")
+    for tag, address in re.findall(r"""(<a\b[^>]*?\shref="([^"]*)"[^>]*>)""", path.read_text()):
+        assert own.match(address) or 'rel="noreferrer"' in tag, tag
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=str)
+def test_a_form_has_the_token_of_its_page_and_says_which_account_it_is_for(path: Path) -> None:
+    for form in re.findall(r"<form\b.*?</form>", path.read_text(), re.DOTALL):
+        assert 'method="post"' in form
+        assert "{{ csrf() }}" in form
+        if not re.search(r"url_for\('(journey\.|languages\.|account\.switch)", form):
+            assert re.search(r'name="account" value="\{\{ account\.public_id \}\}"|name="all"', form)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=str)
