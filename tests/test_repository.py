@@ -142,6 +142,14 @@ def test_every_static_file_that_a_template_names_is_there(path: Path) -> None:
         assert (ROOT / "static" / name).is_file(), name
 
 
+def test_scripts_make_no_markup_of_text() -> None:
+    """But for the app's own, which is what it would put into a page."""
+    for path in {*(ROOT / "static").rglob("*.js")} - {*(ROOT / "static" / "vendor").glob("*")}:
+        text = path.read_text().replace("content.innerHTML = html;", "")
+        made = r"(inner|outer|Adjacent|set)HTML|document\.write|DOMParser|\beval\b|Function\("
+        assert not re.search(made, text), path.name
+
+
 def test_style_sheets_load_nothing_from_elsewhere() -> None:
     for path in {*(ROOT / "static").rglob("*.css")} - {*(ROOT / "static" / "vendor").glob("*")}:
         text = path.read_text()
