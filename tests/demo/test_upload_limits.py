@@ -47,6 +47,17 @@ def test_one_visitor_uploads_so_much_at_once(alice: Visitor, monkeypatch: pytest
     assert upload(alice) == 303  # the one that was refused took no place
 
 
+def test_an_upload_gives_its_place_back_while_something_else_is_open(
+    alice: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has nothing under way any more is forgotten, with all places."""
+    monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 1)
+    stream = vars(alice.app.wsgi_app)["_wsgi_app"]._enter("127.0.0.1")
+
+    assert [upload(alice), upload(alice)] == [303, 303]
+    stream.leave()
+
+
 def test_a_form_that_finds_no_room_stays_as_it_is(alice: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 0)
 
