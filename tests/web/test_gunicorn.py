@@ -29,6 +29,7 @@ from tests.cast import FIRST_PAGE, Visitor, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
+from web.hosting import gunicorn_worker
 from web.hosting.gunicorn_worker import Connection, Socket, Unreader, Worker
 
 ROOT = Path(__file__).parents[2]
@@ -197,6 +198,18 @@ def test_a_request_that_is_not_sent_to_its_end_is_read_no_further() -> None:
         assert server.recv(100) == b""
 
 
+def test_who_falls_silent_within_a_request_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gunicorn_worker, "SILENCE_SECONDS", 0.01)
+    browser, server = socket.socketpair()
+    with browser, server:
+        unreader = Unreader(server)
+        unreader.ends = time.monotonic() + 10
+
+        assert unreader.chunk() == b""
+        assert time.monotonic() < unreader.ends
+        assert server.gettimeout() == gunicorn_worker.TAKE_SECONDS  # for the answer
+
+
 def test_what_comes_of_a_large_request_gives_it_time() -> None:
     browser, server = socket.socketpair()
     with browser, server:
@@ -218,6 +231,17 @@ def test_a_slow_reader_has_time_for_each_piece() -> None:
             received += len(browser.recv(60_000))
             time.sleep(0.06)
         sending.result()
+
+
+@pytest.mark.parametrize("name", ["Script_Name", "X-Forwarded-Proto", "X-Forwarded-Ssl"])
+def test_what_a_proxy_would_say_counts_for_nothing_where_none_is_trusted(url: str, name: str) -> None:
+    """Not even from the machine itself, where a proxy would pass on what strangers sent."""
+    said = {"Script_Name": "/how", "X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "on"}
+
+    page = requests.get(f"{url}/how-it-works", headers={name: said[name]}, timeout=60).text
+
+    assert f"GET {url}/callback?session=" in page
+    assert 'href="/privacy"' in page
 
 
 def ask(url: str, address: str) -> bytes:
