@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from demo import account_data
 from demo.live import may_go_on
 from misskey import Client
 from sandbox import Running
@@ -80,6 +81,19 @@ def test_another_browser_leaves_nothing_here(alice: Visitor, app: Flask, sandbox
     elsewhere.sign_in("bob")
 
     assert is_current(alice, account, since)
+
+
+def test_signing_out_forgets_what_is_kept_beside_the_account(alice: Visitor, app: Flask) -> None:
+    account, names = account_of(alice), ("trace", "console", "left")
+    alice.post("/console", {"endpoint": "i", "params": "{}", "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
+    alice.sign_in("bob")
+    with app.app_context():
+        assert all(account_data.load(account, name) for name in names)
+
+    alice.post("/signout", {"account": account.public_id})
+
+    with app.app_context():
+        assert not any(account_data.load(account, name) for name in names)
 
 
 def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, app: Flask) -> None:
