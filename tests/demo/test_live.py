@@ -7,7 +7,9 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -248,6 +250,34 @@ def test_a_fifth_place_is_the_oldest_one(alice: Visitor, site: str, sandbox: Run
         post(sandbox, "for four")
 
         assert [next(watched)[0] for watched in others] == ["note"] * 4
+
+
+def test_a_place_that_was_left_is_free_for_others(alice: Visitor) -> None:
+    with alice.app.test_request_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+    assert account
+    with live._place(account) as is_kept:
+        for _ in range(live.MAX_AT_ONCE):
+            with live._place(account):
+                pass
+
+        assert is_kept()
+
+
+def test_it_rests_for_longer_than_a_note_took(
+    alice: Visitor, site: str, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    computed = count()  # a second at each look
+    clock = SimpleNamespace(
+        sleep=rests.append, monotonic=time.monotonic, time=time.time, thread_time=lambda: next(computed)
+    )
+    monkeypatch.setattr(live, "time", clock)
+    with watching(site, alice) as watched:
+        connected(watched, sandbox)
+        wait_until(lambda: rests)
+
+    assert rests[0] == live.RESTS_FOR
 
 
 # The server's side.
