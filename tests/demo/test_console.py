@@ -368,8 +368,12 @@ def test_half_a_surrogate_pair_breaks_nothing(alice: Visitor) -> None:
     assert send(alice, "notes/create", params, insert="cw").status_code == 200
 
 
-def test_a_file_is_explained_and_shown_as_code(alice: Visitor) -> None:
+def test_a_file_is_explained_and_shown_as_code(alice: Visitor, app: Flask) -> None:
     answer = send(alice, "drive/files/create", '{"comment": "it\'s"}')
+    (key,) = alice.cookie()["accounts"]
+
+    assert json.loads(app.extensions["token_store"].get(key))["token"] not in answer.text
+    assert "i=YOUR_ACCESS_TOKEN" in answer.text
 
     assert "/dashboard/drive?account=" in alice.get("/console/parameters?endpoint=drive/files/create").text
     assert "--form-string 'comment=it'\"'\"'s'" in unescape(answer.text)
