@@ -295,6 +295,14 @@ def test_whoever_could_read_the_file_still_can_and_nobody_else(key_file: Path, m
     assert stat.S_IMODE(key_file.stat().st_mode) == mode
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_that_root_rotates_belongs_to_whom_it_did(key_file: Path) -> None:
+    os.chown(key_file, 4711, 4712)
+    secret_keys.rotate(str(key_file), 30)
+
+    assert (key_file.stat().st_uid, key_file.stat().st_gid) == (4711, 4712)
+
+
 def test_what_somebody_puts_in_the_place_of_the_new_file_stays_as_it_is(
     key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
