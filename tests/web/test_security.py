@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -62,6 +62,8 @@ def test_nothing_but_static_files_is_cached(alice: Visitor) -> None:
         assert alice.get(path).headers["Cache-Control"] == "no-store, no-transform"
     with alice.get("/static/app.css") as answer:
         assert "no-store" not in answer.headers["Cache-Control"]
+    alice.app.view_functions["pages.privacy"] = lambda: Response("", headers={"Cache-Control": "public"})
+    assert alice.get("/privacy").headers.get_all("Cache-Control") == ["no-store, no-transform"]  # whatever a view says
 
 
 def test_in_production_no_private_server_is_named_to_strangers(make_app: Callable[..., Flask]) -> None:
@@ -96,7 +98,7 @@ def test_in_production_the_cookie_and_the_headers_ask_for_https(make_app: Callab
 
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("__Host-session=")
-    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert set(cookie.split("; ")[1:]) == {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}  # and no Domain
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
