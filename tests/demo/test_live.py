@@ -172,6 +172,19 @@ def test_signing_out_ends_it_here_and_at_the_server(alice: Visitor, site: str, s
     wait_until(lambda: not sandbox.world.listeners)
 
 
+def test_the_next_note_after_signing_out_does_not_come(
+    alice: Visitor, site: str, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "TICK_SECONDS", PATIENCE_SECONDS)  # so it is the note that has it asked
+    with watching(site, alice) as watched:
+        connected(watched, sandbox)
+        alice.post("/signout")
+        post(sandbox, "for nobody here")
+
+        assert state(watched) == "stopped"
+        assert list(watched) == []
+
+
 def test_going_over_to_another_account_ends_it(alice: Visitor, site: str, sandbox: Running) -> None:
     with watching(site, alice) as watched:
         connected(watched, sandbox)
