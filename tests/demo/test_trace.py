@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 from flask import Flask
 
 from demo import trace
-from misskey import MASK
+from misskey import MASK, Exchange
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor, query
 from web import accounts, services
@@ -145,6 +145,13 @@ def test_no_server_can_fill_the_store(visitor: Visitor, sandbox: Running, app: F
     assert kept
     assert len(kept) < 8_000
     assert "n …" in visitor.get("/dashboard").text
+
+
+def test_what_is_cut_off_is_cut_between_letters() -> None:
+    exchange = Exchange("POST", "https://misskey.example/api/i", answer="あ😀é")
+
+    kept = [trace.truncated(exchange, most_bytes)["answer"] for most_bytes in range(10)]
+    assert kept == [*[" …"] * 3, *["あ …"] * 4, *["あ😀 …"] * 2, "あ😀é"]
 
 
 def test_names_in_an_address_are_shown_as_they_were_sent(alice: Visitor) -> None:
