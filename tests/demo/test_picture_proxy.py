@@ -163,3 +163,13 @@ def test_portraits_stand_still(alice: Visitor) -> None:
         "/proxy/avatar.webp?avatar=1&url=x&static=1",
         "/a.png?x=avatar=1",
     ]
+
+
+def test_a_server_learns_nothing_of_who_looks(alice: Visitor) -> None:
+    of_the_browser = {"Referer": "http://localhost/dashboard", "User-Agent": "Alice's", "Accept-Language": "ja"}
+    with moved_to(answers(200, PNG), alice) as server:
+        alice.get(address(alice, f"{server.origin}/a.png"), headers=of_the_browser)
+
+    (request,) = server.requests
+    assert set(request.headers) == {"host", "user-agent", "accept", "accept-encoding"}
+    assert "Alice" not in request.headers["user-agent"]
