@@ -190,9 +190,10 @@ def test_a_request_that_is_not_sent_to_its_end_is_read_no_further() -> None:
     browser, server = socket.socketpair()
     with browser, server:
         unreader = Unreader(server)
-        unreader.ends = time.monotonic() - 1
+        unreader.ends = ended = time.monotonic() - 1
 
         assert unreader.chunk() == b""
+        assert time.monotonic() - ended < gunicorn_worker.SILENCE_SECONDS
         with suppress(BrokenPipeError):
             browser.sendall(b"GET / HTTP/1.1\r\n\r\n")  # would be the next request
         assert server.recv(100) == b""
@@ -242,6 +243,11 @@ def test_what_a_proxy_would_say_counts_for_nothing_where_none_is_trusted(url: st
 
     assert f"GET {url}/callback?session=" in page
     assert 'href="/privacy"' in page
+
+
+@pytest.mark.parametrize("headers", [{f"X-{number}": "x" for number in range(70)}, {"Cookie": "x" * 17_000}])
+def test_the_head_of_a_request_has_a_largest_size(url: str, headers: dict[str, str]) -> None:
+    assert requests.get(f"{url}/healthz", headers=headers, timeout=60).status_code in (400, 431)
 
 
 def ask(url: str, address: str) -> bytes:
