@@ -217,6 +217,7 @@ def test_certificates_and_proxies_that_can_not_be_used_stop_the_start_in_words(
             "MIAUTH_SECRET_KEY_FALLBACKS must have 32 characters",
         ),
         ({"PUBLIC_URL": "http://signin.example", "SECRET_KEY": KEY}, "must begin with https://"),
+        ({"PUBLIC_URL": "http://localhost.signin.example", "SECRET_KEY": KEY}, "must begin with https://"),
         ({"PUBLIC_URL": "signin.example"}, "MIAUTH_PUBLIC_URL must be an address"),
         ({"PUBLIC_URL": "https://signin.example/app", "SECRET_KEY": KEY}, "MIAUTH_PUBLIC_URL must be an address"),
         ({"SECRET_KEY_FILE": "/nowhere/key"}, "MIAUTH_SECRET_KEY_FILE can't be read"),

@@ -340,9 +340,11 @@ def test_behind_a_proxy_the_public_address_is_used(
     make_app: Callable[..., Flask], proxies: str, scheme: str, host: str
 ) -> None:
     app = make_app(**PRODUCTION, TRUSTED_PROXIES=proxies)
-    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": host}
+    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-Host": host, "X-Forwarded-Prefix": "/a stranger's"}
 
-    assert app.test_client().get("/", headers=headers).status_code == 200
+    answer = app.test_client().get("/", headers=headers)
+    assert answer.status_code == 200
+    assert 'action="/signin"' in answer.text
 
 
 def test_a_form_that_is_too_large_is_told(visitor: Visitor) -> None:
