@@ -149,6 +149,17 @@ def test_an_account_shows_no_token(alice: Visitor, app: Flask) -> None:
     assert account.key not in repr(account)
 
 
+def test_a_person_is_known_by_the_id_at_a_server_whatever_the_name(alice: Visitor, app: Flask) -> None:
+    """A name can change, and be taken by somebody else."""
+    with app.app_context():
+        account = accounts.load(keys(alice)[0])
+
+    assert account
+    assert replace(account, username="renamed", name="Renamed").owner == account.owner
+    assert replace(account, user_id="9other").owner != account.owner
+    assert replace(account, origin="https://misskey.example").owner != account.owner
+
+
 def test_keys_rotate_without_signing_anyone_out(
     make_app: Callable[..., Flask], sandbox: Running, alice: Visitor
 ) -> None:
