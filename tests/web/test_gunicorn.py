@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import runpy
@@ -276,6 +277,18 @@ def test_one_address_can_not_take_all_connections(url: str) -> None:
             sock.close()
         while ask_or_nothing(url, "127.0.0.2") != b"HTTP/1.1 200 OK":  # until the worker has noticed
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("proxies", "most"), [("0", 120), ("1", math.inf)])
+def test_behind_a_proxy_all_have_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxies: str, most: float
+) -> None:
+    for name, value in environment(tmp_path, TRUSTED_PROXIES=proxies).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Worker, "max_connections", math.inf)
+
+    runpy.run_path(str(ROOT / "web/gunicorn.conf.py"))
+    assert Worker.max_connections == most
 
 
 @on_linux
