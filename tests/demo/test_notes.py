@@ -253,6 +253,16 @@ def test_a_renote_of_a_deleted_note_says_so(renote: Any) -> None:
     assert "was deleted" in shown(note)
 
 
+def test_nothing_in_a_note_is_more_than_a_page_can_bear() -> None:
+    choices = {"choices": [{"text": f"c{number}", "votes": 1} for number in range(1000)]}
+    files = [{"id": f"9f{number}", "name": "n"} for number in range(1000)]
+    user = dict.fromkeys(("username", "name", "host"), "x" * 100_000)
+    note = read(text="x" * 100_000, cw="x" * 100_000, files=files, poll=choices, user=BOB | user)
+
+    assert (len(note.author.name), len(note.author.address)) == (100, len("@@") + 128 + 255)
+    assert (len(note.text), len(note.cw), len(note.files), len(note.poll)) == (10_000, 500, 16, 20)
+
+
 def test_renotes_within_renotes_end() -> None:
     note: dict[str, Any] = dict(SENT)
     for number in range(500):
@@ -385,6 +395,15 @@ def test_a_notification_says_what_happened(sent: dict[str, Any], words: str) -> 
     (notification,) = read_notifications([sent, "odd"], SERVER)
 
     assert notification.words == words
+
+
+def test_another_apps_words_are_text_in_bounds() -> None:
+    told = {"header": "a\nb" * 1000, "body": "c\u202e" * 1000}, {"header": 5, "body": []}
+
+    great, none = read_notifications([{"type": "app", **words} for words in told], SERVER)
+    assert len(great.words) <= 100 + len(": ") + 300
+    assert not set(great.words) & set("\n\u202e")
+    assert none.words == "An app has something to say"
 
 
 def test_a_renote_in_a_notification_shows_what_was_renoted() -> None:
