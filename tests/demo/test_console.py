@@ -100,6 +100,11 @@ def test_endpoints_are_a_fragment_and_a_page(alice: Visitor) -> None:
     assert "/console/parameters?endpoint=notes%2Fcreate&amp;account=" in page
 
 
+def test_no_more_endpoints_are_shown_than_a_page_can_bear(alice: Visitor) -> None:
+    with moved_to(says([f"n{number}" for number in range(3000)]), alice):
+        assert alice.get("/console/endpoints", headers=FRAGMENT).text.count("<option") == 2000
+
+
 def test_parameters_are_a_fragment_and_a_page(alice: Visitor) -> None:
     fragment = alice.get("/console/parameters?endpoint=notes/create", headers=FRAGMENT).text
     page = alice.get("/console/parameters?endpoint=notes/create").text
