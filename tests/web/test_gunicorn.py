@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from tests.cast import FIRST_PAGE, Visitor, environment, wait_until
 from tests.hostile import ALICE, TOKEN, Caller, Hostile, serve, silent
 from tests.hostile import http as answer
 from tests.ports import free_port
-from web.hosting import gunicorn_worker
+from web.hosting import concurrency, gunicorn_worker
 from web.hosting.gunicorn_worker import Connection, Socket, Unreader, Worker
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +211,25 @@ def test_who_falls_silent_within_a_request_is_not_waited_for(monkeypatch: pytest
         assert unreader.chunk() == b""
         assert time.monotonic() < unreader.ends
         assert server.gettimeout() == gunicorn_worker.TAKE_SECONDS  # for the answer
+
+
+def test_who_sends_slowly_lets_the_others_of_the_visitor_go_on() -> None:
+    visitor, began = concurrency.Visitor(lambda: None), threading.Event()
+    browser, server = socket.socketpair()
+    unreader = Unreader(server)
+    unreader.ends = time.monotonic() + 60
+
+    def read() -> bytes:
+        with concurrency.take_turn(visitor):
+            began.set()
+            return unreader.chunk()
+
+    with browser, server, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        began.wait()
+        with concurrency.take_turn(visitor):
+            browser.sendall(b"at last")
+        assert reading.result() == b"at last"
 
 
 def test_what_comes_of_a_large_request_gives_it_time() -> None:
