@@ -402,7 +402,9 @@ def test_the_token_is_asked_only_where_the_sign_in_began(make_app: Callable[...,
         assert other.requests == []
 
 
-def test_a_failed_check_can_be_tried_again(visitor: Visitor, sandbox: Running) -> None:
+def test_a_failed_check_can_be_tried_again(
+    visitor: Visitor, sandbox: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     session_id = visitor.begin()
     visitor.allow(session_id)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
@@ -410,6 +412,8 @@ def test_a_failed_check_can_be_tried_again(visitor: Visitor, sandbox: Running) -
     sandbox.world.misbehaviour = Misbehaviour.NONE
 
     assert visitor.get(f"/callback?session={session_id}").location == FIRST_PAGE
+    assert "journey.callback" in caplog.text
+    assert session_id not in caplog.text
 
 
 def test_a_restart_finds_pending_and_finished_sign_ins(
