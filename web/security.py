@@ -163,7 +163,7 @@ class _SecureHeaders:
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             if not path.startswith(self._static):
-                headers = [header for header in headers if header[0] != "Cache-Control"]
+                headers = [header for header in headers if header[0].lower() != "cache-control"]
             headers = [*headers, *self._headers, ("Cross-Origin-Resource-Policy", readers)]
             if "Cache-Control" not in dict(headers):
                 # Some networks would put “[email protected]” in the place of people's addresses, and scripts that the

@@ -62,7 +62,7 @@ def test_nothing_but_static_files_is_cached(alice: Visitor) -> None:
         assert alice.get(path).headers["Cache-Control"] == "no-store, no-transform"
     with alice.get("/static/app.css") as answer:
         assert "no-store" not in answer.headers["Cache-Control"]
-    alice.app.view_functions["pages.privacy"] = lambda: Response("", headers={"Cache-Control": "public"})
+    alice.app.view_functions["pages.privacy"] = lambda: Response("", headers={"cache-control": "public"})
     assert alice.get("/privacy").headers.get_all("Cache-Control") == ["no-store, no-transform"]  # whatever a view says
 
 
