@@ -118,13 +118,16 @@ class _Middleware:
         method = environ["REQUEST_METHOD"]
         served = environ[_KEY] = Served(self._id(environ), method if method in _METHODS else "other")
 
+        is_told = signals.request_served.has_receivers_for(self._app)
+
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            served.status, served.route = int(status[:3]), _route()
-            served.size = next((int(value) for name, value in headers if name == "Content-Length"), None)
+            if is_told:
+                served.status, served.route = int(status[:3]), _route()
+                served.size = next((int(value) for name, value in headers if name == "Content-Length"), None)
             return start_response(status, [*headers, (HEADER, served.id)], exc_info)
 
         answer = self._wsgi_app(environ, start)
-        if not signals.request_served.has_receivers_for(self._app):
+        if not is_told:
             return answer  # a file as it is, which the system can send by itself
         return ClosingIterator(answer, partial(self._end, served))
 
