@@ -179,6 +179,16 @@ def test_a_page_of_an_account_that_is_gone_signs_nobody_else_out(alice: Visitor)
     assert "Hello, bob" in alice.get("/dashboard").text
 
 
+def test_the_account_of_the_page_is_signed_out_not_the_one_in_use(alice: Visitor) -> None:
+    of_alice = public_id(alice)
+    alice.sign_in("bob")
+
+    alice.post("/signout", {"account": of_alice})
+
+    assert "Hello, bob" in alice.get("/dashboard").text
+    assert len(alice.cookie()["accounts"]) == 1
+
+
 def test_signing_out_of_one_browser_leaves_the_others(alice: Visitor, elsewhere: Visitor) -> None:
     alice.post("/signout", {"account": public_id(alice)})
 

@@ -24,7 +24,7 @@ from sandbox import Running
 from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer
-from web import config, signals
+from web import accounts, config, signals
 from web.config import Settings
 from web.hosting.commands import _shown
 from web.storage import sqlite_backend
@@ -179,6 +179,19 @@ def test_a_person_is_forgotten_in_every_browser_and_nobody_else(app: Flask, sand
     assert bob.get("/dashboard").status_code == 200
     assert "alice" not in str([value for _, value, _ in app.extensions["token_store"].entries()])
     assert "There is no sign-in" in refused(app, "accounts", "forget", address(sandbox))
+
+
+def test_what_is_kept_beside_a_sign_in_is_forgotten_too(app: Flask, sandbox: Running) -> None:
+    alice = signed_in(app, sandbox)
+    store = app.extensions["token_store"]
+    with app.test_request_context():
+        account = accounts.load(alice.cookie()["accounts"][0])
+    assert account
+    store.put("a draft", "Hello", 60, owner=account.owner)
+
+    told(app, "accounts", "forget", address(sandbox))
+
+    assert store.get("a draft") is None
 
 
 def test_a_sign_in_by_version_0_1_0_is_forgotten_too(app: Flask, sandbox: Running) -> None:
