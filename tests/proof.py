@@ -102,6 +102,8 @@ def main(wanted: list[str]) -> int:
         return 2
     if not wanted and not before_mutations(settings["only_mutate"]):
         return 1
+    # Which test reaches which function: mutmut would know nothing of new functions that former tests reach.
+    (ROOT / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     at_once = str(2 * (os.cpu_count() or 1))  # many changes make a test wait until it is ended
     if subprocess.run([MUTMUT, "run", "--max-children", at_once, *wanted], cwd=ROOT, check=False).returncode:
         return 1
