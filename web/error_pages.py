@@ -86,7 +86,9 @@ def failure_of(error: MisskeyError, account: Account, *permissions: str) -> Fail
 
 def _server_failed(error: MisskeyError) -> ResponseReturnValue:
     account = accounts.of_request()
-    return answer(failure_of(error, account) if account else failures.of_server(error))
+    if account and error.host == account.server.host:  # not that of another sign-in
+        return answer(failure_of(error, account))
+    return answer(failures.of_server(error))
 
 
 def _permission_missing(error: PermissionMissing) -> ResponseReturnValue:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, abort
 
+from misskey import PermissionDenied
 from sandbox import Running
 from tests.cast import Visitor
 from web import accounts
@@ -183,3 +184,15 @@ def test_what_a_server_refuses_an_own_view_can_be_asked_for_again(
     assert "Sign in at" in page
     assert 'name="permission" value="write:notes"' in page
     assert visitor.get("/nowhere").text.count("Sign in at") == 0
+
+
+def test_a_server_that_refuses_another_sign_in_leaves_the_account_in_use_as_it_is(alice: Visitor, app: Flask) -> None:
+    def refuse() -> str:
+        raise PermissionDenied("far.example", 403, "PERMISSION_DENIED")
+
+    app.view_functions["pages.privacy"] = refuse
+
+    page = alice.get("/privacy").text
+
+    assert 'class="failure"' in page
+    assert "Sign in at" not in page

@@ -117,7 +117,6 @@ class _Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         served = environ[_KEY] = Served(self._id(environ), method if method in _METHODS else "other")
-
         is_told = signals.request_served.has_receivers_for(self._app)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
