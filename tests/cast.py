@@ -24,6 +24,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from sandbox import Running
+from web.hosting.concurrency import PerVisitor
 
 SECRET_KEY = "a-secret-key-for-tests-that-is-long-enough"
 FIRST_PAGE = "/dashboard"  # for whoever is signed in
@@ -129,6 +130,14 @@ def who_reads_all(app: Flask, server: Any) -> Visitor:
     visitor = Visitor(app, server)
     visitor.client.open = partial(visitor.client.open, buffered=True)  # type: ignore[method-assign]
     return visitor
+
+
+def per_visitor_of(app: Flask) -> PerVisitor:
+    """The layer of an app that counts what visitors have under way."""
+    layer: Any = app.wsgi_app
+    while not isinstance(layer, PerVisitor):
+        layer = vars(layer)["_wsgi_app"]
+    return layer
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -16,8 +16,7 @@ from flask import Flask
 
 from demo import upload_limits
 from sandbox import Running
-from tests.cast import Visitor
-from web.hosting.concurrency import PerVisitor
+from tests.cast import Visitor, per_visitor_of
 from web.rate_limits import limit
 
 FRAGMENT = {"HX-Request": "true"}
@@ -53,10 +52,7 @@ def test_an_upload_gives_its_place_back_while_something_else_is_open(
 ) -> None:
     """Whoever has nothing under way any more is forgotten, with all places."""
     monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 1)
-    layer: Any = alice.app.wsgi_app
-    while not isinstance(layer, PerVisitor):
-        layer = vars(layer)["_wsgi_app"]
-    stream = layer._enter("127.0.0.1")
+    stream = per_visitor_of(alice.app)._enter("127.0.0.1")
     assert stream
 
     assert [upload(alice), upload(alice)] == [303, 303]

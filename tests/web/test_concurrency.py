@@ -15,7 +15,7 @@ import pytest
 from flask import Flask, Response, request
 
 from sandbox import Misbehaviour, Running
-from tests.cast import Visitor, wait_until
+from tests.cast import Visitor, per_visitor_of, wait_until
 from web import pending_signins
 from web.hosting import concurrency
 
@@ -66,11 +66,8 @@ def test_a_network_can_not_take_all_threads(
 
 
 def visitors_of(app: Flask) -> Any:
-    """What is kept of visitors, whose requests go through several layers."""
-    layer: Any = app.wsgi_app
-    while not isinstance(layer, concurrency.PerVisitor):
-        layer = vars(layer)["_wsgi_app"]
-    return vars(layer)["_visitors"]
+    """What is kept of visitors."""
+    return vars(per_visitor_of(app))["_visitors"]
 
 
 def test_a_place_is_given_back_whatever_the_answer(alice: Visitor, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
