@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -93,8 +93,8 @@ def proxy_for(server: Server) -> Url | None:
 def _http_proxy(address: str) -> Url | None:
     """Return the address of a proxy, taken apart; ``None`` where it is not that of an HTTP proxy."""
     try:
-        proxy = parse_url(prepend_scheme_if_needed(address, "http"))  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError):
+        proxy = parse_url(address if "://" in address else f"http://{address}")
+    except ValueError:
         return None
     rest = (proxy.path or "/", proxy.query, proxy.fragment)
     return proxy if proxy.scheme == "http" and proxy.host and proxy.port != 0 and rest == ("/", None, None) else None

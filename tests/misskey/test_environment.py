@@ -119,7 +119,10 @@ def test_a_proxy_that_can_not_be_used_stops_in_words_without_its_password(
 
 @pytest.mark.parametrize(
     "proxy",
-    [PROXY, f"{PROXY}/", "http://app:s3cret@[::1]:3128", "10.0.0.1:3128", "proxy.example:1", ""],
+    [
+        *(PROXY, f"{PROXY}/", "http://app:s3cret@[::1]:3128", "10.0.0.1:3128", "proxy.example:1", ""),
+        *("proxy:3128", "localhost:3128", "app:s3cret@proxy:3128"),  # the part before the first colon is no scheme
+    ],
 )
 def test_an_http_proxy_is_fine(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
