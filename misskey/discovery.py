@@ -39,6 +39,7 @@ FAMILY = frozenset(
 _API = ("/api/meta", "/")
 _NODEINFO = "/.well-known/nodeinfo"
 _PATH = re.compile("/[!-~]{0,200}")
+_SOFTWARE = re.compile("[A-Za-z0-9.-]{1,40}")
 _ADDRESS = re.compile("(https?://[^/?#]+)(/[^?#]*)?", re.IGNORECASE)
 _NUMBERS = re.compile("v?([0-9]{1,5})[.]([0-9]{1,5})")
 
@@ -128,16 +129,22 @@ def _nodeinfo(server: Server, transport: Transport, private: Collection[str]) ->
     """
     client = Client(server, transport)
     try:
-        href = printable_ascii(client.get(_NODEINFO, max_answer_bytes=NODEINFO_BYTES)["links"][0]["href"])
+        match client.get(_NODEINFO, max_answer_bytes=NODEINFO_BYTES):
+            case {"links": [{"href": first}, *_]}:
+                href = printable_ascii(first)
+            case _:
+                return None, None
         if other := _elsewhere(server, href, private):
             return None, other
         path = _PATH.fullmatch(href.removeprefix(server.origin))
-        name = client.get(path[0], max_answer_bytes=NODEINFO_BYTES)["software"]["name"] if path else None
+        match path and client.get(path[0], max_answer_bytes=NODEINFO_BYTES):
+            case {"software": {"name": str() as name}} if _SOFTWARE.fullmatch(name):
+                return name.lower(), None
     except Redirected as error:
         return None, _elsewhere(server, error.location, private, (_NODEINFO, "/"))
-    except (MisskeyError, LookupError, TypeError, AttributeError):
+    except MisskeyError:
         return None, None
-    return name.lower() if isinstance(name, str) and re.fullmatch("[A-Za-z0-9.-]{1,40}", name) else None, None
+    return None, None
 
 
 def _elsewhere(server: Server, address: str, private: Collection[str], paths: Collection[str] = ()) -> Server | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -207,12 +208,25 @@ def test_a_hostile_nodeinfo_tells_nothing(transport: Transport, first: object) -
     assert caught.value.software is None
 
 
-@pytest.mark.parametrize("second", [None, 1, "x", [], {}, {"software": None}, {"software": []}, http(204), http(404)])
+@pytest.mark.parametrize(
+    "second",
+    [
+        *(None, 1, "x", [], {}, http(204), http(404)),
+        *({"software": None}, {"software": []}, {"software": {"name": 5}}),
+    ],
+)
 def test_a_hostile_second_half_of_nodeinfo_tells_nothing(transport: Transport, second: object) -> None:
     with serve(paths(wellknown=wellknown, nodeinfo=second)) as server, pytest.raises(NotMisskey) as caught:
         find(transport, server)
 
     assert caught.value.software is None
+
+
+def test_a_mistake_of_the_program_itself_is_not_taken_for_a_hostile_nodeinfo() -> None:
+    limits = [nullcontext()]  # for `meta`; what comes after it finds none
+
+    with serve(paths()) as server, pytest.raises(IndexError):
+        find(Transport("test/1.0", limit=limits.pop), server)
 
 
 @pytest.mark.parametrize("ending", ["/nodeinfo", "0/nodeinfo", ".elsewhere.example/", "@elsewhere.example/"])
