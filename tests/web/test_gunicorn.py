@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import resource
 import runpy
 import signal
 import socket
@@ -322,6 +323,22 @@ def test_a_network_can_not_take_all_connections_either(url: str) -> None:
         assert ask(url, "127.0.1.9") == b"HTTP/1.1 200 OK"
         with pytest.raises(BlockingIOError):  # all others are open
             taken[-1].recv(1)
+
+
+@on_linux
+def test_who_can_not_be_let_in_for_want_of_files_is_told_of_in_the_log(tmp_path: Path) -> None:
+    with serve(silent) as server, gunicorn(tmp_path, server) as (url, worker), ExitStack() as stack:
+        _, most = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        open_files = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_files + 5, most))
+        for _ in range(20):
+            stack.enter_context(connect(url, "127.0.0.2"))
+        wait_until(lambda: "can't open more files" in (tmp_path / "log").read_text())
+
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_files + 100, most))
+        assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"
+
+    assert (tmp_path / "log").read_text().count("can't open more files") == 1
 
 
 def ask_or_nothing(url: str, address: str) -> bytes:

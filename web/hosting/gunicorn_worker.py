@@ -97,6 +97,7 @@ class Worker(gthread.ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.open: Counter[str] = Counter()
+        self.told_of_files = False
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, unless its address has enough."""
@@ -104,6 +105,7 @@ class Worker(gthread.ThreadWorker):
             sock, client = listener.accept()
         except OSError as error:  # taken by the other worker, or given up meanwhile
             if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.tell_of_files()
                 time.sleep(0.05)  # until others are closed
             return
         address = visitor_at(client[0]) if client else ""  # a Unix socket's have none
@@ -115,6 +117,12 @@ class Worker(gthread.ThreadWorker):
         self.nr_conns += 1
         sock = Socket(fileno=sock.detach())
         self.enqueue_req(Connection({address, network}, self.open, self.cfg, sock, client, listener.getsockname()))
+
+    def tell_of_files(self) -> None:
+        """Have the log tell, once, that the limit of open files is too low: everything else would only seem slow."""
+        if not self.told_of_files:
+            self.told_of_files = True
+            self.log.error("This worker can't open more files: new visitors wait. Raise the limit (ulimit -n).")
 
     def comes_soon(self, conn: Connection) -> bool:
         """Wait a moment for the next request: to hand a connection over to another thread takes longer than many pages.
