@@ -108,7 +108,7 @@ class Transport:
 
         ``max_answer_bytes`` limits the response's body. An ``idempotent`` request is sent once more, over a new
         connection, when the server closed one that was kept before anything came. Raises :class:`ValueError` for a
-        path that no server has, :class:`~misskey.errors.TransportError` and :class:`~misskey.errors.InvalidAnswer`.
+        path or a header that is none, :class:`~misskey.errors.TransportError`, :class:`~misskey.errors.InvalidAnswer`.
 
         >>> transport.request("GET", server, "/nowhere").status
         404
@@ -173,7 +173,7 @@ def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[An
     started = time.monotonic()
     try:
         response, content = connection.exchange(budget, *request)
-    except (HTTPError, HTTPException, OSError, ValueError) as error:
+    except (HTTPError, HTTPException, OSError, UnicodeError) as error:  # the last: of a proxy's name that none can be
         raise _translated(error, budget.host, connected=connection.was_open) from None
     for name in ("Set-Cookie", "Set-Cookie2"):  # nobody wants them
         response.fields.discard(name)

@@ -1093,10 +1093,16 @@ def test_a_header_in_two_lines_is_read_as_one(transport: Transport) -> None:
 
 
 def test_a_header_of_two_lines_is_not_sent(make_transport: MakeTransport) -> None:
-    with serve(answers(200, b"{}")) as server, pytest.raises(ServerUnreachable):
+    with serve(answers(200, b"{}")) as server, pytest.raises(ValueError, match="a header has to be one line"):
         post(make_transport("test/1.0\r\nX-Name: value"), server)
 
     assert server.requests == []
+
+
+def test_a_proxy_whose_name_none_can_be_is_not_reached(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{'a' * 64}.example:3128")
+    with pytest.raises(ServerUnreachable):
+        post(transport, "http://misskey.lan:3000")
 
 
 def test_a_request_that_has_no_time_left_is_not_sent(make_transport: MakeTransport) -> None:
