@@ -149,13 +149,13 @@ def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
 def _send(sock: socket.socket, budget: Budget, head: bytes, body: bytes | MultipartBody | None = None) -> bool:
     """Send a request; return whether all of it was taken: a server that refuses a file need not take it to its end."""
     pieces = itertools.chain([head], body) if isinstance(body, MultipartBody) else [head + (body or b"")]
-    try:
-        for piece in pieces:
-            for start in range(0, len(piece), PIECE_BYTES):
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE_BYTES):
+            try:
                 sock.settimeout(budget.seconds(SEND_SECONDS))
                 sock.sendall(memoryview(piece)[start : start + PIECE_BYTES])
-    except OSError:
-        return False
+            except OSError:
+                return False
     return True
 
 

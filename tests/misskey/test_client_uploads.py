@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import resource
 import time
@@ -223,6 +224,21 @@ def test_a_server_that_hangs_up_in_the_middle_is_unreachable(transport: Transpor
 
     assert isinstance(error, ServerUnreachable)
     assert shown.status is None
+
+
+class _Torn(_Zeros):
+    """A file of which a part can't be read any more."""
+
+    def read(self, size: int = -1) -> bytes:
+        if self.at:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_file_that_can_not_be_read_is_not_taken_for_a_slow_server(transport: Transport) -> None:
+    error, _ = upload(transport, drains({}), _Torn(LARGE))
+
+    assert isinstance(error, ServerUnreachable)
 
 
 @pytest.mark.parametrize("behaviour", [hostile.silent, lambda caller: caller.server.stopped.wait()])
