@@ -63,12 +63,12 @@ class Socket(socket.socket):
 
 
 class Connection(gthread.TConn):
-    """A connection of ``holders``, an address and its network, among those that are ``open``."""
+    """A connection of ``holders``, an address and its network, of each of which ``counts`` says how many are open."""
 
-    def __init__(self, holders: set[str], open: Counter[str], *args: Any) -> None:  # noqa: A002
+    def __init__(self, holders: set[str], counts: Counter[str], *args: Any) -> None:
         super().__init__(*args)
-        self.holders, self.open = holders, open
-        self.open.update(holders)
+        self.holders, self.counts = holders, counts
+        self.counts.update(holders)
 
     def init(self) -> None:
         """Prepare for the next request."""
@@ -80,9 +80,9 @@ class Connection(gthread.TConn):
     def close(self, graceful: bool = False) -> None:
         """Close at once; what can take a while was done in a thread of its own, see :meth:`Worker.handle`."""
         for holder in self.holders:
-            self.open[holder] -= 1
-            if not self.open[holder]:
-                del self.open[holder]
+            self.counts[holder] -= 1
+            if not self.counts[holder]:
+                del self.counts[holder]
         super().close()
 
 
@@ -96,7 +96,7 @@ class Worker(gthread.ThreadWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.open: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()  # of connections, by address and by network
         self.told_of_files = False
 
     def accept(self, listener: socket.socket) -> None:
@@ -110,13 +110,13 @@ class Worker(gthread.ThreadWorker):
             return
         address = visitor_at(client[0]) if client else ""  # a Unix socket's have none
         network = network_of(address)
-        taken = max(self.open[address], self.open[network] / ADDRESSES)
+        taken = max(self.counts[address], self.counts[network] / ADDRESSES)
         if address and taken >= self.max_connections:
             sock.close()
             return
         self.nr_conns += 1
         sock = Socket(fileno=sock.detach())
-        self.enqueue_req(Connection({address, network}, self.open, self.cfg, sock, client, listener.getsockname()))
+        self.enqueue_req(Connection({address, network}, self.counts, self.cfg, sock, client, listener.getsockname()))
 
     def tell_of_files(self) -> None:
         """Have the log tell, once, that the limit of open files is too low: everything else would only seem slow."""

@@ -69,9 +69,11 @@ class SqliteBackend:
                 (entry, value, now + seconds, owner, only_if_new, now),
             )
             if owner:
-                too_many = "SELECT id FROM entries WHERE owner = ? AND id != ? ORDER BY expires DESC LIMIT -1 OFFSET ?"
-                others = store_backend.MAX_OWNED - 1
-                database.execute(f"DELETE FROM entries WHERE id IN ({too_many})", (owner, entry, others))  # noqa: S608
+                database.execute(
+                    "DELETE FROM entries WHERE id IN "
+                    "(SELECT id FROM entries WHERE owner = ? AND id != ? ORDER BY expires DESC LIMIT -1 OFFSET ?)",
+                    (owner, entry, store_backend.MAX_OWNED - 1),
+                )
         return cursor.rowcount == 1
 
     def get(self, entry: str) -> bytes | None:
@@ -93,7 +95,8 @@ class SqliteBackend:
             database.execute("DELETE FROM entries WHERE id = ?", (entry,))
 
     def owned_by(self, *owners: str) -> list[bytes]:
-        query = f"SELECT value FROM entries WHERE owner IN ({', '.join('?' * len(owners))}) AND expires > ?"  # noqa: S608
+        marks = ", ".join("?" * len(owners))
+        query = f"SELECT value FROM entries WHERE owner IN ({marks}) AND expires > ?"  # noqa: S608 - question marks
         with self._reader.use() as database:
             return [value for (value,) in database.execute(query, (*owners, time.time()))]
 
@@ -220,9 +223,11 @@ def _look_for_damage(database: sqlite3.Connection) -> None:
 
 def _remove_expired(database: sqlite3.Connection, now: float, grace: float = 0) -> int:
     """Remove a few entries that have expired, small ones ``grace`` seconds later; return how many."""
-    expired = "SELECT id FROM entries WHERE expires <= ? AND (expires <= ? OR length(value) > ?) LIMIT ?"
-    bounds = (now, now - grace, LARGE_BYTES, MAX_EXPIRED)
-    return database.execute(f"DELETE FROM entries WHERE id IN ({expired})", bounds).rowcount  # noqa: S608
+    return database.execute(
+        "DELETE FROM entries WHERE id IN "
+        "(SELECT id FROM entries WHERE expires <= ? AND (expires <= ? OR length(value) > ?) LIMIT ?)",
+        (now, now - grace, LARGE_BYTES, MAX_EXPIRED),
+    ).rowcount
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
