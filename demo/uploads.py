@@ -15,7 +15,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from werkzeug.datastructures import FileStorage
 
-from misskey import APIError, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
+from misskey import APIError, AuthenticationFailed, Client, InvalidAnswer, MisskeyError, ServerUnreachable, clean_text
 from web import accounts, error_pages, services
 from web.accounts import Account, login_required
 from web.failures import Failure
@@ -42,7 +42,9 @@ def upload_form(account: Account) -> ResponseReturnValue:
     """Show the form for a file on a page of its own."""
     try:
         me = accounts.client(account).call("i", idempotent=True)
-    except MisskeyError:
+    except AuthenticationFailed:
+        raise
+    except MisskeyError:  # without the limit that it tells, the form works all the same
         me = None
     return page_or_fragment("upload_form.html", _TITLE, account, form=new_upload_form(me))
 

@@ -379,10 +379,22 @@ def test_a_limit_that_the_server_does_not_tell_is_none(alice: Visitor, me: objec
     assert "data-most-bytes" not in page.text
 
 
-def test_without_the_permission_to_know_the_limit_the_form_is_there(alice: Visitor, sandbox: Running) -> None:
-    sandbox.world.misbehaviour = Misbehaviour.BROKEN
-
+def test_where_the_limit_can_not_be_known_the_form_is_there(alice: Visitor, sandbox: Running) -> None:
+    alice.sign_in(permissions=["write:drive"])
     assert 'type="file"' in alice.get("/files").text
+
+    sandbox.world.misbehaviour = Misbehaviour.BROKEN
+    assert 'type="file"' in alice.get("/files").text
+
+
+def test_whose_token_was_removed_hears_so_before_choosing_a_file(alice: Visitor, sandbox: Running) -> None:
+    sandbox.world.revoke_app_tokens()
+
+    page = alice.get("/files")
+
+    assert page.status_code == 502
+    assert "no longer accepts the token" in page.text
+    assert 'type="file"' not in page.text
 
 
 # How much a request may hold.
