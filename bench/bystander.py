@@ -96,7 +96,7 @@ def attacked(settings: Mapping[str, str] = {}, arguments: Sequence[str] = ()) ->
             **settings,
             "MIAUTH_PRIVATE_SERVERS": f"{settings.get('MIAUTH_PRIVATE_SERVERS', '')} {origins}",
         }
-        with hosted(usual, arguments, stderr=subprocess.DEVNULL) as app:
+        with hosted(usual, arguments, stderr=subprocess.DEVNULL) as app:  # a line for each server that fails
             yield app, sockets
 
 

@@ -47,7 +47,7 @@ def hosted(
 def sandbox() -> Iterator[str]:
     """Yield the origin of a sandbox in another process: its time does not count."""
     origin = f"http://127.0.0.1:{(port := free_port())}"
-    with _started(("sandbox", "--port", str(port)), origin, stderr=subprocess.DEVNULL):
+    with _started(("sandbox", "--port", str(port)), origin, stderr=subprocess.DEVNULL):  # a line for each request
         yield origin
 
 

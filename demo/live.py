@@ -123,7 +123,7 @@ def _place(account: Account) -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: mine in places
     finally:
-        with _lock, suppress(ValueError):
+        with _lock, suppress(ValueError):  # somebody else has it by now
             places.remove(mine)
 
 

@@ -19,10 +19,10 @@ class _Text:
     def __get__(self, exchange: Exchange | None, owner: type) -> str | None:
         if exchange is None:  # dataclass asks for the default
             return None
-        value: Any = exchange.__dict__[self._name]
+        value: str | Callable[[], str] | None = exchange.__dict__[self._name]
         if callable(value):
             value = exchange.__dict__[self._name] = value()
-        return value  # type: ignore[no-any-return]
+        return value
 
     def __set__(self, exchange: Exchange, value: str | Callable[[], str] | None) -> None:
         exchange.__dict__[self._name] = value

@@ -154,6 +154,7 @@ class Response(HTTPResponse):
         self._reader = _Reader(self.fp.detach(), budget)
         self.fp = _Lines(self._reader)
 
+    # http.client's methods with an underscore are in no stub of types.
     def _read_status(self) -> tuple[str, int, str]:
         """Return the first status line that is final: http.client itself passes over 100 only."""
         while True:

@@ -71,7 +71,7 @@ def visitor_at(address: str | None) -> str:
         text = text.partition(":")[0]
     try:
         ip = ipaddress.ip_address(text)
-    except ValueError:
+    except ValueError:  # a Unix socket's are none, and a proxy may say “unknown” (RFC 7239)
         return text
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return str(ip if ip.version == 4 else ipaddress.ip_network((ip, 64), strict=False))
@@ -82,7 +82,7 @@ def network_of(visitor: str) -> str:
     """Return the network that ``visitor`` is in: all its addresses may be one stranger's, as a /48 or /24 often is."""
     try:
         network = ipaddress.ip_network(visitor)
-    except ValueError:
+    except ValueError:  # what visitor_at could not read
         return visitor
     return str(network.supernet(new_prefix=24 if network.version == 4 else 48))
 
