@@ -713,6 +713,7 @@ def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(transp
 
 
 @pytest.mark.no_cover  # for long on the same few lines, which others run too
+@pytest.mark.skipif(sys.platform != "linux", reason="counts file descriptors as Linux shows them")
 def test_a_thousand_servers_leave_nothing_open(make_transport: MakeTransport) -> None:
     transport = make_transport(idle_seconds=0.2)
     with serve(answers(200, b"{}"), listen="0.0.0.0") as server, serve(answers(200, b"{}")) as other:
@@ -1193,8 +1194,6 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 def _file_descriptors() -> int:
-    if not sys.platform.startswith("linux"):
-        pytest.skip("counts file descriptors as Linux shows them")
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - pathlib would open more
 
 
