@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import ValidationError
 
 from misskey import clean_text
+from web.languages import Text
 
 MAX_LEVELS = 50  # far more than any endpoint takes, far less than Python's own limit
 MAX_DIGITS = 300
@@ -51,7 +52,7 @@ def read(text: str) -> dict[str, Any]:
     return value
 
 
-def _words(error: json.JSONDecodeError) -> Any:
+def _words(error: json.JSONDecodeError) -> Text:
     sign = error.doc[error.pos : error.pos + 1]
     if sign.isascii():
         return next(words for start, words in _WORDS.items() if error.msg.startswith(start))

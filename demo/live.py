@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
-from typing import Any
 from weakref import WeakValueDictionary
 
 from flask import Blueprint, Flask, Response, current_app, render_template, stream_with_context
@@ -28,6 +27,7 @@ from misskey import APIError, AuthenticationFailed, MisskeyError, PermissionDeni
 from web import accounts, failures, signals
 from web.accounts import Account, login_required
 from web.hosting.concurrency import Visitor, keep_place, take_turn
+from web.languages import Text
 from web.rate_limits import calls
 from web.storage.store_backend import StoreUnavailable
 
@@ -197,7 +197,7 @@ def _live() -> str:
     return _state("live", _("Live: new notes appear here by themselves."))
 
 
-def _state(state: str, words: Any) -> str:
+def _state(state: str, words: Text) -> str:
     return _event("state", json.dumps({"state": state, "words": str(words)}))
 
 

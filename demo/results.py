@@ -15,6 +15,7 @@ from web.accounts import Account
 from web.failures import Failure
 from web.htmx import page_or_fragment
 from web.idempotency import WORKING_SECONDS, do_once
+from web.languages import Text
 from web.rate_limits import limit as rate_limit
 
 from . import trace
@@ -67,7 +68,7 @@ def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
 
 
 def form_again(
-    template: str, title: Any, account: Account, form: OnceForm, failure: Failure | None = None
+    template: str, title: Text, account: Account, form: OnceForm, failure: Failure | None = None
 ) -> ResponseReturnValue:
     """Show a form with all that was typed, and what is wrong: with its fields, or else ``failure``."""
     if failure and failure.maybe_done:  # whoever presses again has been told, and decides anew

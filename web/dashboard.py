@@ -20,6 +20,7 @@ from . import accounts, error_pages
 from .accounts import Account, login_required
 from .hosting.concurrency import in_parallel
 from .htmx import page_or_fragment, wants_fragment
+from .languages import Text
 from .rate_limits import calls
 from .template_filters import read_id
 
@@ -47,13 +48,13 @@ class Panel:
     """
 
     name: str
-    title: Any
+    title: Text
     endpoint: str
     permission: str = ""
     params: Mapping[str, Any] | Callable[[Account], Mapping[str, Any]] = field(default_factory=dict)
     kind: type = dict
     also: Mapping[str, str] = field(default_factory=dict)
-    choices: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Text, str]] = field(default_factory=dict)
     wide: bool = False
     max_answer_bytes: int | None = None
 

@@ -22,6 +22,7 @@ from .accounts import Account, PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
+from .languages import Text
 from .rate_limits import RateLimitExceeded
 from .storage.store_backend import NotKept, StoreUnavailable
 from .template_filters import permission_label, sentences
@@ -145,7 +146,7 @@ def _of_http(error: HTTPException) -> Failure:
     return Failure(status, title, words, action)
 
 
-def _signed_out() -> tuple[Any, Any, str]:
+def _signed_out() -> tuple[Text, Text, str]:
     title, words = _l("You are signed out"), _l("Sign in again to see this.")
     if request.method == "POST":
         words = _l("Nothing was done. Copy what you typed before you sign in again: it does not come along.")

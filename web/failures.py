@@ -14,6 +14,7 @@ import misskey
 
 from .hosting import request_log
 from .hosting.remote_calls import kind_of
+from .languages import Text
 from .rate_limits import RateLimitExceeded
 from .template_filters import line, sentences
 
@@ -28,8 +29,8 @@ class Failure:
     """
 
     status: int
-    title: Any
-    words: Any
+    title: Text
+    words: Text
     action: str = "start"
     retry_after: int | None = None
     context: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +63,7 @@ def of_server(error: misskey.MisskeyError) -> Failure:
     return Failure(status, title, words, action, retry_after, maybe_done=error.maybe_done)
 
 
-def _of_refusal(error: misskey.APIError, title: Any, words: Any) -> tuple[Any, Any]:
+def _of_refusal(error: misskey.APIError, title: Text, words: Text) -> tuple[Text, Text]:
     """Return title and words for a server that says no in a way of its own."""
     if error.status >= 500:
         title, words = _OUT_OF_ORDER
@@ -91,7 +92,7 @@ def too_many(error: RateLimitExceeded) -> Failure:
 
 OFFLINE = _l("The server or this app may be offline just now.")
 #: Title and words for an error, by the first of its kinds that is here.
-_OF_SERVER: dict[type[misskey.MisskeyError], tuple[Any, Any]] = {
+_OF_SERVER: dict[type[misskey.MisskeyError], tuple[Text, Text]] = {
     misskey.ServerTimeout: (
         _l("%(host)s takes too long"),
         _l("The server did not answer in time. It may be busy; try again in a minute."),
@@ -170,7 +171,7 @@ _UNKNOWN_THERE = (
     _l("It may run another version, or no Misskey any more."),
 )
 #: Refusals that trying again does not mend, by the server's code, with title and words; a part of the app adds its own.
-WORDS_BY_CODE: dict[str, tuple[Any, Any]] = {
+WORDS_BY_CODE: dict[str, tuple[Text, Text]] = {
     "YOUR_ACCOUNT_SUSPENDED": (
         _l("%(host)s has suspended your account"),
         _l("Only whoever runs that server can lift this. Ask there."),
@@ -194,7 +195,7 @@ _STATUS: dict[type[misskey.MisskeyError], int] = {
 _BEGIN_ANEW = (misskey.NotMisskey, misskey.ServerElsewhere, misskey.AuthenticationFailed, misskey.PermissionDenied)
 
 
-def wait_words(seconds: int | None) -> Any:
+def wait_words(seconds: int | None) -> Text:
     """Return how long to wait, as people say it."""
     if seconds is None:
         return _l("Too many requests in a short time. Wait a minute, then try again.")

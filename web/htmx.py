@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from flask import current_app, render_template, request
 
 from .account import Account
+from .languages import Text
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -17,7 +18,7 @@ def wants_fragment() -> bool:
     return "HX-Request" in request.headers
 
 
-def page_or_fragment(template: str, title: Any, account: Account, **values: Any) -> str:
+def page_or_fragment(template: str, title: Text, account: Account, **values: Any) -> str:
     """Return one file, alone for a script that asked for a part of the page, else within the page."""
     values |= {"title": title, "account": account}
     if wants_fragment():

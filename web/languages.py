@@ -23,6 +23,9 @@ MAX_TEXTS = 2000  # in templates, of all languages; there are some 500 of each
 #: Each in its own words, for people who look for theirs.
 NAMES = {language: str(Locale.parse(language).display_name) for language in LANGUAGES}
 
+#: A text for people; a lazy one is put into the page's language when it is shown.
+Text = str | LazyString
+
 pages = Blueprint("languages", __name__)
 
 

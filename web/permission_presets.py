@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _l
 
 from misskey import IDENTITY_ONLY, PERMISSIONS, Permission
 
 from . import services
+from .languages import Text
 
 
 class Preset(NamedTuple):
     """Permissions to ask for at once, with words for people."""
 
-    title: Any
-    words: Any
+    title: Text
+    words: Text
     permissions: tuple[str, ...]
 
     @property
@@ -67,7 +68,7 @@ GROUPS = (
 )
 
 
-def groups() -> list[tuple[Any, list[list[Permission]]]]:
+def groups() -> list[tuple[Text, list[list[Permission]]]]:
     """Return every permission in its group, reading and writing the same thing side by side."""
     return [(title, [_pair(thing) for thing in things]) for title, things in GROUPS]
 

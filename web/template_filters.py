@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from misskey import PERMISSIONS, Permission, clean_text, is_blank
 
 from . import accounts
-from .languages import language, texts
+from .languages import Text, language, texts
 from .permission_presets import groups, offered
 
 _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -122,7 +122,7 @@ def epoch(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def sentences(*parts: Any) -> Markup:
+def sentences(*parts: Text | None) -> Markup:
     """Return sentences one after the other; there is no space after a Japanese one."""
     said = Markup()
     for part in filter(None, parts):
