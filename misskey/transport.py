@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
 from ssl import SSLCertVerificationError
-from typing import Any
 from urllib.parse import quote
 
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
@@ -37,6 +36,7 @@ UPLOAD_BYTES_PER_SECOND = 256 * 1024  # the slowest that a file may be taken: be
 MAX_PATH = 4096  # with its query; what is longer is no address
 IDLE_SECONDS = 20.0  # shorter than the keep-alive of usual reverse proxies, so that they seldom hang up first
 _SAFE_IN_A_PATH = "%!$&'()*+,-./:;=?@_~[]"
+_Request = tuple[str, str, bytes | MultipartBody | None, Mapping[str, str]]  # method, path, body, headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,11 @@ class Transport:
         with self._limit():
             connection = self._pool.take(server)
             try:
-                return self._send(connection, budget, *request)
+                return self._send(connection, budget, request)
             except ServerUnreachable:
                 if not (idempotent and connection.is_reused) or budget.received:
                     raise
-            return self._send(self._new_connection(server), budget, *request)
+            return self._send(self._new_connection(server), budget, request)
 
     def _budget(
         self, server: Server, body: bytes | MultipartBody | None = None, max_answer_bytes: int | None = None
@@ -133,9 +133,9 @@ class Transport:
         most = self.max_answer_bytes if max_answer_bytes is None else max_answer_bytes
         return Budget(server.host, seconds, step_seconds, most, self._while_waiting)
 
-    def _send(self, connection: Connection, *request: Any) -> Answer:
+    def _send(self, connection: Connection, budget: Budget, request: _Request) -> Answer:
         try:
-            return _exchange(connection, *request)[0]
+            return _exchange(connection, budget, request)[0]
         finally:
             self._pool.give_back(connection)
 
@@ -152,11 +152,11 @@ class Transport:
         """
         request = ("GET", _target(path), None, {**self._headers, **headers})
         with contextlib.closing(self._new_connection(server, to_upgrade=True)) as connection:
-            yield self._upgraded(connection, *request)
+            yield self._upgraded(connection, request)
 
-    def _upgraded(self, connection: Connection, *request: Any) -> tuple[Answer, Response]:
+    def _upgraded(self, connection: Connection, request: _Request) -> tuple[Answer, Response]:
         with self._limit():
-            return _exchange(connection, self._budget(connection.server), *request)
+            return _exchange(connection, self._budget(connection.server), request)
 
     def close(self) -> None:
         """Close every connection that is kept."""
@@ -169,7 +169,7 @@ def _target(path: str) -> str:
     return quote(path.partition("#")[0], _SAFE_IN_A_PATH)
 
 
-def _exchange(connection: Connection, budget: Budget, *request: Any) -> tuple[Answer, Response]:
+def _exchange(connection: Connection, budget: Budget, request: _Request) -> tuple[Answer, Response]:
     started = time.monotonic()
     try:
         response, content = connection.exchange(budget, *request)
