@@ -17,7 +17,7 @@ from web import dashboard
 
 from . import console, live, notes, notifications, picture_proxy, posting, template_filters, trace, uploads
 from .forms import NoteForm
-from .panels import PANELS as PANELS
+from .panels import PANELS
 
 PERMISSIONS = ("write:notes", "write:drive")  # beside those of the panels
 FILTERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from flask import abort
 from flask.typing import ResponseReturnValue
@@ -60,11 +60,12 @@ def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, A
 
 def find(kind: str, account: Account, draft: object) -> dict[str, Any]:
     """Return what :func:`keep` kept, and show again what was sent for it; 404 when there is nothing."""
+    kept: dict[str, Any] | None
     kept, sent = json.loads(services.token_store().get(_name(kind, account, draft)) or abort(404))
     if kept is None:  # nobody knows what came of it
         abort(404)
     trace.exchanges().extend(Exchange(**entry) for entry in sent)
-    return cast(dict[str, Any], kept)
+    return kept
 
 
 def form_again(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
-from web.config import ROOT
+from web.environment import ROOT
 from web.languages import LANGUAGES
 
 #: How a browser is told which language its person reads.

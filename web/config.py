@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 from misskey import Server, ca_bundle, check_app, check_proxies, parse_permissions
 
 from . import secret_keys, token_store
-from .environment import PREFIX, environment
-from .environment import ROOT as ROOT
+from .environment import PREFIX, ROOT, environment
 from .environment import SettingsError as SettingsError
 from .hosting import folders
 

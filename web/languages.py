@@ -15,7 +15,7 @@ from flask_babel.speaklater import LazyString
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
-from .config import ROOT
+from .environment import ROOT
 
 #: English is what the texts are written in.
 LANGUAGES = ["en", *sorted(path.parent.name for path in ROOT.glob("translations/*/LC_MESSAGES"))]

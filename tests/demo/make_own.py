@@ -14,7 +14,7 @@ from typing import Any
 from babel.messages.frontend import CommandLineInterface
 
 from misskey import check_app
-from web.config import ROOT
+from web.environment import ROOT
 
 VERSION = "0.1.0"
 OF_THE_DEMONSTRATION = ("demo", "templates/demo", "static/demo", "tests/demo", "bench", "tests/bench")

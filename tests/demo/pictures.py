@@ -13,7 +13,7 @@ from sandbox import serve
 from tests import find_browser
 from tests.browsing import ARGUMENTS, arrive
 from tests.cast import environment, served
-from web.config import ROOT
+from web.environment import ROOT
 
 OF_THE_README = ROOT / "docs" / "dashboard.png"
 

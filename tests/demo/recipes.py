@@ -20,7 +20,7 @@ from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
 from tests.redis_server import RedisServer
 from web import accounts, config
-from web.config import ROOT
+from web.environment import ROOT
 
 
 @pytest.fixture

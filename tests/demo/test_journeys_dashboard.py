@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from demo import PANELS
+from demo.panels import PANELS
 from sandbox import Misbehaviour, Running
 from tests.browsing import (
     Browsers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
-from demo import PANELS
+from demo.panels import PANELS
 from sandbox import Running
 from tests.browsing import Browsers, begin, decide, expect_dashboard, expect_title, open_menu, tab_to
 

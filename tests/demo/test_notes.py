@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from demo import PANELS
 from demo.notes import Note, read_author, read_files, read_note, read_notes
 from demo.notifications import read_notifications
+from demo.panels import PANELS
 from demo.template_filters import file_size, percent_of
 from misskey import Server
 from web.accounts import Account

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from demo import PANELS
+from demo.panels import PANELS
 from misskey import IDENTITY_ONLY
 from sandbox import Misbehaviour, Running
 from tests.cast import Visitor
