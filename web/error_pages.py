@@ -22,7 +22,6 @@ from .accounts import Account, PermissionMissing
 from .failures import Failure
 from .hosting import request_log
 from .htmx import is_answer_to_form, wants_fragment
-from .languages import Text
 from .rate_limits import RateLimitExceeded
 from .storage.store_backend import NotKept, StoreUnavailable
 from .template_filters import permission_label, sentences
@@ -131,28 +130,26 @@ def _of_http(error: HTTPException) -> Failure:
     status = error.code or 500
     if status >= 500:
         return _BROKEN
-    texts = {
-        401: _signed_out(),
-        404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved."), "back"),
-        405: (
-            _l("This page can’t be opened like that"),
-            _l("It is part of a form. Start from the first page."),
-            "back",
-        ),
-        413: (_l("That was too much at once"), _l("Go back and send less."), "back"),
-    }
-    default = (_l("Something in the request was not right"), _l("Go back and try again."), "back")
-    title, words, action = texts.get(status, default)
-    return Failure(status, title, words, action)
+    return _signed_out() if status == 401 else Failure(status, *_OF_STATUS.get(status, _OTHERWISE), "back")
 
 
-def _signed_out() -> tuple[Text, Text, str]:
-    title, words = _l("You are signed out"), _l("Sign in again to see this.")
+def _signed_out() -> Failure:
+    words = _l("Sign in again to see this.")
     if request.method == "POST":
         words = _l("Nothing was done. Copy what you typed before you sign in again: it does not come along.")
     elif accounts.current():  # of another sign-in than the page's: a bookmark, or a tab from before
-        return _l("This page is from a sign-in that is over"), _l("Open it anew from the first page."), "back"
-    return title, words, "start"
+        over = _l("This page is from a sign-in that is over")
+        return Failure(401, over, _l("Open it anew from the first page."), "back")
+    return Failure(401, _l("You are signed out"), words)
+
+
+#: Title and words for what a visitor can do something about.
+_OF_STATUS = {
+    404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved.")),
+    405: (_l("This page can’t be opened like that"), _l("It is part of a form. Start from the first page.")),
+    413: (_l("That was too much at once"), _l("Go back and send less.")),
+}
+_OTHERWISE = (_l("Something in the request was not right"), _l("Go back and try again."))
 
 
 def _log_exception(log: Callable[[Any], None], exc_info: Any) -> None:
