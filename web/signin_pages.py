@@ -84,10 +84,12 @@ def _form_page(template: str, form: ServerForm, **values: object) -> str:
 OTHER_BROWSER = Failure(
     400,
     _l("This browser did not begin this sign-in"),
-    _l("Only the browser that began a sign-in can finish it, so you are not signed in here. If cookies are off, "
-       "turn them on. If you began in another browser or app, go back there, or start again here."),
+    _l(
+        "Only the browser that began a sign-in can finish it, so you are not signed in here. If cookies are off, "
+        "turn them on. If you began in another browser or app, go back there, or start again here."
+    ),
     "browser",
-)  # fmt: skip
+)
 SIGN_IN_OVER = Failure(
     410,
     _l("This sign-in is over"),

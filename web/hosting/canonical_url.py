@@ -24,10 +24,12 @@ MAX_LED = 3  # in this time, and for each process: browsers follow 20 redirects 
 _CIRCLE = Failure(
     503,
     _l("This site is not set up right yet"),
-    _l("Whoever runs it has to mend it: the proxy in front of this app does not tell it what browsers ask for, so the "
-       "way here leads in a circle."),
+    _l(
+        "Whoever runs it has to mend it: the proxy in front of this app does not tell it what browsers ask for, so the "
+        "way here leads in a circle."
+    ),
     "proxy",
-)  # fmt: skip
+)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
