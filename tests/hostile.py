@@ -218,6 +218,26 @@ def full_backlog() -> Iterator[str]:
                 sock.close()
 
 
+def proxy(to: Hostile) -> Behaviour:
+    """A proxy that leads every CONNECT to one server."""
+
+    def behaviour(caller: Caller) -> None:
+        caller.request()
+        with socket.create_connection(("127.0.0.1", to.port)) as other:
+            caller.send(b"HTTP/1.1 200 Connected\r\n\r\n")
+            threading.Thread(target=_copy, args=(other, caller.sock), daemon=True).start()
+            _copy(caller.sock, other)
+
+    return behaviour
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_RDWR)
+
+
 # Certificates.
 
 

@@ -284,35 +284,13 @@ def test_a_name_that_leads_inward_is_refused() -> None:
     transport.close()
 
 
-def proxy(to: Hostile) -> Behaviour:
-    """A proxy that leads every CONNECT to one server."""
-
-    def behaviour(caller: Caller) -> None:
-        caller.request()
-        with socket.create_connection(("127.0.0.1", to.port)) as other:
-            caller.send(b"HTTP/1.1 200 Connected\r\n\r\n")
-            threading.Thread(target=copy, args=(other, caller.sock), daemon=True).start()
-            copy(caller.sock, other)
-
-    return behaviour
-
-
-def copy(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while piece := source.recv(65536):
-            target.sendall(piece)
-        target.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
-
-
 @pytest.mark.parametrize("secure", [True, False])
 def test_a_proxy_in_the_environment_is_used(
     make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, secure: bool
 ) -> None:
     tls = hostile.certified("misskey.example") if secure else None
     name = "misskey.example"
-    with serve(opens(talks_of(NOTE)), tls=tls, name=name) as server, serve(proxy(server)) as between:
+    with serve(opens(talks_of(NOTE)), tls=tls, name=name) as server, serve(hostile.proxy(server)) as between:
         monkeypatch.setenv("HTTPS_PROXY" if secure else "HTTP_PROXY", between.origin)
         assert outcome(make_client(server)) == NOTE
 

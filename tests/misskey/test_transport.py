@@ -16,7 +16,7 @@ import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -528,31 +528,11 @@ def test_no_failure_tells_what_was_sent(make_transport: MakeTransport, name: str
 # Proxies.
 
 
-def proxy(to: Hostile) -> Behaviour:
-    """A proxy that leads every CONNECT to one server."""
-
-    def behaviour(caller: Caller) -> None:
-        caller.request()
-        with socket.create_connection(("127.0.0.1", to.port)) as other:
-            caller.send(b"HTTP/1.1 200 Connected\r\n\r\n")
-            threading.Thread(target=_copy, args=(other, caller.sock), daemon=True).start()
-            _copy(caller.sock, other)
-
-    return behaviour
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := source.recv(65536):
-            target.sendall(piece)
-        target.shutdown(socket.SHUT_RDWR)
-
-
 def test_a_proxy_in_the_environment_is_used(
     make_transport: MakeTransport, trusted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = hostile.certified("misskey.example")
-    with serve(answers(200, b"{}"), tls=certificate) as server, serve(proxy(server)) as between:
+    with serve(answers(200, b"{}"), tls=certificate) as server, serve(hostile.proxy(server)) as between:
         monkeypatch.setenv("HTTPS_PROXY", between.origin)
         transport = make_transport()
         assert [post(transport, MISSKEY) for _ in range(3)] == [b"{}"] * 3
