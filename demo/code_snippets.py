@@ -15,7 +15,7 @@ FILE = "YOUR_FILE"
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """Return indented JSON that can be read in any script, with all that can't be seen escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -73,14 +73,14 @@ def of_upload(url: str, params: Mapping[str, Any]) -> dict[str, str]:
     return {"curl": curl, "Python": python, "JavaScript": javascript}
 
 
-def _python(value: Any, columns: int) -> str:
+def _python(value: object, columns: int) -> str:
     # Outside of texts, JSON is Python but for three words; inside of them, each escape means the same.
     words = {"true": "True", "false": "False", "null": "None"}
     text = re.sub(r'"(?:[^"\\]|\\.)*"|true|false|null', lambda found: words.get(found[0], found[0]), as_json(value))
     return indent(text, " " * columns).lstrip()
 
 
-def _javascript(value: Any, columns: int) -> str:
+def _javascript(value: object, columns: int) -> str:
     # In JavaScript the name __proto__ is special unless it is computed; </ and <! would end or mute a page's script.
     text = re.sub("<(?=[/!])", r"\\u003c", as_json(value)).replace('"__proto__":', '["__proto__"]:')
     return indent(text, " " * columns).lstrip()

@@ -54,7 +54,7 @@ class Megabytes(Field):
 
     data: float | None
 
-    def process_data(self, value: Any) -> None:
+    def process_data(self, value: object) -> None:
         self.data = value if isinstance(value, int | float) and 0 < value < 10**6 else None
 
     def process_formdata(self, valuelist: list[Any]) -> None:

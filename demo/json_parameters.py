@@ -66,7 +66,7 @@ def _words(error: json.JSONDecodeError) -> Text:
 _TOO_DEEP = _l("The brackets are nested deeper than any endpoint takes.")
 
 
-def _fits(value: Any, levels: int) -> bool:
+def _fits(value: object, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels > 0 and all(_fits(one, levels - 1) for one in inner)
 

@@ -40,7 +40,7 @@ class File:
 
     name: str
     description: str
-    size: Any
+    size: object
     url: str
     picture: str
     sensitive: bool
@@ -77,12 +77,12 @@ class Note:
         return self.renote is not None and not (self.text or self.folded or self.files or self.poll)
 
 
-def read_notes(values: Iterable[Any], server: Server) -> list[Note]:
+def read_notes(values: Iterable[object], server: Server) -> list[Note]:
     """Return the notes in a server's answer, without what is none."""
     return [note for value in values if (note := read_note(value, server))]
 
 
-def read_note(value: Any, server: Server, renotes: int = MAX_RENOTES) -> Note | None:
+def read_note(value: object, server: Server, renotes: int = MAX_RENOTES) -> Note | None:
     """Return the note in a server's answer, with ``renotes`` one within the other; ``None`` for what is none."""
     fields = _fields(value)
     note_id, author = read_id(fields.get("id")), read_author(fields.get("user"), server)
@@ -109,7 +109,7 @@ def read_note(value: Any, server: Server, renotes: int = MAX_RENOTES) -> Note | 
     )
 
 
-def read_author(value: Any, server: Server) -> Author | None:
+def read_author(value: object, server: Server) -> Author | None:
     """Return the person in a server's answer, ``None`` for what is none; those without a host are the server's own."""
     fields = _fields(value)
     author_id, username = read_id(fields.get("id")), line(fields.get("username"), 128)
@@ -120,7 +120,7 @@ def read_author(value: Any, server: Server) -> Author | None:
     return Author(author_id, name, f"@{username}@{host}", picture(fields.get("avatarUrl")))
 
 
-def read_files(values: Iterable[Any], server: Server) -> list[File]:
+def read_files(values: Iterable[object], server: Server) -> list[File]:
     """Return the files in a server's answer, without what is none."""
     return [
         File(
@@ -136,7 +136,7 @@ def read_files(values: Iterable[Any], server: Server) -> list[File]:
     ]
 
 
-def _read_poll(value: Any) -> list[tuple[str, int, int]]:
+def _read_poll(value: object) -> list[tuple[str, int, int]]:
     """Return each choice with its votes, and how much of all votes these are in percent."""
     given = [choice for choice in _items(_fields(value).get("choices"), MAX_CHOICES) if isinstance(choice, dict)]
     choices = [(line(choice.get("text"), 200), _count(choice.get("votes"))) for choice in given]
@@ -144,25 +144,25 @@ def _read_poll(value: Any) -> list[tuple[str, int, int]]:
     return [(words, votes, percent_of(votes, total)) for words, votes in choices]
 
 
-def _read_reactions(value: Any) -> list[tuple[str, int]]:
+def _read_reactions(value: object) -> list[tuple[str, int]]:
     """Return each reaction with how many gave it, the most frequent first."""
     counted = {read_reaction(name): _count(number) for name, number in _fields(value).items()}
     told = [(name, number) for name, number in counted.items() if name and number]
     return sorted(told, key=lambda pair: -pair[1])[:MAX_REACTIONS]
 
 
-def read_reaction(value: Any) -> str:
+def read_reaction(value: object) -> str:
     """Return an emoji or the name of one, ``""`` for what is none; names of local emoji end in ``@.``."""
     return line(value, REACTION_CHARACTERS).replace("@.:", ":")
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _fields(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _items(value: Any, most: int) -> list[Any]:
+def _items(value: object, most: int) -> list[Any]:
     return value[:most] if isinstance(value, list) else []
 
 
-def _count(value: Any) -> int:
+def _count(value: object) -> int:
     return value if type(value) is int and 0 <= value < 10**12 else 0

@@ -57,7 +57,7 @@ class Notification:
     note: Note | None
 
 
-def read_notifications(values: Iterable[Any], server: Server) -> list[Notification]:
+def read_notifications(values: Iterable[object], server: Server) -> list[Notification]:
     """Return the notifications in a server's answer, without what is none."""
     return [_read(value, server) for value in values if isinstance(value, dict)]
 

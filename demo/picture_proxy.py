@@ -5,7 +5,6 @@ So a server never learns who looks at what from which address, and what it sends
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -30,10 +29,10 @@ _KINDS = (
 )
 
 
-def picture(url: Any) -> str:
+def picture(url: object) -> str:
     """Return where this app shows the picture at ``url``, ``""`` for what is no address that it would go to."""
     account = accounts.of_request()
-    if not account or not _parse(url):
+    if not account or not isinstance(url, str) or not _parse(url):
         return ""
     return url_for("media.show", account=account.public_id, of=_signer(account).sign(url).decode())
 
@@ -62,9 +61,9 @@ def show(account: Account) -> ResponseReturnValue:
     return Response(answer.body, content_type=kind)
 
 
-def _parse(url: Any) -> tuple[Server, str] | None:
+def _parse(url: str) -> tuple[Server, str] | None:
     """Return the server and the path of an address; ``None`` where this app does not go."""
-    if not isinstance(url, str) or not 0 < len(url) <= MAX_URL or not url.isascii() or not url.isprintable():
+    if not 0 < len(url) <= MAX_URL or not url.isascii() or not url.isprintable():
         return None
     private = services.settings().private_servers
     try:

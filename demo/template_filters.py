@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Literal, TypeGuard
 
 from babel.units import format_unit
 from flask_babel import get_locale
@@ -12,7 +12,7 @@ from flask_babel import get_locale
 from misskey import Server
 
 
-def file_size(value: Any) -> str:
+def file_size(value: object) -> str:
     """Return a number of bytes as people say it, a dash for anything else; a megabyte is 1024 * 1024, as at Misskey."""
     if not _is_amount(value):
         return "–"
@@ -23,16 +23,16 @@ def file_size(value: Any) -> str:
     return said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def web_address(value: Any, server: Server) -> str:
+def web_address(value: object, server: Server) -> str:
     """Return an address in a server's answer that a link may lead to, ``""`` for anything else."""
     schemes = "https?" if server.origin.startswith("http:") else "https"
     return value if isinstance(value, str) and re.fullmatch(schemes + "://[!-~]{1,2000}", value) else ""
 
 
-def percent_of(part: Any, whole: Any) -> int:
+def percent_of(part: object, whole: object) -> int:
     """Return how much of ``whole`` a ``part`` is, from 0 to 100; 0 for what are no numbers."""
     return round(min(100 * part / whole, 100)) if _is_amount(part) and _is_amount(whole) and whole else 0
 
 
-def _is_amount(value: Any) -> bool:
+def _is_amount(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**15

@@ -49,7 +49,7 @@ def upload_form(account: Account) -> ResponseReturnValue:
     return page_or_fragment("upload_form.html", _TITLE, account, form=new_upload_form(me))
 
 
-def new_upload_form(me: Any) -> UploadForm:
+def new_upload_form(me: object) -> UploadForm:
     """Return the form for a file, with the size limit that the endpoint ``i`` tells of a person, if it does."""
     policies = me.get("policies") if isinstance(me, dict) else None
     return UploadForm(max_file_mb=policies.get("maxFileSizeMb") if isinstance(policies, dict) else None)

@@ -157,7 +157,7 @@ class Client:
         return Exchange(method, url, body, answer.status, answer.milliseconds, text, len(answer.body))
 
 
-def error_of(server: Server, answer: Answer, content: Any) -> MisskeyError:
+def error_of(server: Server, answer: Answer, content: object) -> MisskeyError:
     """Return the error that an answer means, whatever its shape: an endpoint's, the layer's below it, HTML, nothing."""
     if 300 <= answer.status < 400:
         return Redirected(server.host, printable_ascii(answer.headers.get("Location")), status=answer.status)

@@ -67,7 +67,7 @@ def _whole(digits: str) -> int:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole)
 
 
-def indented(content: Any, token: str | None) -> str:
+def indented(content: object, token: str | None) -> str:
     """Return JSON as text with all that can't be seen escaped.
 
     It is made no further than it is shown: the indentation of deep JSON is many times its size.

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 from urllib.parse import unquote, urlencode
 
 from .client import Client
@@ -156,7 +155,7 @@ def whoami(client: Client) -> User:
     return read_user(client.call("i", idempotent=True), client.server)
 
 
-def read_user(value: Any, server: Server) -> User:
+def read_user(value: object, server: Server) -> User:
     """Return the :class:`User` in a server's answer, checked in every field.
 
     Raises :class:`~misskey.errors.InvalidAnswer`; also when the person belongs to another server, for which this one

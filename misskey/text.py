@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 WORDS_CHARACTERS = 300  # of a server's own words in an error
 #: What leaves no trace on a page: white space, Unicode's default ignorable code points, signs that are drawn empty.
@@ -27,7 +26,7 @@ def clean_text(text: str, length: int = WORDS_CHARACTERS) -> str:
     return "" if is_blank(line) else line
 
 
-def printable_ascii(value: Any) -> str:
+def printable_ascii(value: object) -> str:
     """Return what a server names, an address or a version: printable ASCII in bounds, ``""`` for anything else."""
     return value if isinstance(value, str) and re.fullmatch("[!-~]{1,2048}", value) else ""
 

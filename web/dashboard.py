@@ -161,7 +161,7 @@ def _is_of_all(error: misskey.MisskeyError) -> bool:
     return not isinstance(error, misskey.AnswerTooLarge)
 
 
-def _answer_or_none(client: misskey.Client, endpoint: str) -> Any:
+def _answer_or_none(client: misskey.Client, endpoint: str) -> dict[str, Any] | None:
     try:
         answer = client.call(endpoint, idempotent=True)
     except misskey.MisskeyError:

@@ -83,7 +83,7 @@ class Permissions(Field):
         except ValueError as error:
             raise ValueError(_l("A permission was asked for that Misskey does not have.")) from error
 
-    def process_data(self, value: Any) -> None:
+    def process_data(self, value: object) -> None:
         self.data = list(services.default_permissions())
 
 

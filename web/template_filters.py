@@ -57,17 +57,17 @@ def _render(_texts: NullTranslations, template: str, *values: tuple[str, Any]) -
     return Markup(current_app.jinja_env.get_template(template).render(values))  # noqa: S704 - escaped there
 
 
-def read_id(value: Any) -> str:
+def read_id(value: object) -> str:
     """Return an id that is fit for an address, ``""`` for anything else."""
     return value if isinstance(value, str) and re.fullmatch("[A-Za-z0-9_-]{1,64}", value) else ""
 
 
-def line(value: Any, length: int = 100) -> str:
+def line(value: object, length: int = 100) -> str:
     """Return one line of text, ``""`` for anything that is not text or shows nothing."""
     return clean_text(value, length) if isinstance(value, str) else ""
 
 
-def text(value: Any, length: int = 3000) -> str:
+def text(value: object, length: int = 3000) -> str:
     """Return text with its line breaks, ``""`` for anything that is not text or shows nothing."""
     shown = _CONTROL_IN_TEXT.sub("", value[:length]).strip() if isinstance(value, str) else ""
     return "" if is_blank(shown) else shown
@@ -81,19 +81,21 @@ def initial(name: str) -> str:
     return next((letter for letter in regex.findall(r"\X", name) if not is_blank(letter)), "")
 
 
-def count(value: Any) -> str:
+def count(value: object) -> str:
     """Return a whole number as people write it, a dash for anything else."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:
         return str(format_decimal(value))
     return "–"
 
 
-def moment(value: Any) -> datetime | None:
+def moment(value: object) -> datetime | None:
     """Return a time in ISO 8601, in UTC where it says nothing else, ``None`` for anything else."""
+    if not isinstance(value, str):
+        return None
     try:
         time = datetime.fromisoformat(value)
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return None
 
 
@@ -111,7 +113,7 @@ def full_time(time: datetime) -> str:
     return str(format_datetime(time, "long"))
 
 
-def day(value: Any) -> str:
+def day(value: object) -> str:
     """Return the day of a time in ISO 8601, ``""`` for anything else."""
     time = moment(value)
     return str(format_date(time, "long")) if time else ""
