@@ -25,14 +25,14 @@ def stream() -> Response:
     if token.person.suspended:
         return Response(status=403)
     stream = Stream(Server.accept(request.environ), token.person)
-    world.listeners.append(stream.hear)
+    world.streams.append(stream)
     with suppress(ConnectionClosed):
         while True:
             # Misskey passes over what it doesn't understand without a word.
             with suppress(ValueError, TypeError, KeyError):
                 message = json.loads(stream.socket.receive())
                 stream.obey(message["type"], message["body"])
-    world.listeners.remove(stream.hear)
+    world.streams.remove(stream)
     stream.socket.thread.join()
     return Response(status=101)
 

@@ -6,16 +6,19 @@ import json
 import secrets
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from flask import current_app
 from werkzeug.local import LocalProxy
+
+if TYPE_CHECKING:
+    from sandbox.streaming import Stream
 
 Json = dict[str, Any]
 # The world of the app that is answering.
@@ -93,7 +96,7 @@ class World:
         self.notes: dict[str, Json] = {}
         self.created: dict[tuple[str, str], str] = {}  # by whom and with which parameters, the note it made
         self.contents: dict[str, tuple[str, bytes]] = {}
-        self.listeners: list[Callable[[str, Person, Json], None]] = []
+        self.streams: list[Stream] = []
         self._counter = itertools.count()
         start = read_json("start.json")
         for person in start["people"]:
@@ -174,8 +177,8 @@ class World:
 
     def tell(self, event: str, person: Person, body: Json) -> None:
         """Hand an event to every open stream."""
-        for listener in list(self.listeners):
-            listener(event, person, body)
+        for stream in list(self.streams):
+            stream.hear(event, person, body)
 
     def _settle(self, username: str, name: str | None, about: str, token: str, portrait: bool = False) -> None:
         stamp, key = self.stamp(minutes_ago=90 * 24 * 60), f"{username}@{self.origin.partition('://')[2]}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page, expect
 
 from web.config import APP_NAME
 
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = (360, 1440)
 WIDTHS = (320, 360, 768, 1440, 1920)
 
@@ -119,7 +119,7 @@ def take_pictures(page: Page, folder: Path, language: str) -> None:
         height = page.evaluate("() => document.scrollingElement.scrollHeight")
         page.set_viewport_size({"width": width, "height": max(800, height)})  # so that all pictures of the page load
         for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(300)
             path = folder / f"{language}-{scheme}-{width}.png"
             # To hide the caret, Playwright adds a style, which the page's own policy forbids.

@@ -49,7 +49,7 @@ def wait_until(page: Page, condition: Callable[[], object]) -> None:
 def expect_live(page: Page, sandbox: Running) -> None:
     """See that the timeline is live, and that the sandbox has connected its channel."""
     expect(state(page)).to_have_text(LIVE)
-    wait_until(page, lambda: any(listener.__self__.channels for listener in sandbox.world.listeners))  # type: ignore[attr-defined]
+    wait_until(page, lambda: any(stream.channels for stream in sandbox.world.streams))
 
 
 def post(sandbox: Running, text: str) -> dict[str, Any]:
@@ -85,9 +85,9 @@ def test_what_bob_writes_appears_at_the_top_at_once(alice: Page, sandbox: Runnin
 def test_a_note_that_is_there_already_does_not_come_twice(alice: Page, sandbox: Running) -> None:
     post(sandbox, "once")
     expect(notes(alice).first).to_contain_text("once")
-    former = list(sandbox.world.listeners)
+    former = list(sandbox.world.streams)
     alice.get_by_role("link", name="Reload: Timeline").click()
-    wait_until(alice, lambda: not [listener for listener in former if listener in sandbox.world.listeners])
+    wait_until(alice, lambda: not [stream for stream in former if stream in sandbox.world.streams])
     expect_live(alice, sandbox)
     sandbox.world.tell("note", sandbox.world.people["bob"], list(sandbox.world.notes.values())[-1])
     post(sandbox, "the next one")
@@ -107,7 +107,7 @@ def test_a_hundred_notes_are_kept(alice: Page, sandbox: Running) -> None:
 def test_it_can_be_paused_and_resumed(alice: Page, sandbox: Running) -> None:
     alice.get_by_role("button", name="Pause").click()
     expect(state(alice)).to_have_text("Paused: new notes do not appear.")
-    wait_until(alice, lambda: not sandbox.world.listeners)
+    wait_until(alice, lambda: not sandbox.world.streams)
     post(sandbox, "while she rests")
     alice.get_by_role("button", name="Resume").click()
     expect_live(alice, sandbox)
@@ -173,7 +173,7 @@ def test_a_token_that_was_revoked_stops_it_and_one_can_try_again(alice: Page, sa
 
 def test_a_tab_that_nobody_looks_at_holds_no_stream(alice: Page, sandbox: Running) -> None:
     hide(alice, True)
-    wait_until(alice, lambda: not sandbox.world.listeners)
+    wait_until(alice, lambda: not sandbox.world.streams)
 
     hide(alice, False)
     expect_live(alice, sandbox)
@@ -209,13 +209,13 @@ def test_scripts_say_how_long_ago_it_was_as_the_page_does(alice: Page, sandbox: 
 def test_a_page_that_is_left_holds_no_stream(alice: Page, sandbox: Running) -> None:
     alice.goto("/signin")
 
-    wait_until(alice, lambda: not sandbox.world.listeners)
+    wait_until(alice, lambda: not sandbox.world.streams)
 
 
 def test_another_timeline_in_its_place_ends_it(alice: Page, sandbox: Running) -> None:
     alice.get_by_role("link", name="Local").click()
     expect(state(alice)).to_have_count(0)
-    wait_until(alice, lambda: not sandbox.world.listeners)
+    wait_until(alice, lambda: not sandbox.world.streams)
 
     alice.get_by_role("link", name="Home", exact=True).click()
     expect_live(alice, sandbox)
@@ -227,7 +227,7 @@ def test_signing_out_in_another_tab_stops_it(alice: Page, sandbox: Running) -> N
     open_menu(other).get_by_role("button", name="Sign out", exact=True).click()
 
     expect(state(alice)).to_contain_text("signed out or no longer the one in use")
-    wait_until(alice, lambda: not sandbox.world.listeners)
+    wait_until(alice, lambda: not sandbox.world.streams)
 
 
 def test_without_a_sign_in_it_is_refused_in_words(alice: Page, browsers: Browsers) -> None:

@@ -20,6 +20,7 @@ from flask import Flask
 from demo import live
 from misskey import APIError, Client, MisskeyError, PermissionDenied, RateLimited, ServerUnreachable
 from sandbox import Running
+from sandbox.streaming import Stream
 from tests import hostile
 from tests.cast import PATIENCE_SECONDS, Visitor, served, wait_until
 from tests.hostile import Caller, event, frame, opens, serve
@@ -80,10 +81,9 @@ def words(events: Iterator[Event]) -> str:
     return str(json.loads(next(events)[1])["words"])
 
 
-def streams(sandbox: Running) -> list[Any]:
+def streams(sandbox: Running) -> list[Stream]:
     """The sandbox's open streams that have connected their channel, the oldest first."""
-    opened = [listener.__self__ for listener in list(sandbox.world.listeners)]  # type: ignore[attr-defined]
-    return [stream for stream in opened if stream.channels]
+    return [stream for stream in list(sandbox.world.streams) if stream.channels]
 
 
 def connected(events: Iterator[Event], sandbox: Running) -> Iterator[Event]:
@@ -169,7 +169,7 @@ def test_signing_out_ends_it_here_and_at_the_server(alice: Visitor, site: str, s
 
         assert state(watched) == "stopped"
         assert list(watched) == []
-    wait_until(lambda: not sandbox.world.listeners)
+    wait_until(lambda: not sandbox.world.streams)
 
 
 def test_the_next_note_after_signing_out_does_not_come(
@@ -192,7 +192,7 @@ def test_going_over_to_another_account_ends_it(alice: Visitor, site: str, sandbo
 
         assert "no longer the one in use" in words(watched)
         assert list(watched) == []
-    wait_until(lambda: not sandbox.world.listeners)
+    wait_until(lambda: not sandbox.world.streams)
 
 
 def test_a_page_of_another_account_gets_nothing(alice: Visitor, site: str, sandbox: Running) -> None:
@@ -210,7 +210,7 @@ def test_a_page_that_goes_away_ends_the_stream_at_the_server(alice: Visitor, sit
     with watching(site, alice) as watched:
         connected(watched, sandbox)
 
-    wait_until(lambda: not sandbox.world.listeners)
+    wait_until(lambda: not sandbox.world.streams)
 
 
 def test_a_page_that_goes_away_in_a_pause_is_noticed(

@@ -77,7 +77,7 @@ def post(sandbox: Running, text: str, person: str = "bob") -> None:
 
 def connected(stream: Stream, sandbox: Running) -> Iterator[dict[str, Any] | None]:
     """What the stream yields, from when the server has connected the channel: it tells nobody when."""
-    wait_until(lambda: any(listener.__self__.channels for listener in sandbox.world.listeners))  # type: ignore[attr-defined]
+    wait_until(lambda: any(stream.channels for stream in sandbox.world.streams))
     return iter(stream)
 
 
@@ -116,7 +116,7 @@ def test_leaving_the_block_ends_the_stream_at_the_server(alice: Client, sandbox:
     with Stream(alice) as stream:
         connected(stream, sandbox)
 
-    wait_until(lambda: not sandbox.world.listeners)
+    wait_until(lambda: not sandbox.world.streams)
 
 
 def test_a_stream_can_be_opened_again(alice: Client, sandbox: Running) -> None:
@@ -126,7 +126,7 @@ def test_a_stream_can_be_opened_again(alice: Client, sandbox: Running) -> None:
             notes = connected(stream, sandbox)
             post(sandbox, text)
             assert (next(notes) or {})["text"] == text
-        wait_until(lambda: not sandbox.world.listeners)
+        wait_until(lambda: not sandbox.world.streams)
 
 
 @pytest.mark.parametrize("token", ["wrong", "", None])

@@ -121,7 +121,7 @@ def test_who_has_computed_rests_while_others_are_here(monkeypatch: pytest.Monkey
     clock = SimpleNamespace(sleep=rests.append, monotonic=lambda: 0.0, thread_time=time.thread_time)
     monkeypatch.setattr(concurrency, "time", clock)
     for is_alone in (True, False):
-        visitor = concurrency.Visitor(lambda: None, lambda is_alone=is_alone: is_alone)  # type: ignore[misc]
+        visitor = concurrency.Visitor(lambda: None, partial(bool, is_alone))
         for _ in range(2):
             with concurrency.take_turn(visitor):
                 sum(range(2_000_000))

@@ -105,6 +105,7 @@ class RedisBackend:
 
     @translated_errors()
     def get(self, entry: str) -> bytes | None:
+        # The library's types leave open whether an answer has to be awaited.
         return cast("bytes | None", self.redis.hget(_ENTRY + entry, "value"))
 
     @translated_errors()
