@@ -19,10 +19,10 @@ from flask import abort, make_response, request
 from flask_babel import lazy_gettext as _l
 
 from web import accounts, error_pages
-from web.accounts import View
 from web.failures import Failure
 from web.hosting import concurrency
 from web.hosting.concurrency import Visitor
+from web.rate_limits import View
 from web.security import MAX_FORM_BYTES
 
 #: Servers with a larger limit are rare; browsers take long for this one.

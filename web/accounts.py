@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial, wraps
-from typing import Any, TypeVar, cast, overload
+from typing import Any, cast, overload
 
 from flask import abort, g, redirect, request, session, url_for
 from ua_parser import parse_os, parse_user_agent
@@ -21,13 +21,13 @@ from misskey import Client, Grant, Server, clean_text, parse_permissions
 from . import services, signals
 from .account import Account as Account
 from .htmx import wants_fragment
+from .rate_limits import View
 
 FIRST_PAGE = "dashboard.shell"  # for whoever is signed in
 MAX_ACCOUNTS = 10  # keeps the cookie well below the 4 KB that browsers take
 USED_SECONDS = 600  # how exactly “last used” is known: each use would be a write
 BEGINNING = '{"user_id": '  # tells an account from whatever else a person has in the token store
 AGENT_CHARACTERS = 500  # of what a browser says of itself; real ones say less
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 def client(account: Account) -> Client:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import current_app, render_template, request
 
 from .account import Account
 from .languages import Text
-
-View = TypeVar("View", bound=Callable[..., Any])
+from .rate_limits import View
 
 
 def wants_fragment() -> bool:
