@@ -181,7 +181,7 @@ def _call(account: Account, form: ConsoleForm) -> dict[str, Any]:
         told = failures.of_server(error)
         mistyped = _("The endpoint’s name may be mistyped.") if error.status == 404 else ""
         words = sentences(told.words, mistyped, _("It may have been done all the same.") if told.maybe_done else "")
-        failure = {"kind": type(error).__name__, "title": told.title, "words": words, "status": told.status}
+        failure = {"kind": type(error).__name__, "title": told.title, "words": words.unescape(), "status": told.status}
     exchange = trace.exchanges()[-1]
     typed = mask_token(form.params.data or "{}", account.token)
     call = {"draft": form.draft.data, "endpoint": form.endpoint.data, "params": typed}

@@ -251,6 +251,14 @@ def test_a_no_is_an_answer_too(reader: Visitor, endpoint: str, params: str, stat
     assert "What was sent" in answer.text
 
 
+def test_what_the_server_said_is_shown_as_it_said_it(alice: Visitor) -> None:
+    said = "It's 5 < 6 & \"odd\""
+    with moved_to(says({"error": {"code": "ODD", "message": said}}, 400), alice):
+        answer = send(alice, "i")
+
+    assert f"The server said: {said}" in plain(answer)
+
+
 def test_a_missing_permission_can_be_asked_for(reader: Visitor) -> None:
     answer = send(reader, "notes/reactions/create")
 
