@@ -12,7 +12,7 @@ NAMES = ("trace", "console", "left")
 
 def save(account: Account, name: str, value: str, seconds: int) -> None:
     """Keep ``value`` under one of ``NAMES``; not for an account that was signed out meanwhile, wherever."""
-    services.token_store().put(f"{name} {account.key}", value, seconds, owner=account.owner)
+    services.token_store().put(f"{name} {account.key}", value, seconds, owner=account.data_owner)
     if not accounts.load(account.key):
         forget(account, name)
 

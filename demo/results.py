@@ -49,7 +49,7 @@ def keep(kind: str, account: Account, draft: str, work: Callable[[], dict[str, A
 
     name, working_seconds = _name(kind, account, draft), WORKING_SECONDS + int(seconds)
     kept = do_once(
-        services.token_store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.owner
+        services.token_store(), name, done, KEPT_SECONDS, working_seconds=working_seconds, owner=account.data_owner
     )
     if not accounts.load(account.key):  # signed out while the server was asked, and nothing is to stay behind
         services.token_store().delete(name)

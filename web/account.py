@@ -38,8 +38,13 @@ class Account:
 
     @property
     def owner(self) -> str:
-        """The person, as the token store knows all that belongs to them, in whichever browser."""
+        """The person, as the token store knows their sign-ins, in whichever browser."""
         return f"{self.origin} {self.user_id}"
+
+    @property
+    def data_owner(self) -> str:
+        """The person, as the token store knows all else that is theirs: it can be much, and nobody has to list it."""
+        return f"data {self.owner}"
 
     @property
     def public_id(self) -> str:

@@ -142,7 +142,7 @@ def sign_out(account: Account, *, everywhere: bool = False) -> None:
     """Sign ``account`` out, here or in every browser: its tokens are gone from the store when this returns."""
     others = [other for other in sign_ins(account) if other.key != account.key] if everywhere else []
     if everywhere:
-        services.token_store().delete_owned_by(account.owner)
+        services.token_store().delete_owned_by(account.owner, account.data_owner)
     for gone in (account, *others):
         _forget(gone)
     told = {"address": account.address, "origin": account.origin, "everywhere": everywhere}

@@ -69,9 +69,9 @@ class TokenStore:
         found = map(self._open, self.backend.owned_by(*self._owners(owner)))
         return [value for _, value in found if value is not None]
 
-    def delete_owned_by(self, owner: str) -> None:
-        """Forget all values of ``owner``, in one step."""
-        self.backend.delete_owned_by(*self._owners(owner))
+    def delete_owned_by(self, *owners: str) -> None:
+        """Forget all values of these owners, in one step."""
+        self.backend.delete_owned_by(*(name for owner in owners for name in self._owners(owner)))
 
     def count(self, name: str, seconds: int) -> int:
         """Count once more; return how often since this counter began. A new one ends after ``seconds``.

@@ -96,17 +96,29 @@ def test_signing_out_forgets_what_is_kept_beside_the_account(alice: Visitor, app
         assert not any(account_data.load(account, name) for name in names)
 
 
+def test_what_is_kept_beside_sign_ins_is_not_read_to_list_them(alice: Visitor, app: Flask) -> None:
+    alice.post("/notes", {"text": "hello", "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
+    alice.post("/console", {"endpoint": "i", "params": "{}", "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
+    account = account_of(alice)
+
+    with app.app_context():
+        (only,) = services.token_store().owned_by(account.owner)
+        assert only.startswith(accounts.BEGINNING)
+
+
 def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, app: Flask) -> None:
     draft = "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"
     assert alice.post("/notes", {"text": "hello", "draft": draft}).status_code == 303
     with app.app_context():
         account = accounts.load(alice.cookie()["accounts"][0])
         assert account
-        assert len(services.token_store().owned_by(account.owner)) == 3  # the account, how it signed in, its note
+        assert len(services.token_store().owned_by(account.owner)) == 1
+        assert len(services.token_store().owned_by(account.data_owner)) == 2  # how it signed in, its note
 
         alice.post("/signout/everywhere")
 
         assert services.token_store().owned_by(account.owner) == []
+        assert services.token_store().owned_by(account.data_owner) == []
         assert services.token_store().get(f"note {account.key} {draft}") is None
 
 
@@ -125,11 +137,11 @@ def test_what_was_under_way_while_the_person_signed_out_leaves_nothing(
     def call(client: Client, *args: Any, **kwargs: Any) -> Any:
         answer = real(client, *args, **kwargs)
         with app.app_context():
-            services.token_store().delete_owned_by(account.owner)
+            services.token_store().delete_owned_by(account.owner, account.data_owner)
         return answer
 
     monkeypatch.setattr(Client, "call", call)
     alice.post(path, {**form, "draft": "5b6a3c38-56c7-4a2e-9d8a-0d5a6a6c9f10"})
 
     with app.app_context():
-        assert services.token_store().owned_by(account.owner) == []
+        assert services.token_store().owned_by(account.data_owner) == []

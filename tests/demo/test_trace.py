@@ -115,7 +115,7 @@ def test_the_steps_are_forgotten_with_the_account(alice: Visitor, app: Flask) ->
         alice.post("/signout")
 
         assert trace.of_sign_in(account) is None
-        assert services.token_store().owned_by(account.owner) == []
+        assert services.token_store().owned_by(account.data_owner) == []
 
 
 def test_a_sign_in_by_version_0_1_0_has_no_steps(alice: Visitor, app: Flask) -> None:

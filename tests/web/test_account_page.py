@@ -266,8 +266,10 @@ def test_signing_out_everywhere_forgets_all_that_the_person_has(alice: Visitor, 
         account = accounts.load(alice.cookie()["accounts"][0])
         assert account
         services.token_store().put("something else", "of hers", 60, owner=account.owner)
+        services.token_store().put("much more", "of hers", 60, owner=account.data_owner)
 
         alice.post("/signout/everywhere")
 
         assert services.token_store().owned_by(account.owner) == []
         assert services.token_store().get("something else") is None
+        assert services.token_store().get("much more") is None

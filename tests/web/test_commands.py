@@ -181,13 +181,14 @@ def test_a_person_is_forgotten_in_every_browser_and_nobody_else(app: Flask, sand
     assert "There is no sign-in" in refused(app, "accounts", "forget", address(sandbox))
 
 
-def test_what_is_kept_beside_a_sign_in_is_forgotten_too(app: Flask, sandbox: Running) -> None:
+@pytest.mark.parametrize("owner", ["owner", "data_owner"])
+def test_what_is_kept_beside_a_sign_in_is_forgotten_too(app: Flask, sandbox: Running, owner: str) -> None:
     alice = signed_in(app, sandbox)
     store = app.extensions["token_store"]
     with app.test_request_context():
         account = accounts.load(alice.cookie()["accounts"][0])
     assert account
-    store.put("a draft", "Hello", 60, owner=account.owner)
+    store.put("a draft", "Hello", 60, owner=getattr(account, owner))
 
     told(app, "accounts", "forget", address(sandbox))
 

@@ -93,7 +93,7 @@ def forget(address: str) -> None:
     """
     found = _sign_ins(address)
     for entry, (account, _) in found.items():
-        services.token_store().delete_owned_by(account.owner)
+        services.token_store().delete_owned_by(account.owner, account.data_owner)
         services.token_store().delete_entry(entry)  # those of version 0.1.0 have no owner
         signals.send(signals.signed_out, account=account)
     click.echo(f"{_counted(len(found), 'sign-in')} of {address} removed. The tokens still live at the server.")
