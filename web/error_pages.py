@@ -116,9 +116,11 @@ def _not_our_page(_error: CSRFError) -> ResponseReturnValue:
 
 
 def _http_failure(error: HTTPException) -> ResponseReturnValue:
-    cause = getattr(error, "original_exception", None)
-    if isinstance(cause, StoreUnavailable):  # the page of another failure needed it
+    cause = getattr(error, "original_exception", None)  # the page of another failure needed the store, or the form
+    if isinstance(cause, StoreUnavailable):
         return _store_unavailable(cause)
+    if isinstance(cause, HTTPException):
+        return _noted(_http_failure, cause)
     response = make_response(answer(_of_http(error)))
     for name, value in error.get_headers():  # Allow for 405, Content-Range for 416
         if name != "Content-Type":
@@ -153,8 +155,8 @@ _OTHERWISE = (_l("Something in the request was not right"), _l("Go back and try 
 
 
 def _log_exception(log: Callable[[Any], None], exc_info: Any) -> None:
-    """Have Flask log what is wrong in the code; that the page of another failure needed the store is told in a line."""
-    if not isinstance(exc_info[1], StoreUnavailable):
+    """Have Flask log what is wrong in the code, not what the page of another failure could not read."""
+    if not isinstance(exc_info[1], (HTTPException, StoreUnavailable)):
         log(exc_info)
 
 

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Request, request, session
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
@@ -42,6 +44,12 @@ class BoundedRequest(Request):
         super().__init__(*args, **kwargs)
         self.scheme = self.scheme if self.scheme in ("http", "https") else "http"  # some proxies pass on what they got
         self.query_string = self.query_string.decode(errors="replace").encode()  # gunicorn refuses others, not all do
+
+    def _load_form_data(self) -> None:
+        try:
+            super()._load_form_data()
+        except ParseException as error:  # gunicorn's, of chunks that are none
+            raise BadRequest from error
 
     @cached_property
     def cookies(self) -> ImmutableMultiDict[str, str]:  # neighbours set some, too

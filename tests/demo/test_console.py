@@ -252,7 +252,7 @@ def test_a_no_is_an_answer_too(reader: Visitor, endpoint: str, params: str, stat
 
 
 def test_what_the_server_said_is_shown_as_it_said_it(alice: Visitor) -> None:
-    said = "It's 5 < 6 & \"odd\""
+    said = 'It\'s 5 < 6 & "odd"'
     with moved_to(says({"error": {"code": "ODD", "message": said}}, 400), alice):
         answer = send(alice, "i")
 

@@ -36,6 +36,7 @@ from web.hosting import concurrency, gunicorn_worker
 from web.hosting.gunicorn_worker import Connection, Socket, Unreader, Worker
 
 ROOT = Path(__file__).parents[2]
+FORM = "application/x-www-form-urlencoded"
 
 
 def takes_files(caller: Caller) -> None:
@@ -95,6 +96,18 @@ def test_what_is_no_request_is_noted_without_who_sent_it(tmp_path: Path) -> None
     log = (tmp_path / "log").read_text()
     assert "secret" not in log
     assert "ip=" not in log
+
+
+@pytest.mark.parametrize("odd", ["Content-Length: -1\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n"])
+def test_what_can_not_be_read_is_told_and_is_no_mistake_of_our_own(url: str, tmp_path: Path, odd: str) -> None:
+    cookies = "; ".join(f"{name}={value}" for name, value in requests.get(url, timeout=60).cookies.items())
+    lines = ("POST /signin HTTP/1.1", f"Host: {urlsplit(url).netloc}", f"Cookie: {cookies}", f"Content-Type: {FORM}")
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), 60) as sock:
+        sock.sendall("\r\n".join((*lines, odd)).encode())
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+
+    assert answer[9:12] == b"400"
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_the_log_tells_of_a_request_but_nothing_of_who_sent_it_whatever_its_format(tmp_path: Path) -> None:

@@ -354,6 +354,19 @@ def test_a_form_that_is_too_large_is_told(visitor: Visitor) -> None:
     assert "too much at once" in answer.text
 
 
+def test_a_form_that_is_too_large_and_too_often_sent_is_told(
+    make_app: Callable[..., Flask], sandbox: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy = Visitor(make_app(SIGNIN_LIMIT="1 per minute", PRIVATE_SERVERS=sandbox.origin), sandbox)
+    busy.begin()
+
+    answer = busy.post("/signin", {"host": "x" * 300_000})
+
+    assert answer.status_code == 413
+    assert "too much at once" in answer.text
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("address", "same"),
     [("203.0.113.9:51234", "203.0.113.9:4"), ("[2001:db8::1]:4", "2001:db8::2"), ("unknown", "unknown")],

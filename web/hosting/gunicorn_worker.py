@@ -155,7 +155,8 @@ class Log(Logger):
     """Logs without query strings: the callback's holds a session id, a secret until it is used."""
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        if environ["PATH_INFO"] != "/healthz":  # asked twice a minute, for ever
+        # Of what could not be read it has no path, and tells in a warning; /healthz is asked twice a minute, for ever.
+        if environ.get("PATH_INFO", "/healthz") != "/healthz":
             super().access(resp, req, environ, request_time)
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> dict[str, Any]:
