@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from trustme import KeyType
 
 from misskey import (
     AnswerTooLarge,
@@ -318,6 +319,26 @@ def test_what_tls_sends_for_itself_counts_too(make_transport: MakeTransport, tru
     tls.num_tickets = 8192  # of some 250 bytes
     with serve(answers(200, b"{}"), tls=tls) as server, pytest.raises(AnswerTooLarge):
         post(make_transport(), server)
+
+
+@pytest.mark.parametrize(("ciphers", "is_spoken"), [("ECDHE+AES", True), ("DHE+AES", False)])
+def test_a_server_can_not_choose_numbers_that_take_long(
+    make_transport: MakeTransport, trusted: None, tmp_path: Path, ciphers: str, is_spoken: bool
+) -> None:
+    """With those of the old key exchange, a client computes for half a second."""
+    numbers = bytes.fromhex("30820108 0282010100") + b"\xff" * 256 + bytes.fromhex("020102")  # 2048 bits, and 2
+    name, text = "DH PARAMETERS", base64.encodebytes(numbers).decode()
+    (tmp_path / "numbers.pem").write_text(f"-----BEGIN {name}-----\n{text}-----END {name}-----\n")
+    tls = hostile.certified("127.0.0.1", key_type=KeyType.RSA)
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls.load_dh_params(str(tmp_path / "numbers.pem"))
+    tls.set_ciphers(ciphers)
+    with serve(answers(200, b"{}"), tls=tls) as server:
+        if is_spoken:
+            assert post(make_transport(), server) == b"{}"
+        else:
+            with pytest.raises(ServerUnreachable):
+                post(make_transport(), server)
 
 
 def test_a_drip_on_a_connection_that_was_kept_ends_in_a_time_out(make_transport: MakeTransport) -> None:
