@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from flask import abort, make_response, request
 from flask_babel import lazy_gettext as _l
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from web import accounts, error_pages
 from web.failures import Failure
@@ -27,9 +28,9 @@ from web.security import MAX_FORM_BYTES
 
 #: Servers with a larger limit are rare; browsers take long for this one.
 MAX_UPLOAD_BYTES = 1024**3
-MAX_PARTS = 64  # of a form with files; each text in it may take MAX_FORM_BYTES of memory
+MAX_PARTS = 64  # of a form with files
 MAX_UPLOADS = 8  # of one visitor at once
-IN_MEMORY_BYTES = 500_000  # of a file
+IN_MEMORY_BYTES = 16 * 1024  # of a file
 SPARE_BYTES = 256 * 1024**2  # of the disk, for everything that is not an upload
 WAIT_SECONDS = 30
 
@@ -54,9 +55,29 @@ def _make_sure_of_room(size: int) -> None:
         abort(make_response(error_pages.answer(_NO_ROOM)))
 
 
+class _Form:
+    """What comes of a form with files; all of it that is no file stays in memory, as much as of any other form."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.in_memory = 0
+
+    def read(self, size: int) -> Any:
+        if self.in_memory > MAX_FORM_BYTES:
+            raise RequestEntityTooLarge
+        content = self._stream.read(size)
+        self.in_memory += len(content)
+        return content
+
+
 class _File(SpooledTemporaryFile[bytes]):
+    def __init__(self, form: _Form) -> None:
+        super().__init__(IN_MEMORY_BYTES, "rb+")
+        self._form = form
+
     def write(self, content: Any) -> int:
         _make_sure_of_room(len(content))
+        self._form.in_memory -= len(content)
         return super().write(content)
 
 
@@ -82,11 +103,10 @@ def takes_files(view: View) -> View:
             _make_sure_of_room(min(size, MAX_UPLOAD_BYTES))
             request.max_content_length = MAX_UPLOAD_BYTES
             request.max_form_parts = MAX_PARTS
+            request.stream = form = _Form(request.stream)  # type: ignore[assignment]
             # Closed in every case: until then they take room. Werkzeug leaves those of a form that can't be read to its
             # end to the garbage collector.
-            request._get_file_stream = lambda *_, **__: at_the_end.enter_context(  # type: ignore[method-assign]
-                _File(IN_MEMORY_BYTES, "rb+")
-            )
+            request._get_file_stream = lambda *_, **__: at_the_end.enter_context(_File(form))  # type: ignore[method-assign]
             return view(*args, **kwargs)
 
     return cast(View, guarded)

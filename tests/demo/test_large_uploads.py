@@ -5,9 +5,13 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from demo.upload_limits import MAX_UPLOADS
 from tests.hostile import MEBIBYTE, serve
 from tests.web.test_gunicorn import gunicorn, sign_in, takes_files
 
@@ -50,3 +54,24 @@ def test_a_large_file_needs_little_memory(tmp_path: Path) -> None:
 
         assert server.drained - sent > LARGE
         assert most_memory(pid) - before < MAX_MORE
+
+
+@pytest.mark.parametrize("of_file", ["", '; filename="x"'])
+def test_many_parts_at_once_need_little_memory(tmp_path: Path, of_file: str) -> None:
+    """One letter beyond the usual ones makes a text four times as large in memory."""
+    part = f'--x\r\nContent-Disposition: form-data; name="x"{of_file}\r\n\r\n'.encode()
+    body = (part + "😀".encode() + bytes(255_000) + b"\r\n") * 60
+    with serve(takes_files) as server, gunicorn(tmp_path, server) as (url, pid), ExitStack() as stack:
+        cookie, _ = sign_in(url, server)
+        before = most_memory(pid)
+        for _ in range(MAX_UPLOADS):
+            connection = stack.enter_context(closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)))
+            connection.putrequest("POST", "/files")
+            connection.putheader("Cookie", cookie)
+            connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+            connection.putheader("Content-Length", str(len(body) + 1))  # whose last byte never comes
+            connection.endheaders()
+            with suppress(ConnectionError):  # refused
+                connection.send(body)
+
+        assert most_memory(pid) - before < MAX_UPLOADS * MAX_MORE / 4

@@ -427,6 +427,15 @@ def test_texts_among_files_stay_small(alice: Visitor, path: str) -> None:
     assert "too much at once" in answer.text
 
 
+def test_so_do_all_of_them_together(alice: Visitor) -> None:
+    texts = {f"text {number}": "x" * 100_000 for number in range(4)}
+
+    answer = alice.post("/files", {**texts, "file": (io.BytesIO(bytes(50_000)), "x")})
+
+    assert answer.status_code == 413
+    assert "too much at once" in answer.text
+
+
 def test_a_form_has_a_limit_of_parts(alice: Visitor) -> None:
     many = {"file": [(io.BytesIO(b"x"), "x")] * MAX_PARTS}
 
