@@ -150,6 +150,7 @@ _OF_STATUS = {
     404: (_l("There is no such page"), _l("The address may be mistyped, or the page has moved.")),
     405: (_l("This page can’t be opened like that"), _l("It is part of a form. Start from the first page.")),
     413: (_l("That was too much at once"), _l("Go back and send less.")),
+    429: (_l("Too many tries"), failures.wait_words(None)),  # all places for calls to servers are taken
 }
 _OTHERWISE = (_l("Something in the request was not right"), _l("Go back and try again."))
 

@@ -183,7 +183,9 @@ def test_one_visitor_asks_so_many_servers_at_once(
         slow = pool.submit(alice.get, "/dashboard/profile")
         wait_until(lambda: len(sandbox.requests) > before)
 
-        assert alice.twin().get("/dashboard/server").status_code == 429
+        refused = alice.twin().get("/dashboard/server")
+        assert refused.status_code == 429
+        assert "Too many requests in a short time. Wait a minute, then try again." in refused.text
         assert alice.twin().get("/account").status_code == 200  # asks nobody
         sandbox.world.misbehaviour = Misbehaviour.NONE
         slow.result()
