@@ -16,6 +16,7 @@ from werkzeug.exceptions import TooManyRequests
 from . import services
 
 MAX_VISITORS = 1000  # whose addresses are read once, though several limits count for them
+VISITORS_OF_NETWORK = 10  # that the 65,536 of an IPv6 network, which may all be one stranger, count as
 #: What is allowed may be so often per second, minute, hour or day.
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 View = TypeVar("View", bound=Callable[..., Any])
@@ -50,9 +51,12 @@ def limit(
 
 
 def _count(rates: str, scope: str) -> None:
-    name, count = f"{scope} {visitor_at(request.remote_addr)}", services.token_store().count
-    if exceeded := [seconds for seconds, most in _parse(rates) if count(f"{seconds} {name}", seconds) > most]:
-        raise RateLimitExceeded(max(exceeded))
+    visitor, count = visitor_at(request.remote_addr), services.token_store().count
+    counted = {visitor: 1} | ({network_of(visitor): VISITORS_OF_NETWORK} if visitor.endswith("/64") else {})
+    for name, times in counted.items():
+        limits = [(seconds, most * times) for seconds, most in _parse(rates)]
+        if exceeded := [seconds for seconds, most in limits if count(f"{seconds} {scope} {name}", seconds) > most]:
+            raise RateLimitExceeded(max(exceeded))
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from web.rate_limits import RateLimitExceeded, limit, network_of, visitor_at
+from web.rate_limits import VISITORS_OF_NETWORK, RateLimitExceeded, limit, network_of, visitor_at
 from web.storage import local_counters
 from web.storage.local_counters import LocalCounters
 from web.token_store import open_store
@@ -72,6 +72,17 @@ def test_so_many_are_allowed_and_no_more(app: Flask) -> None:
     assert [ask(app, view) for _ in range(3)] == [True, True, False]
     assert len(done) == 2  # what is refused is not done either
     assert ask(app, view, "203.0.113.10")
+
+
+@pytest.mark.parametrize(("addresses", "last"), [("2001:db8:1:{}::1", False), ("203.0.113.{}", True)])
+def test_an_ipv6_network_is_allowed_what_some_visitors_are(app: Flask, addresses: str, last: bool) -> None:
+    view = limit("1 per minute")(lambda: "seen")
+    visitors = [addresses.format(number) for number in range(VISITORS_OF_NETWORK + 1)]
+
+    for _ in visitors:  # what one is refused counts for nobody else
+        ask(app, view, visitors[0])
+    assert [ask(app, view, visitor) for visitor in visitors[1:]] == [True] * (VISITORS_OF_NETWORK - 1) + [last]
+    assert ask(app, view, "2001:db8:2::1")
 
 
 def test_views_of_one_scope_are_counted_together(app: Flask) -> None:
