@@ -42,7 +42,7 @@ EXAMPLES = {
 EMPTY_VALUES = {"String": '""', "Integer": "0", "Number": "0", "Boolean": "false", "Array": "[]", "Object": "{}"}
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # thousands of emoji; what the dashboard asks for is smaller
-MAX_CALLS, MAX_CALLS_CHARACTERS, CALLS_SECONDS = 20, 250_000, 86_400  # that are remembered of an account
+MAX_CALLS, MAX_CALLS_BYTES, CALLS_SECONDS = 20, 100_000, 86_400  # that are remembered of an account
 MAX_ENDPOINTS = 2000  # Misskey has some 400
 MAX_PARAMETERS = 200  # Misskey's ``admin/update-meta`` has some 150
 REMEMBERED_CHARACTERS = 10_000_000  # of all servers' endpoints and parameters
@@ -197,7 +197,7 @@ def _history(account: Account) -> list[dict[str, Any]]:
 
 def _add_to_history(account: Account, call: dict[str, Any]) -> None:
     history = [call, *_history(account)][:MAX_CALLS]
-    while len(text := json.dumps(history)) > MAX_CALLS_CHARACTERS:
+    while len((text := json.dumps(history, ensure_ascii=False)).encode()) > MAX_CALLS_BYTES:
         history.pop()
     account_data.save(account, "console", text, CALLS_SECONDS)
 

@@ -22,7 +22,8 @@ from . import trace
 from .forms import OnceForm
 
 KEPT_SECONDS = 600
-limit = rate_limit("60 per minute", "results")
+RATES = "60 per minute; 300 per hour"
+limit = rate_limit(RATES, "results")
 SENT_BYTES = 64 * 1024  # of all requests and answers together
 
 
