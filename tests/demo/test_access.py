@@ -9,7 +9,7 @@ from demo import live
 from sandbox import Misbehaviour, Running
 from sandbox.world import SHAPES
 from tests.access import Check
-from tests.browsing import Browsers, arrive, expect_description, have_signed_in, press
+from tests.browsing import Browsers, arrive, empty, expect_description, have_signed_in, press
 from tests.words import Say
 from web.languages import LANGUAGES
 
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.parametrize("language", LANGUAGES)
 
 @pytest.fixture
 def alice(page: Page, sandbox: Running) -> Page:
-    """The dashboard of Alice."""
+    """The dashboard of Alice, where nothing is yet."""
+    empty(sandbox)
     arrive(page, sandbox)
     return page
 
@@ -178,7 +179,7 @@ def test_the_console(console: Page, browsers: Browsers, say: Say, check: Check) 
 
 
 def test_an_answer_in_the_console(console: Page, say: Say, check: Check) -> None:
-    choose(console, "notes/local-timeline", '{"limit": 3}', say)
+    choose(console, "notes/local-timeline", '{"limit": 1}', say)
     press(console, say("Send"))
     expect(console.get_by_role("heading", name="200")).to_be_visible()
     check(console, "200")

@@ -18,6 +18,7 @@ from tests.browsing import (
     arrive,
     begin,
     decide,
+    empty,
     expect_dashboard,
     expect_description,
     expect_title,
@@ -81,6 +82,7 @@ def test_a_sign_in_under_way(page: Page, sandbox: Running, browsers: Browsers, s
 def test_a_sign_in_from_before_the_account_in_use(
     page: Page, sandbox: Running, browsers: Browsers, say: Say, check: Check
 ) -> None:
+    empty(sandbox)
     begin(page, sandbox.origin)
     arrive(page.context.new_page(), sandbox)
     decide(page, person="bob")
@@ -236,6 +238,7 @@ def test_the_dashboard_until_signing_out(alice: Page, sandbox: Running, say: Say
         fold.click()
     check(alice, "with all folds open")
 
+    empty(sandbox)
     arrive(alice, sandbox, "bob")
     menu = open_menu(alice)
     expect(menu.get_by_role("button", name=say("Switch to"))).to_be_visible()
