@@ -70,6 +70,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["transport"] = WatchedTransport(app, user_agent)
     static_files.init_app(app)
     compression.init_app(app)
+    health.init_app(app)
     security.init_app(app, settings)
     request_log.init_app(app, settings)
     metrics.init_app(app, settings)

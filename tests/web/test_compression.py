@@ -53,9 +53,9 @@ def test_a_stream_is_sent_as_it_comes(app: Flask, visitor: Visitor, kind: str) -
 
         return Response(events(), content_type=kind)
 
-    app.view_functions["health.healthz"] = stream
+    app.view_functions["health.readyz"] = stream
 
-    with visitor.get("/healthz", headers=ZIPPED) as answer:
+    with visitor.get("/readyz", headers=ZIPPED) as answer:
         assert "Content-Encoding" not in answer.headers
         assert answer.data.startswith(b"data: xxx")
 

@@ -62,3 +62,15 @@ def test_a_development_key_that_can_not_be_kept_is_told_in_words(
 
     with pytest.raises(config.SettingsError, match="MIAUTH_SECRET_KEY is missing, and can't be made in /proc/now"):
         config.load(environment(tmp_path, SECRET_KEY=""))
+
+
+def test_whether_it_lives_is_answered_alike_to_all_who_ask(visitor: Visitor) -> None:
+    """GET is answered before Flask; HEAD, and an address with a slash, by a view."""
+    usual = visitor.get("/healthz")
+    head, slash = visitor.client.head("/healthz"), visitor.get("/healthz/")
+
+    assert usual.text == slash.text == "ok\n"
+    for answer in (head, slash):
+        told = {name: value for name, value in answer.headers if name not in ("X-Request-Id", "Vary")}
+        assert (answer.status, told) == (usual.status, {name: usual.headers[name] for name in told})
+    assert visitor.client.post("/healthz").status_code in (400, 405)

@@ -389,7 +389,7 @@ def test_a_proxy_that_the_settings_do_not_count_is_told_in_the_log_once(
 ) -> None:
     client = make_app(**PRODUCTION, TRUSTED_PROXIES=proxies).test_client()
     for _ in range(3):
-        client.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
+        client.get("/readyz", headers={"X-Forwarded-For": "203.0.113.9"})
 
     assert caplog.text.count("MIAUTH_TRUSTED_PROXIES is 0") == times
 

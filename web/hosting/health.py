@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from flask import Blueprint, current_app
+from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
 
 from web import services
 from web.storage.store_backend import StoreUnavailable
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_ALIVE = "ok\n"
 
 pages = Blueprint("health", __name__)
+
+
+def init_app(app: Flask) -> None:
+    """Let ``app`` answer ``/healthz`` sooner than any page: nothing asks for one as often."""
+    inner = app.wsgi_app
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) != ("GET", "/healthz"):
+            return inner(environ, start_response)
+        start_response("200 OK", [*_TEXT.items(), ("Content-Length", str(len(_ALIVE)))])
+        return [_ALIVE.encode()]
+
+    app.wsgi_app = answer  # type: ignore[method-assign]
 
 
 @pages.get("/healthz")
 def healthz() -> ResponseReturnValue:
     """Answer that the process lives."""
-    return "ok\n", _TEXT
+    return _ALIVE, _TEXT
 
 
 @pages.get("/readyz")

@@ -117,7 +117,8 @@ class _Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         served = environ[_KEY] = Served(self._id(environ), method if method in _METHODS else "other")
-        is_told = signals.request_served.has_receivers_for(self._app)
+        # /healthz is asked twice a minute, for ever.
+        is_told = environ["PATH_INFO"] != "/healthz" and signals.request_served.has_receivers_for(self._app)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             if is_told:
@@ -158,8 +159,7 @@ def _write_json() -> None:
 
 
 def _log_request(_app: Flask, served: Served) -> None:
-    if served.route != "/healthz":  # asked twice a minute, for ever
-        _log("request", served, request_id=served.id, route=served.route)
+    _log("request", served, request_id=served.id, route=served.route)
 
 
 def _log_call(_app: Flask, call: Call) -> None:
