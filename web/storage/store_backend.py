@@ -8,7 +8,7 @@ from typing import Protocol
 from click import ClickException
 
 MAX_OWNED = 2000  # several hundred sign-ins of a person, and what they did in the last minutes
-BATCH = 500  # entries that are read at once
+BATCH = 100  # entries that are read at once; one can take a third of a megabyte
 
 
 class StoreUnavailable(ClickException):
