@@ -68,12 +68,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     )
     user_agent = f"{USER_AGENT} (+{settings.public_url})"
     app.extensions["transport"] = WatchedTransport(app, user_agent)
-    static_files.init_app(app)
-    compression.init_app(app)
-    health.init_app(app)
-    security.init_app(app, settings)
-    request_log.init_app(app, settings)
-    metrics.init_app(app, settings)
+    for part in (static_files, compression, health):
+        part.init_app(app)
+    for part in (security, request_log, metrics):  # requests pass through the last one first
+        part.init_app(app, settings)
     for part in (languages, template_filters, error_pages, commands, dashboard):
         part.init_app(app)
     app.register_blueprint(journey)

@@ -46,7 +46,9 @@ def make_own(name: str, root: Path = ROOT) -> None:
     drop_requirements(root)
     for file in git(root, "grep", "--files-with-matches", "-I", "demo").stdout.splitlines():
         (root / file).write_text(CUT.sub("", (root / file).read_text()))
-    version = rename(name, root)
+    version = version_of(root)
+    for file, former, own in renamings(name, version):
+        (root / file).write_text((root / file).read_text().replace(former, own))
     (root / "CHANGELOG.md").write_text(CHANGELOG.format(own=VERSION, version=version))
     update_translations(root)
 
@@ -62,6 +64,9 @@ def check(name: str, root: Path) -> None:
     status = git(root, "status", "--porcelain")
     if status.returncode or status.stdout:
         raise NotPossible("this wants a clone in which nothing was changed, so that nothing of yours is lost")
+    for file, former, _ in renamings(name, version_of(root)):
+        if former not in (root / file).read_text():
+            raise NotPossible(f"this wants a clone in which nothing was changed, and {file} has no “{former}” any more")
 
 
 def git(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -69,11 +74,16 @@ def git(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=False)
 
 
-def rename(name: str, root: Path) -> str:
-    """Put the app's own name and version where those of this project were; return what the version was."""
-    slug, quoted = slug_of(name), name.replace("\\", "\\\\").replace('"', '\\"')
+def version_of(root: Path) -> str:
+    """Return the version that ``app.py`` says."""
     [version] = re.findall('^VERSION = "(.+)"', (root / "app.py").read_text(), re.MULTILINE)
-    for file, former, own in (
+    return str(version)
+
+
+def renamings(name: str, version: str) -> tuple[tuple[str, str, str], ...]:
+    """Return in which file which words of this project make room for which of the app's own."""
+    slug, quoted = slug_of(name), name.replace("\\", "\\\\").replace('"', '\\"')
+    return (
         ("app.py", f'VERSION = "{version}"', f'VERSION = "{VERSION}"'),
         ("app.py", "misskey-sign-in/", f"{slug}/"),
         ("pyproject.toml", "sign-in-with-misskey", slug),
@@ -85,12 +95,7 @@ def rename(name: str, root: Path) -> str:
         ("translations/ja/LC_MESSAGES/messages.po", "Sign in with Misskey", quoted),
         ("README.md", "Sign in with Misskey", name),
         ("README.ja.md", "Sign in with Misskey", name),
-    ):
-        text = (root / file).read_text()
-        if former not in text:
-            raise AssertionError(f"{file} has no {former}")
-        (root / file).write_text(text.replace(former, own))
-    return str(version)
+    )
 
 
 def slug_of(name: str) -> str:

@@ -60,7 +60,8 @@ class Block:
         if all(line in lines for line in self.lines("+")) and not any(line in lines for line in self.lines("-")):
             return
         before, after = ("".join(f"{line}\n" for line in self.lines(" ", sign)) for sign in "-+")
-        assert f"\n{text}".count(f"\n{before}") == 1, f"{self.file} does not have this once:\n{before}"
+        once = f"\n{text}".count(f"\n{before}") == 1
+        assert once, f"{self.file} does not have this once; if you changed it on purpose, delete this test:\n{before}"
         path.write_text(f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:])
 
 

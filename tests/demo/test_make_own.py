@@ -38,10 +38,15 @@ def clone(folder: Path) -> Path:
     if (known := ROOT / ".mypy_cache").exists():  # of make check: the types of packages take mypy longest
         shutil.copytree(known, folder / known.name)
     run(folder, "git", "init", "--quiet")
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> None:
+    """Commit what is there."""
     run(folder, "git", "add", "--all")
     author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
     assert run(folder, "git", *author, "commit", "--quiet", "--message", "A copy").returncode == 0
-    return folder
 
 
 def make_own(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
@@ -126,3 +131,16 @@ def test_work_of_somebody_is_not_lost(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "nothing of yours is lost" in done.stderr
     assert (folder / "demo" / "mine.py").exists()
+
+
+def test_a_project_that_was_renamed_by_hand_is_not_half_taken_apart(tmp_path: Path) -> None:
+    folder = clone(tmp_path)
+    config = folder / "web" / "config.py"
+    config.write_text(config.read_text().replace("Sign in with Misskey", "Maple"))
+    commit(folder)
+
+    done = make_own(folder, NAME)
+
+    assert done.returncode == 1
+    assert "web/config.py has no “Sign in with Misskey” any more" in done.stderr
+    assert not run(folder, "git", "status", "--porcelain").stdout

@@ -63,7 +63,8 @@ def test_the_compiled_texts_are_those_of_today(language: str) -> None:
     compiled = io.BytesIO()
     write_mo(compiled, catalog(language))
 
-    assert (ROOT / "translations" / language / "LC_MESSAGES" / "messages.mo").read_bytes() == compiled.getvalue()
+    found = (ROOT / "translations" / language / "LC_MESSAGES" / "messages.mo").read_bytes()
+    assert found == compiled.getvalue(), "compile them: make translations"
 
 
 @pytest.mark.parametrize(
