@@ -36,7 +36,9 @@ def stranger(app: Flask, sandbox: Running) -> Visitor:
 def users(folder: Path) -> dict[str, tuple[str, str]]:
     """The rows of the users' table: name and first sign-in, by owner."""
     with closing(sqlite3.connect(folder / "users.sqlite3")) as database:
-        return {owner: (name, since) for owner, name, since in database.execute("SELECT * FROM users")}
+        return {
+            owner: (name, since) for owner, name, since in database.execute("SELECT owner, name, here_since FROM users")
+        }
 
 
 def hello(sandbox: Running) -> list[str]:

@@ -95,7 +95,7 @@ def followed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_a_copy_does_what_the_recipes_promise(followed: Path) -> None:
-    names = ("web/test_recipes", "web/test_hello", "web/test_translations", "test_repository")
+    names = ("web/test_recipes", "web/test_hello", "web/test_nickname", "web/test_translations", "test_repository")
     tests = [f"tests/{name}.py" for name in names]
     done = run(followed, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 

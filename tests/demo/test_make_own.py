@@ -95,7 +95,8 @@ def test_it_passes_its_own_tests(own: Path) -> None:
     """Through to a sign-in; what the others test is the same here, but for what these say."""
     names = (
         *("test_promises", "test_proof", "test_repository", "test_project_files", "test_documents"),
-        *("web/test_signin", "web/test_dashboard", "web/test_translations", "web/test_image", "web/test_redis"),
+        *("web/test_signin", "web/test_dashboard", "web/test_error_pages", "web/test_translations", "web/test_image"),
+        "web/test_redis",
     )
     tests = [f"tests/{name}.py" for name in names]
     tests.append("tests/sandbox/test_make_run.py::test_while_developing_a_change_of_the_env_file_counts_at_once")

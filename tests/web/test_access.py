@@ -27,7 +27,7 @@ from tests.browsing import (
     press,
     watched,
 )
-from tests.cast import PATIENCE_SECONDS, served, through
+from tests.cast import FIRST_PAGE, PATIENCE_SECONDS, served, through
 from tests.words import Say
 from web.languages import LANGUAGES
 
@@ -296,6 +296,8 @@ def test_panels_that_were_not_asked_for(page: Page, sandbox: Running, say: Say, 
     page.get_by_label(say("Your Misskey server")).fill(sandbox.origin)
     press(page, say("Continue to my server"))
     decide(page)
+    expect(page).to_have_url(FIRST_PAGE)
+    page.goto("/dashboard")
     again = page.locator("#profile").get_by_role("button", name=say("Sign in again with this permission"))
     expect(again).to_be_visible()
     expect(page.locator(".waiting")).to_have_count(0)

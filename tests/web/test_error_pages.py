@@ -177,7 +177,9 @@ def test_what_a_server_refuses_an_own_view_can_be_asked_for_again(
         return str(accounts.client(account).call("notes/create", {"text": "Hello!"}))
 
     app.add_url_rule("/hello", view_func=post)
-    visitor.sign_in(permissions=["read:account"])
+    session_id = visitor.begin(permission=["read:account", "write:notes"])
+    visitor.allow(session_id, permissions=["read:account"])
+    visitor.get(f"/callback?session={session_id}")
 
     page = visitor.get("/hello").text
 

@@ -341,6 +341,7 @@ def test_a_network_can_not_take_all_connections_either(url: str) -> None:
 @on_linux
 def test_who_can_not_be_let_in_for_want_of_files_is_told_of_in_the_log(tmp_path: Path) -> None:
     with serve(silent) as server, gunicorn(tmp_path, server) as (url, worker), ExitStack() as stack:
+        assert ask(url, "127.0.0.3") == b"HTTP/1.1 200 OK"  # so it has all files open that it needs
         _, most = resource.prlimit(worker, resource.RLIMIT_NOFILE)
         open_files = len(list(Path(f"/proc/{worker}/fd").iterdir()))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_files + 5, most))
