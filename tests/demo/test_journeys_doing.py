@@ -284,6 +284,20 @@ def test_enter_in_the_content_warning_posts_nothing(anyone: Page, sandbox: Runni
     assert ours == ["Half written, and now whole"]
 
 
+def test_the_end_of_what_is_pasted_is_not_cut_off_without_a_word(
+    anyone: Page, sandbox: Running, browsers: Browsers
+) -> None:
+    browsers.statuses = {422}
+    warning = anyone.get_by_label("Content warning (optional)")
+    warning.focus()
+    anyone.keyboard.insert_text("w" * 99 + " end")  # as pasting does
+    write(anyone, "Good evening")
+
+    expect_description(warning, "This is longer than 100 characters.")
+    expect(warning).to_have_value("w" * 99 + " end")
+    assert ("POST", "/api/notes/create") not in sandbox.requests
+
+
 def test_a_note_without_files_shows_no_progress(alice: Page, sandbox: Running) -> None:
     sandbox.world.misbehaviour, sandbox.world.slow_seconds = Misbehaviour.SLOW, 0.5
     write(alice, "Only words")
