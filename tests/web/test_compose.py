@@ -152,5 +152,14 @@ def test_the_app_is_built_here_and_comes_from_no_registry(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["redis", "caddy"])
-def test_images_of_others_have_a_version(service: str) -> None:
-    assert re.search(r":\d", services()[service]["image"])
+def test_images_of_others_have_a_version_and_a_registry(service: str) -> None:
+    """Podman knows no short names unless its host has said what they are short for."""
+    assert re.fullmatch(r"docker\.io/library/[a-z]+:\d[a-z0-9.-]*", services()[service]["image"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_logs_end_somewhere_by_a_driver_that_podman_has_too(service: str) -> None:
+    logging = services()[service]["logging"]
+
+    assert logging["driver"] == "json-file"
+    assert {"max-size", "max-file"} == logging["options"].keys()
