@@ -209,3 +209,7 @@ def _finish(begun: pending_signins.Pending, *, resumed: bool = False) -> Respons
 def _fetch(begun: pending_signins.Pending) -> str | None:
     grant = check_session(services.client(begun.server), begun.session_id)
     return accounts.save(grant, begun.permissions, begun).key if grant else None
+
+
+if __name__ == "__main__":
+    raise SystemExit("This only builds the app. To start it: make run")

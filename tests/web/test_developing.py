@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -20,6 +22,19 @@ def test_the_callback_is_right_at_whichever_port_the_app_is_served(
     answer = visitor.post("/signin", {"host": sandbox.origin}, base_url="http://localhost:5001")
 
     assert query(answer.location)["callback"] == "http://localhost:5001/callback"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "home"),
+    [("http://localhost:8000", "http://localhost:5000"), ("https://localhost:8443", "https://localhost:8443")],
+)
+def test_the_address_that_flask_run_names_leads_to_the_same_port(
+    make_app: Callable[..., Flask], public_url: str, home: str
+) -> None:
+    client = make_app(PUBLIC_URL=public_url).test_client()
+
+    assert client.get("/signin?host=a", base_url="http://127.0.0.1:5000").location == f"{home}/signin?host=a"
+    assert client.post("/signin", base_url="http://127.0.0.1:5000").location == f"{home}/"
 
 
 def test_in_production_the_callback_is_at_the_public_address(make_app: Callable[..., Flask], sandbox: Running) -> None:
@@ -65,3 +80,8 @@ def test_in_production_nothing_is_left_to_the_debugger(
     answer = app.test_client().get("/", base_url="https://signin.example")
 
     assert "Something broke on our side" in answer.text
+
+
+def test_whoever_runs_app_py_is_told_what_starts_it() -> None:
+    with pytest.raises(SystemExit, match="make run"):
+        runpy.run_path(str(Path(__file__).parents[2] / "app.py"), run_name="__main__")

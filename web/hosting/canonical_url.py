@@ -5,6 +5,7 @@ A proxy that tells the app another name than the browser's makes of this a circl
 
 from __future__ import annotations
 
+import re
 from threading import Event
 from urllib.parse import quote, urlsplit
 
@@ -42,10 +43,11 @@ def init_app(app: Flask, settings: Settings) -> None:
         open_to_all = request.endpoint in ("static", "health.healthz", "health.readyz", "metrics.show")
         if (_is_at_home(settings) or open_to_all) and not no_name:
             return None
+        own = _own_address(settings)
         if no_name or request.method not in ("GET", "HEAD"):
-            return redirect(f"{settings.public_url}/", 303)
+            return redirect(f"{own}/", 303)
         query = quote(request.query_string, safe="%&=+,;:/?@!$'()*")
-        home = settings.public_url + quote(request.path) + (f"?{query}" if query else "")
+        home = own + quote(request.path) + (f"?{query}" if query else "")
         way = (request.remote_addr, request.user_agent.string, request.headers.get("Host"), home)
         if led.count(str(hash(way)), LED_SECONDS) <= MAX_LED:
             return redirect(home, 303)
@@ -58,6 +60,14 @@ def init_app(app: Flask, settings: Settings) -> None:
 def _is_at_home(settings: Settings) -> bool:
     by_http = settings.trusted_proxies and settings.production and request.headers.get("X-Forwarded-Proto") == "http"
     return urlsplit(f"//{request.host}").hostname == settings.host and not by_http
+
+
+def _own_address(settings: Settings) -> str:
+    """Return the public address; while developing, at the port that was asked: `flask run` names 127.0.0.1:5000."""
+    asked = re.fullmatch(r"127\.0\.0\.1(:[0-9]{1,5})", request.host)
+    if asked and settings.public_url.startswith("http://localhost:"):
+        return f"http://localhost{asked[1]}"
+    return settings.public_url
 
 
 def _tell(settings: Settings) -> None:
