@@ -59,6 +59,12 @@ const pressed = (elt) => (elt.matches("form") ? elt.querySelector("[type=submit]
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => pressed(elt)?.setAttribute("aria-busy", "true"));
 document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => pressed(elt)?.removeAttribute("aria-busy"));
 
+// A link that is to open in another tab does so: htmx, and what is above, would open it here.
+const stepAside = (event) => {
+  if ((event.ctrlKey || event.metaKey || event.shiftKey) && event.target.closest("a")) event.stopPropagation();
+};
+document.addEventListener("click", stepAside, { capture: true });
+
 // Leaving the page loses what was typed, for the browser keeps nothing of it: it asks first, unless a form takes it along.
 let sent;
 document.addEventListener("submit", ({ target, defaultPrevented }) => (sent = defaultPrevented ? sent : target));

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -186,6 +188,16 @@ def test_another_timeline_takes_the_place_of_this_one(alice: Page) -> None:
     expect(timeline.get_by_role("link", name="Local")).to_have_attribute("aria-current", "true")
     expect(timeline).not_to_contain_text("Only for those who follow me")
     expect(timeline.get_by_role("heading", name="Timeline")).to_be_focused()
+
+
+@pytest.mark.parametrize("key", ["Control", "Shift"])
+def test_a_link_of_a_panel_can_be_opened_in_another_tab(alice: Page, key: Literal["Control", "Shift"]) -> None:
+    timeline = panel(alice, "Timeline")
+    with alice.context.expect_page() as opened:
+        timeline.get_by_role("link", name="Local").click(modifiers=[key])
+
+    expect(opened.value.locator("[aria-current]", has_text="Local")).to_be_visible()
+    expect(timeline.locator("[aria-current]", has_text="Home")).to_be_visible()
 
 
 def test_pictures_have_descriptions_and_come_from_the_app(alice: Page) -> None:
