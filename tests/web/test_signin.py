@@ -102,6 +102,14 @@ def test_a_mistyped_server_is_told_beside_the_field_with_the_text_kept(visitor: 
     assert 'aria-describedby="host-help host-error"' in answer.text
 
 
+@pytest.mark.parametrize("hyphen", ["−", "‐", "—"])
+def test_in_japanese_a_sign_that_looks_like_a_hyphen_is_told_from_one(visitor: Visitor, hyphen: str) -> None:
+    """Input methods of macOS and of phones put them where people press the key of the hyphen."""
+    answer = visitor.post("/signin", {"host": f"misskey{hyphen}square.net"}, headers={"Accept-Language": "ja"})
+
+    assert "半角のハイフン（-）" in answer.text
+
+
 def test_a_developer_is_told_which_private_servers_work(visitor: Visitor, sandbox: Running) -> None:
     page = visitor.post("/signin", {"host": "127.0.0.1:1"}).text
 
