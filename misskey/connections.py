@@ -8,6 +8,7 @@ only when exactly one whole response was read, so that no response can reach ano
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import ssl
 import time
@@ -33,6 +34,8 @@ SEND_SECONDS = 30.0  # for one piece of a body: a server that stores what it has
 PIECE_BYTES = 16 * 1024  # one TLS record: Python's time-outs count for each anew
 POOLED_SERVERS = 256
 POOLED_PER_SERVER = 8
+
+_Key = tuple[Server, bool, int]
 
 
 class TLS(SSLTransport):
@@ -165,8 +168,7 @@ class Pool:
     def __init__(self, new_connection: Callable[[Server], Connection], idle_seconds: float) -> None:
         self._new_connection = new_connection
         self._idle_seconds = idle_seconds
-        # What is private now may not be so for the next caller, whose addresses are checked when connecting.
-        self._idle: OrderedDict[tuple[Server, bool], list[Connection]] = OrderedDict()
+        self._idle: OrderedDict[_Key, list[Connection]] = OrderedDict()
         self._lock = Lock()
         self._tidied = time.monotonic()
         self._is_closed = False
@@ -190,7 +192,7 @@ class Pool:
         surplus = [connection]
         with self._lock:
             if connection.can_be_reused and not self._is_closed:
-                key = (connection.server, connection.server.private)
+                key = _key(connection.server)
                 kept = self._idle.setdefault(key, [])
                 kept.append(connection)
                 surplus = [kept.pop(0)] if len(kept) > POOLED_PER_SERVER else []
@@ -207,7 +209,7 @@ class Pool:
 
     def _pop(self, server: Server) -> Connection | None:
         with self._lock:
-            kept = self._idle.get((server, server.private))
+            kept = self._idle.get(_key(server))
             return kept.pop() if kept else None
 
     def _close_idle(self, since: float) -> None:
@@ -220,6 +222,12 @@ class Pool:
             connection.close()
 
 
-def _close_all(idle: Mapping[tuple[Server, bool], list[Connection]]) -> None:
+def _key(server: Server) -> _Key:
+    # What is private now may not be so for the next caller, whose addresses are checked when connecting. And processes
+    # that a fork left with one connection would get each other's responses.
+    return server, server.private, os.getpid()
+
+
+def _close_all(idle: Mapping[_Key, list[Connection]]) -> None:
     for connection in itertools.chain(*idle.values()):
         connection.close()

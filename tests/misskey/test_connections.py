@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from misskey import Server
 from misskey.connections import POOLED_PER_SERVER, POOLED_SERVERS, Connection, Pool
+from tests import hostile
 
 Used = Callable[[Server], Connection]
 SERVER = Server.parse("misskey.example")
@@ -68,3 +71,28 @@ def test_closing_a_pool_closes_what_was_given_back_at_the_same_moment(
     pool.close()
 
     assert closed([connection]) == [0]
+
+
+FORKING = """
+import os, sys
+from misskey import Server, Transport
+
+server, transport = Server.parse_origin(sys.argv[1]), Transport("a test")
+transport.request("GET", server, "/before")
+child = os.fork()
+if not child:
+    transport.request("GET", server, "/child")
+elif os.waitpid(child, 0)[1]:
+    sys.exit("the child failed")
+else:
+    transport.request("GET", server, "/after")
+"""
+
+
+def test_after_a_fork_no_two_processes_have_one_connection() -> None:
+    """Each would get what the other one asked for."""
+    with hostile.serve(hostile.says({})) as server:
+        subprocess.run([sys.executable, "-c", FORKING, server.origin], check=True)
+
+        assert [request.path for request in server.requests] == ["/before", "/child", "/after"]
+        assert server.connections == 2
