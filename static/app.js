@@ -57,7 +57,10 @@ document.addEventListener("click", (event) => {
 // What was pressed shows that it is at work.
 const pressed = (elt) => (elt.matches("form") ? elt.querySelector("[type=submit]") : elt.matches("a") ? elt : null);
 document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => pressed(elt)?.setAttribute("aria-busy", "true"));
-document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => pressed(elt)?.removeAttribute("aria-busy"));
+document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => {
+  pressed(elt)?.removeAttribute("aria-busy");
+  if (document.activeElement === document.body) pressed(elt)?.focus(); // which left it while nobody could press it again
+});
 
 // A link that is to open in another tab does so: htmx, and what is above, would open it here.
 const stepAside = (event) => {

@@ -324,6 +324,7 @@ def test_a_proxy_that_answers_in_the_place_of_the_app_replaces_nothing(alice: Pa
         alice.route(path, lambda route: route.fulfill(**page))
     write(alice, "do not lose me", "a.txt")
     expect(note_form(alice).locator(".sending").get_by_role("status")).to_contain_text("choose the file once more")
+    expect(note_form(alice).get_by_role("button", name="Post")).to_be_focused()
     profile = alice.locator("#profile")
     profile.get_by_role("link", name="Reload").click()
 
