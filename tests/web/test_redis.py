@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 import trustme
 from flask import Flask
 
@@ -18,7 +19,7 @@ from tests.cast import FIRST_PAGE, Visitor
 from tests.ports import free_port
 from tests.redis_server import PASSWORD, RedisServer, answering, running
 from web.storage.redis_backend import RedisBackend
-from web.storage.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS
+from web.storage.redis_connection import CONNECTIONS, PREFIX, WAIT_SECONDS, connect
 from web.storage.store_backend import StoreUnavailable
 from web.token_store import open_store
 
@@ -258,6 +259,20 @@ def test_every_verb_tells_that_a_redis_is_down(act: str, tmp_path: Path) -> None
 
 def test_a_backend_shows_no_password(redis_server: RedisServer) -> None:
     assert PASSWORD not in repr(vars(RedisBackend(redis_server.url)))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [("-READONLY You can't", redis.ReadOnlyError), ("it is READONLY", redis.ResponseError)]
+)
+def test_a_script_that_a_replica_refused_is_known_for_that_in_the_words_of_redis_6_too(
+    redis_server: RedisServer, words: str, kind: type[redis.ResponseError]
+) -> None:
+    """So that it is tried once more, over a new connection."""
+    told = f"ERR Error running script (call to f_1): @user_script:13: @user_script: 13: {words}"
+    with pytest.raises(redis.ResponseError) as caught:
+        connect(redis_server.url).eval("return redis.error_reply(ARGV[1])", 0, told)
+
+    assert type(caught.value) is kind
 
 
 def test_where_another_redis_takes_over_the_name_connections_follow(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def connect(url: str, *, seconds: float | None = None) -> redis.Redis:
     # A worker has a thousand requests at once; who finds no connection free waits for one.
     options = _options(seconds) | {"max_connections": CONNECTIONS, "timeout": seconds}
     if url.startswith("redis+sentinel:"):
-        return redis.Redis(connection_pool=_sentinel_pool(url, options))
-    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **options))
+        return _Client(connection_pool=_sentinel_pool(url, options))
+    return _Client(connection_pool=redis.BlockingConnectionPool.from_url(url, **options))
 
 
 @contextmanager
@@ -126,6 +126,17 @@ def _on_connect(connection: Any) -> None:
         return
     if b"cluster_enabled:1" in about:
         raise ClusterRefused(f"the Redis {NO_CLUSTER}")
+
+
+class _Client(redis.Redis):
+    def parse_response(self, *args: Any, **options: Any) -> Any:
+        """Return a response; where a replica refused a script's change, raise what the library does of a command's."""
+        try:
+            return super().parse_response(*args, **options)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as error:
+            if "-READONLY " in str(error):  # Redis 6, and some that work like it, put their own words before it
+                raise redis.ReadOnlyError(str(error)) from None
+            raise
 
 
 class _Sentinels(Sentinel):
