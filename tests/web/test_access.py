@@ -90,7 +90,7 @@ def test_a_sign_in_from_before_the_account_in_use(
     check(page, "added")
 
     press(page.locator(".notice"), re.compile("bob@"))
-    expect_title(page, re.compile("bob"))
+    expect_dashboard(page, "bob")
 
 
 def test_a_site_that_leads_in_a_circle(
