@@ -112,15 +112,18 @@ def test_programs_know_it_by_a_name_that_servers_take(name: str, slug: str) -> N
     assert slug_of(name) == slug
 
 
-@pytest.mark.parametrize("name", ["", "x" * 200, "a\nb"])
-def test_a_name_that_no_app_can_have_is_refused_before_anything_is_lost(tmp_path: Path, name: str) -> None:
-    folder = clone(tmp_path)
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clone(tmp_path_factory.mktemp("untouched"))
 
-    done = make_own(folder, name)
+
+@pytest.mark.parametrize("name", ["", "x" * 200, "a\nb"])
+def test_a_name_that_no_app_can_have_is_refused_before_anything_is_lost(untouched: Path, name: str) -> None:
+    done = make_own(untouched, name)
 
     assert done.returncode == 1
     assert done.stderr.startswith("Not done: ")
-    assert (folder / "demo").exists()
+    assert not run(untouched, "git", "status", "--porcelain").stdout
 
 
 def test_work_of_somebody_is_not_lost(tmp_path: Path) -> None:
