@@ -33,8 +33,8 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 OF_A_STATUS = re.compile("server responded with a status of|Response Status Error Code")
 #: How they report a connection that is lost.
 OF_A_LOSS = re.compile("ERR_FAILED|ERR_FILE_NOT_FOUND|ERR_INTERNET_DISCONNECTED|ERR_NETWORK|sendError|afterRequest")
-
-
+#: Where somebody is who has just signed in.
+SIGNED_IN = re.compile(f"(/dashboard|{FIRST_PAGE})([?#].*)?$")
 #: What another Chromium than the fixture's is started with; its own sandbox does not start for root.
 ARGUMENTS = ["--no-sandbox"] if os.geteuid() == 0 else []
 
@@ -159,9 +159,16 @@ def arrive(page: Page, sandbox: Running, person: str = "alice") -> None:
 
 def expect_dashboard(page: Page, person: str = "alice") -> None:
     """See the dashboard of a person, with all its panels; or the first page of their own that an app has instead."""
-    expect(page).to_have_url(re.compile(f"(/dashboard|{FIRST_PAGE})([?#].*)?$"))
+    expect(page).to_have_url(SIGNED_IN)
     expect(page.locator("nav.account summary")).to_contain_text(f"{person}@")
     expect(page.locator(".waiting")).to_have_count(0)
+
+
+def go_on_to_dashboard(page: Page) -> None:
+    """Come back signed in, and go on to the dashboard where an app leads people elsewhere."""
+    expect(page).to_have_url(SIGNED_IN)
+    if "/dashboard" not in page.url:
+        page.goto("/dashboard")
 
 
 def expect_title(page: Page, words: str | re.Pattern[str]) -> None:

@@ -17,6 +17,7 @@ from tests.browsing import (
     expect_dashboard,
     expect_description,
     expect_title,
+    go_on_to_dashboard,
     have_signed_in,
     open_menu,
 )
@@ -135,12 +136,14 @@ def test_a_permission_that_the_server_misses_is_asked_for_and_given(
     page.get_by_label("Your Misskey server").fill(sandbox.origin)
     page.get_by_label("Access token").fill(by_hand.value)
     page.get_by_role("button", name="Sign in").click()
+    go_on_to_dashboard(page)
     drive = page.locator("#drive")
     expect(drive.locator(".failure")).to_contain_text("The permission for this is missing")
 
     drive.get_by_role("button", name="Sign in at").click()
     expect(page.get_by_text("read:drive")).to_be_visible()
     decide(page)
+    go_on_to_dashboard(page)
     expect(drive).to_contain_text("evening.png")
 
 
@@ -151,6 +154,7 @@ def test_a_permission_that_was_not_asked_for_is_asked_for_later(page: Page, sand
     page.get_by_label("read:notifications").uncheck()
     page.get_by_role("button", name="Continue to my server").click()
     decide(page)
+    go_on_to_dashboard(page)
     notifications = page.locator("#notifications")
     expect(notifications).to_contain_text("“See your notifications”")
 
@@ -158,6 +162,7 @@ def test_a_permission_that_was_not_asked_for_is_asked_for_later(page: Page, sand
     for permission in ("read:account", "write:notes", "read:notifications", "read:drive", "write:drive"):
         expect(page.get_by_text(permission)).to_be_visible()
     decide(page)
+    go_on_to_dashboard(page)
     expect(notifications).to_contain_text("bob mentioned you")
 
 
@@ -290,6 +295,7 @@ def scriptless(browsers: Browsers) -> Page:
 def test_without_javascript_a_visitor_signs_in_and_opens_each_panel(scriptless: Page, sandbox: Running) -> None:
     begin(scriptless, sandbox.origin)
     decide(scriptless)
+    go_on_to_dashboard(scriptless)
     expect_title(scriptless, "Hello, Alice")
 
     for heading in ("Your profile", "Your server"):
@@ -317,6 +323,7 @@ def test_without_javascript_a_failed_panel_is_a_page_to_try_again(
 def test_without_javascript_a_double_click_posts_one_note(scriptless: Page, sandbox: Running) -> None:
     begin(scriptless, sandbox.origin)
     decide(scriptless)
+    go_on_to_dashboard(scriptless)
     scriptless.get_by_label("Your note").fill("No script")
     scriptless.get_by_role("button", name="Post").dblclick()
 
@@ -331,6 +338,7 @@ def test_without_javascript_an_error_keeps_the_text_and_signing_out_works(
     browsers.statuses = {422}
     begin(scriptless, sandbox.origin)
     decide(scriptless)
+    go_on_to_dashboard(scriptless)
     scriptless.get_by_label("Content warning").fill("Careful")
     scriptless.get_by_role("button", name="Post").click()
     expect(scriptless.get_by_label("Your note")).to_be_focused()
@@ -396,7 +404,7 @@ def test_the_focus_stays_where_nothing_older_comes(page: Page, sandbox: Running)
 def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running) -> None:
     begin(page, sandbox.origin)
     decide(page)
-    expect_dashboard(page)
+    go_on_to_dashboard(page)
 
     steps = page.get_by_role("region", name="How you signed in").get_by_role("list").get_by_role("listitem")
 

@@ -6,7 +6,16 @@ from playwright.sync_api import Locator, Page, expect
 
 from demo.panels import PANELS
 from sandbox import Running
-from tests.browsing import Browsers, begin, decide, expect_dashboard, expect_title, open_menu, tab_to
+from tests.browsing import (
+    Browsers,
+    begin,
+    decide,
+    expect_dashboard,
+    expect_title,
+    go_on_to_dashboard,
+    open_menu,
+    tab_to,
+)
 
 
 def enter(page: Page, goal: Locator) -> None:
@@ -32,6 +41,7 @@ def test_the_keyboard_alone_is_enough(page: Page, sandbox: Running) -> None:
     page.keyboard.press("Enter")
     enter(page, page.get_by_role("button", name="Allow"))
     expect_dashboard(page, "alice")
+    go_on_to_dashboard(page)
 
     tab_to(page, page.get_by_label("Your note"))
     page.keyboard.type("Without a mouse")
@@ -56,6 +66,7 @@ def test_no_script_is_needed(browsers: Browsers, sandbox: Running) -> None:
     page = browsers.open(java_script_enabled=False)
     begin(page, sandbox.origin)
     decide(page)
+    go_on_to_dashboard(page)
     expect_title(page, "Hello, Alice")
     for panel in PANELS:
         page.locator(f"#{panel.name}").get_by_role("link", name="Open this part").click()

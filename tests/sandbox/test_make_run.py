@@ -115,7 +115,7 @@ def test_the_folder_may_be_called_anything(
 
     japanese = {"Accept-Language": "ja"}
     page = requests.get(f"http://localhost:{environment['PORT']}/", headers=japanese, timeout=60).text
-    assert "自分の Misskey サーバーでサインイン" in page
+    assert ">プライバシー</a>" in page
 
 
 def test_while_developing_a_change_of_the_env_file_counts_at_once(
