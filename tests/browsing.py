@@ -161,6 +161,8 @@ def expect_dashboard(page: Page, person: str = "alice") -> None:
     """See the dashboard of a person, with all its panels; or the first page of their own that an app has instead."""
     expect(page).to_have_url(SIGNED_IN)
     expect(page.locator("nav.account summary")).to_contain_text(f"{person}@")
+    if "/dashboard" in page.url:
+        expect_title(page, re.compile(rf"^(Hello, |こんにちは、){person}", re.IGNORECASE))
     expect(page.locator(".waiting")).to_have_count(0)
 
 

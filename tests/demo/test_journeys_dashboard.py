@@ -405,6 +405,7 @@ def test_the_steps_of_a_sign_in_are_an_ordered_list(page: Page, sandbox: Running
     begin(page, sandbox.origin)
     decide(page)
     go_on_to_dashboard(page)
+    expect_dashboard(page)
 
     steps = page.get_by_role("region", name="How you signed in").get_by_role("list").get_by_role("listitem")
 
