@@ -30,7 +30,7 @@ PARALLEL = --numprocesses 4 --dist worksteal --durations 10
 test test-quick: export PYTHONDONTWRITEBYTECODE =
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
 	@.venv/bin/python tests/find_browser.py >/dev/null
-	@.venv/bin/python -m pytest $(or $(ARGS),--cov $(PARALLEL))
+	@.venv/bin/python -m pytest $(or $(ARGS),-p tests.coverage --coverage-least 95 $(PARALLEL))
 
 test-quick: .venv/installed ## Run the tests that need no browser
 	@.venv/bin/python -m pytest -m 'not browser' $(PARALLEL)
@@ -83,7 +83,7 @@ lock: .venv/installed ## Write requirements*.txt anew after a change of requirem
 	@$(LOCK) requirements-proof.in --output-file requirements-proof.txt
 
 clean: ## Remove what make and the tests made (your settings and data stay)
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov test-results screenshots mutants .fuzz \
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results screenshots mutants .fuzz \
 		tests/sandbox/foreign_clients/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

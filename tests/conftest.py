@@ -6,7 +6,7 @@ import gc
 import io
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Any
@@ -36,23 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Have coverage, which doubles a test's time, follow only those of the floors, and none in a browser.
-
-    What is tested only there counts as untested. A mark of pytest-cov, ``no_cover``, would leave fixtures in.
-    """
-    coverage: Any = item.config.pluginmanager.getplugin("_cov")
-    left_out = item.get_closest_marker("browser") or item.path.parent.name not in ("demo", "misskey", "web")
-    if not coverage or not left_out:
-        return (yield)
-    coverage.cov_controller.pause()
-    try:
-        return (yield)
-    finally:
-        coverage.cov_controller.resume()
 
 
 def pytest_collection_finish() -> None:

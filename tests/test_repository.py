@@ -204,7 +204,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_a_lock_pins_every_extra_that_a_package_asks_for(name: str) -> None:
-    """An older pip looks for ``coverage[toml]`` anew if only ``coverage`` is pinned, and finds one without a hash."""
+    """An older pip looks for ``package[extra]`` anew if only ``package`` is pinned, and finds one without a hash."""
     lines = re.findall(r"^[a-z][^ ]*==[^ ]+(?: ; [^\\\n]+)?", (ROOT / name).read_text(), re.MULTILINE)
     pinned = {canonicalize_name(locked.name): locked.extras for locked in map(Requirement, lines)}
 

@@ -26,7 +26,6 @@ def wrong(app: Flask, text: str) -> str:
     return str(refused.value)
 
 
-@pytest.mark.no_cover  # for long on the same few lines, which others run too
 @given(value=st.dictionaries(st.text(), VALUES))
 def test_every_object_is_read_as_it_is(value: dict[str, object]) -> None:
     assert json_parameters.read(json.dumps(value)) == value

@@ -442,7 +442,6 @@ def test_looking_up_a_name_would_be_noticed() -> None:
         socket.getaddrinfo("127.0.0.1", 443)
 
 
-@pytest.mark.no_cover  # for long on the same few lines, which others run too
 def test_a_hundred_thousand_hostile_strings_give_nothing_but_public_hosts() -> None:
     for server in set(accepted_hostile_strings().values()):
         assert_is_one_public_host(server)

@@ -713,7 +713,6 @@ def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(transp
     assert server.connections == 2
 
 
-@pytest.mark.no_cover  # for long on the same few lines, which others run too
 @pytest.mark.skipif(sys.platform != "linux", reason="counts file descriptors as Linux shows them")
 def test_a_thousand_servers_leave_nothing_open(make_transport: MakeTransport) -> None:
     transport = make_transport(idle_seconds=0.2)
