@@ -311,6 +311,7 @@ def test_without_javascript_a_failed_panel_is_a_page_to_try_again(
     browsers.statuses = {502}
     begin(scriptless, sandbox.origin)
     decide(scriptless)
+    go_on_to_dashboard(scriptless)
     sandbox.world.misbehaviour = Misbehaviour.BROKEN
     scriptless.goto("/dashboard/profile")
     expect(scriptless.locator(".failure")).to_contain_text("has a problem")
