@@ -23,9 +23,9 @@ run: .venv/app ## Start the app and the sandbox, a Misskey server to try it with
 dev: .venv/app ## As run, for developing: the app starts anew when a file changes, and has the debugger
 	@.venv/bin/python -m sandbox.run --dev
 
-# Four at once on two cores, too: many tests wait for a time limit, a disk or a process. A worker that has nothing left
+# One more at once than there are cores: many tests wait for a time limit, a disk or a process. Who has nothing left
 # takes tests from the others: the slowest ones stand side by side in a few files.
-PARALLEL = --numprocesses 4 --dist worksteal --durations 10
+PARALLEL = --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal --durations 10
 # What is compiled once is there for all processes, and for the next run: make clean removes it.
 test test-quick: export PYTHONDONTWRITEBYTECODE =
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")
