@@ -169,9 +169,9 @@ def hanging(target: Target) -> None:
 
 
 def slow_senders(target: Target) -> None:
-    """300 connections that send the head of a request, a byte a second."""
-    me = target.visitor()
-    target.loop([lambda: me.send(target.drip(b"GET / HTTP/1.1\r\nX-Name: "))] * 300)
+    """A crowd of one network that sends the head of a request, a byte a second."""
+    visitors = [target.visitor(f"127.0.2.{2 + number % 5}") for number in range(target.crowd)]
+    target.loop([partial(lambda me: me.send(target.drip(b"GET / HTTP/1.1\r\nX-Name: ")), me) for me in visitors])
 
 
 def slow_readers(target: Target) -> None:

@@ -338,7 +338,7 @@ def test_behind_a_proxy_all_have_its_address(
 @on_linux
 def test_a_network_can_not_take_all_connections_either(url: str) -> None:
     with ExitStack() as stack:
-        taken = [stack.enter_context(connect(url, f"127.3.0.{2 + number // 120}")) for number in range(600)]
+        taken = [stack.enter_context(connect(url, f"127.3.0.{2 + number // 120}")) for number in range(480)]
         for sock in taken:
             sock.setblocking(False)
 
@@ -346,6 +346,56 @@ def test_a_network_can_not_take_all_connections_either(url: str) -> None:
         assert ask(url, "127.3.1.9") == b"HTTP/1.1 200 OK"
         with pytest.raises(BlockingIOError):  # all others are open
             taken[-1].recv(1)
+
+
+def test_threads_are_left_when_a_network_holds_all_that_it_may(conf: dict[str, Any]) -> None:
+    """Who has begun a request holds a thread; with a proxy in between, that is the proxy."""
+    assert Worker.max_connections * gunicorn_worker.ADDRESSES < conf["threads"]
+
+
+@on_linux
+def test_who_says_nothing_holds_no_thread(machine: machines.Machine) -> None:
+    """Else those of a few networks would keep all threads waiting, and then everybody else."""
+    before = threads_of(machine.pid)
+    with ExitStack() as stack:
+        for number in range(300):
+            stack.enter_context(connect(machine.url, f"127.5.{number // 100}.2"))
+        assert ask(machine.url, "127.0.0.1") == b"HTTP/1.1 200 OK"  # so the others were let in before
+
+        assert threads_of(machine.pid) < before + 100
+
+
+def threads_of(pid: int) -> int:
+    found = re.search(r"^Threads:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def silence(folder: Path, seconds: float) -> tuple[str, str]:
+    """Options for gunicorn, with which whoever says nothing may stay for so long."""
+    limit = f"import web.hosting.gunicorn_worker as worker; worker.SILENCE_SECONDS = {seconds}\n"
+    (folder / "conf.py").write_text(f"{limit}exec(open('web/gunicorn.conf.py').read())")
+    return "-c", str(folder / "conf.py")
+
+
+def test_who_says_nothing_for_long_is_not_waited_for(tmp_path: Path) -> None:
+    with (
+        serve(silent) as server,
+        gunicorn(tmp_path, server, *silence(tmp_path, 0.1)) as (url, _),
+        connect(url, "127.0.0.1") as sock,
+    ):
+        assert sock.recv(1) == b""
+
+
+def test_who_says_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Browsers open connections that they may need later."""
+    for_long = (*silence(tmp_path, 1000), "--graceful-timeout", "1000")
+    with serve(silent) as server, ExitStack() as stack:
+        with gunicorn(tmp_path, server, *for_long) as (url, _):
+            sock = stack.enter_context(connect(url, "127.0.0.1"))
+            assert ask(url, "127.0.0.1") == b"HTTP/1.1 200 OK"  # so the other was let in before
+
+        assert sock.recv(1) == b""
 
 
 @on_linux

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import math
+import selectors
 import socket
 import time
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -34,7 +36,7 @@ SOON = 1.0  # seconds
 # How long a visitor may take over so much of an answer.
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
-ADDRESSES = 5  # that a network may have so many connections as
+ADDRESSES = 4  # that a network may have so many connections as
 
 
 class Unreader(SocketUnreader):
@@ -89,7 +91,7 @@ class Connection(gthread.TConn):
 class Worker(gthread.ThreadWorker):
     """gunicorn's threaded worker, in which one address can't take all connections, nor anybody hold up the others.
 
-    ``max_connections`` are those that one address may have at once, and a fifth of those that its network may have.
+    ``max_connections`` are those that one address may have at once, and a quarter of those that its network may have.
     """
 
     max_connections: ClassVar[float] = math.inf
@@ -116,7 +118,15 @@ class Worker(gthread.ThreadWorker):
             return
         self.nr_conns += 1
         sock = Socket(fileno=sock.detach())
-        self.enqueue_req(Connection({address, network}, self.counts, self.cfg, sock, client, listener.getsockname()))
+        self.wait_for_request(
+            Connection({address, network}, self.counts, self.cfg, sock, client, listener.getsockname())
+        )
+
+    def wait_for_request(self, conn: Connection) -> None:
+        """Give a new connection a thread once it says something; gunicorn's own worker would give it one at once."""
+        conn.timeout = time.monotonic() + SILENCE_SECONDS
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def tell_of_files(self) -> None:
         """Have the log tell, once, that the limit of open files is too low: everything else would only seem slow."""
@@ -135,11 +145,13 @@ class Worker(gthread.ThreadWorker):
         )
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Accept connections, or don't; once the worker ends, refuse them: until the last answer they would wait."""
+        """Accept connections, or don't; once the worker ends, refuse them, and soon close those that say nothing."""
         super().set_accept_enabled(enabled)
         if not self.alive:
             for listener in self.sockets:
                 listener.close()
+            for conn in self.pending_conns:  # as gunicorn does with those that had an answer
+                conn.timeout = min(conn.timeout, time.monotonic() + gthread.STOP_KEEPALIVE_LINGER)
 
     def handle(self, conn: Connection) -> Any:
         """Answer a request, and those that come soon after it; return whether the connection is kept."""
