@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Callable
 from functools import cache
@@ -77,9 +78,8 @@ class Page(HTMLParser):
 def app() -> Flask:
     """Return an app; its data goes with it."""
     folder = TemporaryDirectory()
-    made = create_app(environment(folder.name))
-    made.extensions["folder of the fuzzer"] = folder
-    return made
+    atexit.register(folder.cleanup)
+    return create_app(environment(folder.name))
 
 
 def text(data: bytes) -> str:
