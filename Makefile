@@ -23,9 +23,10 @@ run: .venv/app ## Start the app and the sandbox, a Misskey server to try it with
 dev: .venv/app ## As run, for developing: the app starts anew when a file changes, and has the debugger
 	@.venv/bin/python -m sandbox.run --dev
 
-# One more at once than there are cores: many tests wait for a time limit, a disk or a process. Who has nothing left
-# takes tests from the others: the slowest ones stand side by side in a few files.
-PARALLEL = --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal --durations 10
+# One more at once than there are cores, as many tests wait for a time limit, a disk or a process; up to eight, as each has
+# a browser. Who has nothing left takes tests from the others: the slowest ones stand side by side in a few files.
+AT_ONCE = $$(cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 7 ? cores + 1 : 8)))
+PARALLEL = --numprocesses $(AT_ONCE) --dist worksteal --durations 10
 # What is compiled once is there for all processes, and for the next run: make clean removes it.
 test test-quick: export PYTHONDONTWRITEBYTECODE =
 test: .venv/installed ## Run every test, those in a browser included (or some: ARGS="-k callback")

@@ -69,7 +69,8 @@ def test_a_row_tells_what_was_measured() -> None:
 @pytest.fixture(scope="module")
 def place() -> Iterator[tuple[Hosted, list[socket]]]:
     """An app, and the sockets at which an attacker's servers may be."""
-    with bystander.attacked({"MIAUTH_SIGNIN_LIMIT": "1000 per minute"}) as place:
+    at_once = ("--graceful-timeout", "0")  # whatever an attack has left
+    with bystander.attacked({"MIAUTH_SIGNIN_LIMIT": "1000 per minute"}, at_once) as place:
         yield place
 
 
