@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from flask import Flask, Response
+from gunicorn.http.errors import InvalidChunkSize
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -352,6 +353,23 @@ def test_a_form_that_is_too_large_is_told(visitor: Visitor) -> None:
 
     assert answer.status_code == 413
     assert "too much at once" in answer.text
+
+
+class NoChunk(io.RawIOBase):
+    """A body in whose middle gunicorn finds what is no chunk."""
+
+    def readinto(self, _buffer: object) -> int:
+        raise InvalidChunkSize(b"no chunk")
+
+
+def test_a_form_that_can_not_be_read_to_its_end_is_told(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
+    visitor.get("/signin")
+    body = {"wsgi.input": NoChunk(), "wsgi.input_terminated": True}
+
+    answer = visitor.client.post("/signin", content_type="application/x-www-form-urlencoded", environ_overrides=body)
+
+    assert answer.status_code == 400
+    assert "Traceback" not in caplog.text
 
 
 def test_a_form_that_is_too_large_and_too_often_sent_is_told(
