@@ -78,7 +78,7 @@ def place() -> Iterator[tuple[Hosted, list[socket]]]:
 def test_an_attack_reaches_the_app(name: str, place: tuple[Hosted, list[socket]]) -> None:
     """It signs in where it needs to, goes on for as long as it should, and tells what was answered."""
     app, sockets = place
-    with bystander.attack(name, 0.1, app.url, sockets, crowd=6) as told:
+    with bystander.attack(name, 0.2, app.url, sockets, crowd=6) as told:
         assert not re.search("×(404|405|500)", told.readline())
 
 

@@ -15,7 +15,7 @@ from demo.upload_limits import MAX_UPLOADS
 from tests.hostile import MEBIBYTE, serve
 from tests.web.test_gunicorn import gunicorn, sign_in, takes_files
 
-SMALL, LARGE = 1 * MEBIBYTE, 64 * MEBIBYTE
+SMALL, LARGE = 1 * MEBIBYTE, 200 * MEBIBYTE
 MAX_MORE = 16 * MEBIBYTE
 
 

@@ -270,12 +270,12 @@ def test_what_comes_of_a_large_request_gives_it_time() -> None:
 def test_a_slow_reader_has_time_for_each_piece() -> None:
     browser, server = socket.socketpair()
     with browser, Socket(fileno=server.detach()) as sock, ThreadPoolExecutor(1) as pool:
-        sock.settimeout(1)
+        sock.settimeout(2)
         sending = pool.submit(sock.sendall, bytes(3_000_000))
         received = 0
         while received < 3_000_000:
             received += len(browser.recv(60_000))
-            time.sleep(0.03)
+            time.sleep(0.06)
         sending.result()
 
 
