@@ -39,14 +39,14 @@ class Coverage:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.here = Slipcover(branch=True, source=FOLDERS, omit=ELSEWHERE, exclude_also=[OF_A_PROGRAM])
-        self.elsewhere: list[dict[str, Any]] = []
+        self.of_others: list[dict[str, Any]] = []
         ImportManager(self.here, FileMatcher(["app.py", *FOLDERS], ELSEWHERE)).__enter__()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take what a process of pytest-xdist has collected; one that broke down has nothing."""
         if told := getattr(node, "workeroutput", {}).get("coverage"):
-            self.elsewhere.append(json.loads(told))
+            self.of_others.append(json.loads(told))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -55,7 +55,7 @@ class Coverage:
         if (output := getattr(self.config, "workeroutput", None)) is not None:
             output["coverage"] = json.dumps(self.reached)
             return
-        for reached in self.elsewhere:
+        for reached in self.of_others:
             merge_coverage(self.reached, reached)
         patterns = self.config.getoption("coverage_of").split(",")
         files = self.reached["files"]

@@ -52,25 +52,30 @@ def takes_files(caller: Caller) -> None:
 
 
 @contextmanager
+def started(
+    folder: Path, server: Hostile | Running, *options: str, workers: int = 1, **settings: str
+) -> Iterator[machines.Machine]:
+    """Serve the app, with a Misskey server that it knows as a private one."""
+    port = free_port()
+    usual = {"PUBLIC_URL": f"http://localhost:{port}", "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""}
+    with machines.gunicorn(folder, port, *options, workers=workers, **usual | settings) as machine:
+        yield machine
+
+
+@contextmanager
 def gunicorn(
     folder: Path, server: Hostile | Running, *options: str, workers: int = 1, **settings: str
 ) -> Iterator[tuple[str, int]]:
     """Serve the app; yield its address and the first worker's process id."""
-    port = free_port()
-    url = f"http://localhost:{port}"
-    settings = {"PUBLIC_URL": url, "PRIVATE_SERVERS": server.origin, "SIGNIN_LIMIT": ""} | settings
-    with machines.gunicorn(folder, port, *options, workers=workers, **settings) as machine:
-        yield url, machine.pid
+    with started(folder, server, *options, workers=workers, **settings) as machine:
+        yield machine.url, machine.pid
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[machines.Machine]:
     """The app, for tests that take it as it is; those with many connections come from networks of their own."""
-    with serve(takes_files) as server:
-        port = free_port()
-        settings: dict[str, Any] = {"PUBLIC_URL": f"http://localhost:{port}", "PRIVATE_SERVERS": server.origin}
-        with machines.gunicorn(tmp_path_factory.mktemp("machine"), port, SIGNIN_LIMIT="", **settings) as machine:
-            yield machine
+    with serve(takes_files) as server, started(tmp_path_factory.mktemp("machine"), server) as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ SOON = 1.0  # seconds
 # How long a visitor may take over so much of an answer.
 TAKE_SECONDS = 60
 TAKE_BYTES = 64 * 1024
-ADDRESSES = 4  # that a network may have so many connections as
+ADDRESSES = 4  # that a network may have so many connections as: in all fewer than there are threads
 
 
 class Unreader(SocketUnreader):
