@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,35 +40,74 @@ SIGNED_IN = re.compile(f"(/dashboard|{FIRST_PAGE})([?#].*)?$")
 ARGUMENTS = ["--no-sandbox"] if os.geteuid() == 0 else []
 
 
+class Pool:
+    """Browsers that one test after the other uses: they have the app's files already, and no cookies.
+
+    What else a test changes in one stays, such as a clock, permissions and no network: it is to be ``own_browser``.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._unused: dict[str, list[BrowserContext]] = {}
+
+    def take(self, **options: Any) -> BrowserContext:
+        """Return one with these options, where nothing but an empty page is open."""
+        unused = self._unused.setdefault(repr(options), [])
+        if not unused:
+            context = self._chromium.new_context(**options)
+            context.new_page()  # with its last page, the process that has compiled the scripts would end
+            unused.append(context)
+        return unused.pop()
+
+    def give_back(self, context: BrowserContext, **options: Any) -> None:
+        """Leave nothing of a visitor in it."""
+        for page in context.pages[1:]:
+            page.close()
+        context.clear_cookies()
+        self._unused[repr(options)].append(context)
+
+
 class Browsers:
     """Opens browsers, each with cookies of its own, and notes what goes wrong in them.
 
-    ``statuses`` are the error statuses that must occur, ``origins`` the servers that may be asked.
+    ``statuses`` are the error statuses that must occur, ``origins`` the servers that may be asked. With a ``pool``,
+    browsers of which nothing special is wanted are from there.
     """
 
-    def __init__(self, chromium: Browser, site: str, sandbox: Running, language: str = "en") -> None:
+    def __init__(
+        self, chromium: Browser, site: str, sandbox: Running, language: str = "en", pool: Pool | None = None
+    ) -> None:
         self.chromium = chromium
+        self._pool = pool
         self.site = site
         self.locale = LOCALES[language]
         self.origins = {site, sandbox.origin}
         self.statuses: set[int] = set()
         self.met: set[int] = set()
         self.complaints: list[str] = []
-        self._open: list[BrowserContext] = []
+        self._readers = {
+            "console": self._read_console,
+            "weberror": self._read_error,
+            "request": self._read_request,
+            "response": self._read_response,
+        }
+        self._open: list[tuple[Any, Callable[[], None]]] = []
 
     def open(self, **options: Any) -> Page:
-        """Return an empty page in a fresh browser."""
+        """Return an empty page in a browser with no cookies."""
         usual = {"base_url": self.site, "reduced_motion": "reduce", "locale": self.locale}
-        return self.watch(self.chromium.new_context(**usual | options)).new_page()
+        if options or not self._pool:
+            return self.watch(self.chromium.new_context(**usual | options)).new_page()
+        context = self._pool.take(**usual)
+        return self.watch(context, partial(self._pool.give_back, context, **usual)).new_page()
 
-    def watch(self, context: BrowserContext) -> BrowserContext:
+    def watch(self, context: BrowserContext, close: Callable[[], None] | None = None) -> BrowserContext:
         """Note from now on what goes wrong in a browser, and close it in the end."""
         context.set_default_timeout(PATIENCE_MILLISECONDS)
-        context.on("console", self._read_console)
-        context.on("weberror", self._read_error)
-        context.on("request", self._read_request)
-        context.on("response", self._read_response)
-        self._open.append(context)
+        listened: Any = context  # its types know one event each
+        for event, read in self._readers.items():
+            listened.on(event, read)
+        self._open.append((listened, close or context.close))
         return context
 
     def expect_lost(self) -> None:
@@ -77,8 +117,10 @@ class Browsers:
         self.complaints.clear()
 
     def close(self) -> None:
-        for context in self._open:
-            context.close()
+        for context, close in self._open:
+            close()
+            for event, read in self._readers.items():
+                context.remove_listener(event, read)
 
     def _read_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not OF_A_STATUS.search(message.text):
@@ -98,9 +140,11 @@ class Browsers:
 
 
 @contextmanager
-def watched(chromium: Browser, site: str, sandbox: Running, language: str) -> Iterator[Browsers]:
+def watched(
+    chromium: Browser, site: str, sandbox: Running, language: str, pool: Pool | None = None
+) -> Iterator[Browsers]:
     """Browsers for one test, which fails in the end when one of them met anything that was not expected."""
-    browsers = Browsers(chromium, site, sandbox, language)
+    browsers = Browsers(chromium, site, sandbox, language, pool)
     try:
         yield browsers
     finally:

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -149,9 +149,14 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @contextmanager
-def served(make_app: Callable[..., Flask], tls: ssl.SSLContext | None = None, **settings: str) -> Iterator[str]:
+def served(
+    make_app: Callable[..., Flask],
+    tls: ssl.SSLContext | None = None,
+    at: socket.socket | None = None,
+    **settings: str,
+) -> Iterator[str]:
     """Serve an app on ``localhost``, another site than the sandbox's ``127.0.0.1``; yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with nullcontext(at) if at else socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"{'https' if tls else 'http'}://localhost:{listening.getsockname()[1]}"
         app = make_app(PUBLIC_URL=url, **settings)
         server = make_server("127.0.0.1", 0, app, threaded=True, fd=listening.fileno(), ssl_context=tls)

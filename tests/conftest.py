@@ -6,6 +6,7 @@ import gc
 import io
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, SimpleNamespace
@@ -22,7 +23,7 @@ from app import create_app
 from sandbox import Running, serve
 from tests import find_browser
 from tests.access import Check
-from tests.browsing import Browsers, watched
+from tests.browsing import Browsers, Pool, watched
 from tests.cast import FIRST_PAGE, Visitor, environment, forget_settings, served
 from tests.machines import Machines, two_machines
 from tests.redis_server import RedisServer, running
@@ -132,10 +133,17 @@ def app(make_app: Callable[..., Flask], sandbox: Running) -> Flask:
     return make_app(PRIVATE_SERVERS=sandbox.origin)
 
 
+@pytest.fixture(scope="session")
+def listening() -> Iterator[socket.socket]:
+    """Where the app of one test after the other is served."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
 @pytest.fixture
-def site(make_app: Callable[..., Flask], sandbox: Running) -> Iterator[str]:
+def site(make_app: Callable[..., Flask], sandbox: Running, listening: socket.socket) -> Iterator[str]:
     """The address of the app, served for real, with the sandbox as a private server."""
-    with served(make_app, PRIVATE_SERVERS=sandbox.origin) as url:
+    with served(make_app, at=listening, PRIVATE_SERVERS=sandbox.origin) as url:
         yield url
 
 
@@ -219,10 +227,19 @@ def say(language: str) -> Say:
     return in_language(language)
 
 
+@pytest.fixture(scope="session")
+def pool(chromium: Browser) -> Pool:
+    """Browsers for all tests that are not ``own_browser``."""
+    return Pool(chromium)
+
+
 @pytest.fixture
-def browsers(chromium: Browser, site: str, sandbox: Running, language: str) -> Iterator[Browsers]:
+def browsers(
+    request: pytest.FixtureRequest, chromium: Browser, pool: Pool, site: str, sandbox: Running, language: str
+) -> Iterator[Browsers]:
     """Browsers for one test, each with cookies of its own; whatever goes wrong in one fails the test."""
-    with watched(chromium, site, sandbox, language) as opened:
+    own = request.node.get_closest_marker("own_browser")
+    with watched(chromium, site, sandbox, language, None if own else pool) as opened:
         yield opened
 
 

@@ -249,6 +249,7 @@ def test_a_call_of_before_is_filled_in_again(console: Page) -> None:
     expect(history).to_have_count(0)
 
 
+@pytest.mark.own_browser
 @pytest.mark.parametrize("code", ["curl", "Python", "JavaScript"])
 def test_a_call_is_copied_and_that_is_said(console: Page, code: str) -> None:
     console.context.grant_permissions(["clipboard-read", "clipboard-write"])

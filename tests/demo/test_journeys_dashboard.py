@@ -349,6 +349,7 @@ def test_without_javascript_an_error_keeps_the_text_and_signing_out_works(
     expect(scriptless.get_by_role("heading", name="You are signed out")).to_be_visible()
 
 
+@pytest.mark.own_browser
 @pytest.mark.parametrize(
     ("path", "button"),
     [

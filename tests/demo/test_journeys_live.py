@@ -179,6 +179,7 @@ def test_a_tab_that_nobody_looks_at_holds_no_stream(alice: Page, sandbox: Runnin
     expect_live(alice, sandbox)
 
 
+@pytest.mark.own_browser
 @pytest.mark.parametrize(
     ("passes", "since"), [("00:05:00", "5 minutes ago"), ("00:55:00", "1 hour ago"), ("50:00:00", "2 days ago")]
 )
@@ -239,6 +240,7 @@ def test_without_a_sign_in_it_is_refused_in_words(alice: Page, browsers: Browser
     expect(state(alice)).to_have_text("Live notes are not available now. Reload the page.")
 
 
+@pytest.mark.own_browser
 def test_a_proxy_that_answers_while_the_app_restarts_is_not_the_end(
     page: Page, sandbox: Running, browsers: Browsers
 ) -> None:

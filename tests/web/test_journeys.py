@@ -10,12 +10,15 @@ from playwright.sync_api import Browser, Page, expect
 from sandbox import Misbehaviour, Running
 from tests.browsing import (
     Browsers,
+    Pool,
+    arrive,
     begin,
     decide,
     expect_dashboard,
     expect_description,
     expect_title,
     open_menu,
+    watched,
 )
 from tests.cast import FIRST_PAGE
 from web.config import APP_NAME
@@ -50,6 +53,27 @@ def test_these_tests_notice_what_goes_wrong(
     browsers.close()
 
     assert complaint in "\n".join(browsers.complaints)
+
+
+def test_a_browser_of_an_earlier_test_has_nothing_of_its_visitor(
+    chromium: Browser, site: str, sandbox: Running
+) -> None:
+    pool = Pool(chromium)
+    with watched(chromium, site, sandbox, "en", pool) as browsers:
+        earlier = browsers.open()
+        arrive(earlier, sandbox)
+        assert earlier.context.cookies()
+        assert not browsers.open().context.cookies()
+    with watched(chromium, site, sandbox, "en", pool) as browsers:
+        contexts = {page.context: page for page in (browsers.open(), browsers.open(), browsers.open())}
+
+        assert len(contexts) == 3
+        assert contexts[earlier.context].url == "about:blank"
+        assert not earlier.context.cookies()
+        assert browsers.open(forced_colors="active").context not in contexts
+        contexts[earlier.context].goto("/")
+    for context in contexts:
+        context.close()
 
 
 def test_whoever_allows_it_arrives_at_the_dashboard(page: Page, sandbox: Running) -> None:

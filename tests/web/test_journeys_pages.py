@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,10 +18,10 @@ from web.languages import LANGUAGES
 
 
 @pytest.fixture
-def site(make_app: Callable[..., Flask], sandbox: Running) -> Iterator[str]:
+def site(make_app: Callable[..., Flask], sandbox: Running, listening: socket.socket) -> Iterator[str]:
     """An app that asks for more than reading."""
     permissions = "read:account write:notes read:drive"
-    with served(make_app, PRIVATE_SERVERS=sandbox.origin, PERMISSIONS=permissions) as url:
+    with served(make_app, at=listening, PRIVATE_SERVERS=sandbox.origin, PERMISSIONS=permissions) as url:
         yield url
 
 
