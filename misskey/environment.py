@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
@@ -32,7 +32,7 @@ def ca_bundle() -> str | bool:
         if bundle := os.environ.get(name):
             if not os.access(bundle, os.F_OK):
                 raise ValueError(f"{name} names a file that is not there: {bundle}")
-            if not _has_certificates(Path(bundle)):
+            if not _context(bundle).cert_store_stats()["x509"]:
                 raise ValueError(
                     f"{name} names {bundle}, where no certificate can be read: it must be a file with certificates as "
                     "PEM, or a folder of such files that “openssl rehash” has named"
@@ -44,21 +44,24 @@ def ca_bundle() -> str | bool:
 def tls_context() -> ssl.SSLContext:
     """Return what connections are secured with; raises as :func:`ca_bundle` does."""
     bundle = ca_bundle()
-    return _usual_context() if bundle is True else _context(str(bundle))
-
-
-@cache
-def _usual_context() -> ssl.SSLContext:
-    return _context(DEFAULT_CA_BUNDLE_PATH)  # reading it takes longer than all else that a transport needs
+    return _context(DEFAULT_CA_BUNDLE_PATH if bundle is True else str(bundle))
 
 
 def _context(place: str) -> ssl.SSLContext:
+    return _context_as_of(Path(place).stat().st_mtime_ns, place)
+
+
+@lru_cache(2)  # with the usual certificates, and others: reading them takes longer than all else that a transport needs
+def _context_as_of(changed: int, place: str) -> ssl.SSLContext:
     context = create_urllib3_context()
     # With DHE, which browsers no longer have, a server chooses numbers that a client computes with for half a second.
     ciphers = [cipher["name"] for cipher in context.get_ciphers()]
     context.set_ciphers(":".join(name for name in ciphers if not name.startswith("DHE-")))
     context.set_alpn_protocols(["http/1.1"])
-    context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
+    # In a folder, OpenSSL looks for names that tell a certificate's own.
+    for file in [*Path(place).glob("[0-9a-f]" * 8 + ".[0-9]*")] or [Path(place)]:
+        with suppress(OSError):  # also what OpenSSL says
+            context.load_verify_locations(file)
     return context
 
 
@@ -101,12 +104,3 @@ def _http_proxy(address: str) -> Url | None:
         return None
     rest = (proxy.path or "/", proxy.query, proxy.fragment)
     return proxy if proxy.scheme == "http" and proxy.host and proxy.port != 0 and rest == ("/", None, None) else None
-
-
-def _has_certificates(place: Path) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # In a folder, OpenSSL looks for names that tell a certificate's own.
-    for file in [*place.glob("[0-9a-f]" * 8 + ".[0-9]*")] or [place]:
-        with suppress(OSError):  # also what OpenSSL says
-            context.load_verify_locations(file)
-    return context.cert_store_stats()["x509"] > 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from misskey import Server, Transport
-from misskey.environment import ca_bundle, check_proxies, proxy_for
+from misskey.environment import ca_bundle, check_proxies, proxy_for, tls_context
 from tests import hostile
 from tests.hostile import answers, authority, serve
 
@@ -81,6 +81,18 @@ def test_good_bundles_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             transport = Transport("test/1.0")
             assert transport.request("POST", Server.parse_origin(server.origin), "/api/meta", body=b"{}").status == 200
             transport.close()
+
+
+def test_certificates_are_read_once_and_anew_when_they_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle := bundle_of(authority().cert_pem.bytes(), tmp_path)))
+    first = tls_context()
+    assert tls_context() is first
+    monkeypatch.delenv("SSL_CERT_FILE")
+    usual = tls_context()
+    assert tls_context() is usual is not first
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle_of(bundle.read_bytes() * 2, tmp_path)))
+
+    assert tls_context() is not first
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"])
