@@ -33,10 +33,11 @@ from web.hosting.request_log import JSONFormatter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a browser: ``-m "not browser"`` leaves it out."""
+    """Mark what needs a browser: ``-m "not browser"`` leaves it out. What is ``long`` begins first."""
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_collection_finish() -> None:

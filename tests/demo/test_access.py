@@ -16,7 +16,7 @@ from tests.browsing import Browsers, arrive, empty, expect_description, have_sig
 from tests.words import Say
 from web.languages import LANGUAGES
 
-pytestmark = pytest.mark.parametrize("language", LANGUAGES)
+pytestmark = [pytest.mark.long, pytest.mark.parametrize("language", LANGUAGES)]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from sandbox import Running
 from tests.demo.make_own import update_translations
 from tests.demo.test_make_own import NAME, ROOT, clone, make_own, run
 
+pytestmark = pytest.mark.long
 GUIDE = ROOT / "docs" / "make-it-yours.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w/-]*\.[\w.]+)`")

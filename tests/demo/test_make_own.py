@@ -13,6 +13,7 @@ import pytest
 
 from tests.demo.make_own import slug_of
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 NAME = "Kaede Notes"
 LEFT_BEHIND = re.compile(

@@ -31,7 +31,7 @@ from tests.cast import FIRST_PAGE, PATIENCE_SECONDS, served, through
 from tests.words import Say
 from web.languages import LANGUAGES
 
-pytestmark = pytest.mark.parametrize("language", LANGUAGES)
+pytestmark = [pytest.mark.long, pytest.mark.parametrize("language", LANGUAGES)]
 
 
 @pytest.fixture
