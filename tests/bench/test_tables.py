@@ -9,7 +9,10 @@ import pytest
 
 from bench import comparison, growth
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs many addresses on one machine, and /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs many addresses on one machine, and /proc"),
+]
 
 
 def test_both_apps_are_measured_by_the_page(

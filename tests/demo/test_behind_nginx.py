@@ -6,6 +6,8 @@ import ssl
 import uuid
 from pathlib import Path
 
+import pytest
+
 from sandbox import Running
 from tests.demo.test_large_uploads import upload
 from tests.demo.test_live import connected, events
@@ -17,6 +19,7 @@ from tests.web.test_gunicorn import csrf_token, takes_files
 SIZE = 40 * MEBIBYTE
 
 
+@pytest.mark.long
 def test_live_notes_are_not_held_back(tmp_path: Path, sandbox: Running) -> None:
     with hosted(tmp_path, sandbox) as (url, authority):
         browser = sign_in(url, authority, sandbox, "write:notes")

@@ -83,6 +83,7 @@ def two_workers(settings: dict[str, str], url: str, log: Path) -> Iterator[None]
             process.wait(60)
 
 
+@pytest.mark.long
 def test_a_new_key_signs_nobody_out_of_any_worker_nor_at_a_restart(
     tmp_path: Path, key_file: Path, sandbox: Running
 ) -> None:
