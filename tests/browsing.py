@@ -23,6 +23,7 @@ from playwright.sync_api import (
 )
 
 from sandbox import Running
+from tests.browser_pool import Pool
 from tests.cast import FIRST_PAGE
 from tests.words import LOCALES
 from web.config import APP_NAME
@@ -38,33 +39,6 @@ OF_A_LOSS = re.compile("ERR_FAILED|ERR_FILE_NOT_FOUND|ERR_INTERNET_DISCONNECTED|
 SIGNED_IN = re.compile(f"(/dashboard|{FIRST_PAGE})([?#].*)?$")
 #: What another Chromium than the fixture's is started with; its own sandbox does not start for root.
 ARGUMENTS = ["--no-sandbox"] if os.geteuid() == 0 else []
-
-
-class Pool:
-    """Browsers that one test after the other uses: they have the app's files already, and no cookies.
-
-    What else a test changes in one stays, such as a clock, permissions and no network: it is to be ``own_browser``.
-    """
-
-    def __init__(self, chromium: Browser) -> None:
-        self._chromium = chromium
-        self._unused: dict[str, list[BrowserContext]] = {}
-
-    def take(self, **options: Any) -> BrowserContext:
-        """Return one with these options, where nothing but an empty page is open."""
-        unused = self._unused.setdefault(repr(options), [])
-        if not unused:
-            context = self._chromium.new_context(**options)
-            context.new_page()  # with its last page, the process that has compiled the scripts would end
-            unused.append(context)
-        return unused.pop()
-
-    def give_back(self, context: BrowserContext, **options: Any) -> None:
-        """Leave nothing of a visitor in it."""
-        for page in context.pages[1:]:
-            page.close()
-        context.clear_cookies()
-        self._unused[repr(options)].append(context)
 
 
 class Browsers:

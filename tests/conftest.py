@@ -23,7 +23,8 @@ from app import create_app
 from sandbox import Running, serve
 from tests import find_browser
 from tests.access import Check
-from tests.browsing import Browsers, Pool, watched
+from tests.browser_pool import Pool
+from tests.browsing import Browsers, watched
 from tests.cast import FIRST_PAGE, Visitor, environment, forget_settings, served
 from tests.machines import Machines, two_machines
 from tests.redis_server import RedisServer, running

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from sandbox import Misbehaviour, Running
+from tests.browser_pool import Pool
 from tests.browsing import (
     Browsers,
-    Pool,
     arrive,
     begin,
     decide,
@@ -63,6 +63,7 @@ def test_a_browser_of_an_earlier_test_has_nothing_of_its_visitor(
         earlier = browsers.open()
         arrive(earlier, sandbox)
         assert earlier.context.cookies()
+        earlier.evaluate("localStorage.setItem('visitor', 'alice')")
         assert not browsers.open().context.cookies()
     with watched(chromium, site, sandbox, "en", pool) as browsers:
         contexts = {page.context: page for page in (browsers.open(), browsers.open(), browsers.open())}
@@ -71,7 +72,9 @@ def test_a_browser_of_an_earlier_test_has_nothing_of_its_visitor(
         assert contexts[earlier.context].url == "about:blank"
         assert not earlier.context.cookies()
         assert browsers.open(forced_colors="active").context not in contexts
-        contexts[earlier.context].goto("/")
+        again = contexts[earlier.context]
+        again.goto("/")
+        assert again.evaluate("localStorage.length") == 0
     for context in contexts:
         context.close()
 
