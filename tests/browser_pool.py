@@ -1,4 +1,4 @@
-"""Browsers that one test after the other uses: a new one takes twice as long to show a page, as it has no file yet."""
+"""Browsers that one test after the other uses: a new one, which has no file yet, shows a page a quarter later."""
 
 from __future__ import annotations
 
