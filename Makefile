@@ -24,7 +24,7 @@ dev: .venv/app ## As run, for developing: the app starts anew when a file change
 	@.venv/bin/python -m sandbox.run --dev
 
 # One more at once than there are cores, as many tests wait for a time limit, a disk or a process; up to eight, as each has
-# a browser. Who has nothing left takes tests from the others: the slowest ones stand side by side in a few files.
+# a browser. Who has nothing left takes tests from the others: the slowest ones, which begin first, are in a few files.
 AT_ONCE = $$(cores=$$(getconf _NPROCESSORS_ONLN) && echo $$((cores < 7 ? cores + 1 : 8)))
 PARALLEL = --numprocesses $(AT_ONCE) --dist worksteal --durations 10
 # What is compiled once is there for all processes, and for the next run: make clean removes it.

@@ -32,7 +32,7 @@ def ca_bundle() -> str | bool:
         if bundle := os.environ.get(name):
             if not os.access(bundle, os.F_OK):
                 raise ValueError(f"{name} names a file that is not there: {bundle}")
-            if not _context(bundle).cert_store_stats()["x509"]:
+            if not _has_certificates(Path(bundle)):
                 raise ValueError(
                     f"{name} names {bundle}, where no certificate can be read: it must be a file with certificates as "
                     "PEM, or a folder of such files that “openssl rehash” has named"
@@ -58,11 +58,17 @@ def _context_as_of(changed: int, place: str) -> ssl.SSLContext:
     ciphers = [cipher["name"] for cipher in context.get_ciphers()]
     context.set_ciphers(":".join(name for name in ciphers if not name.startswith("DHE-")))
     context.set_alpn_protocols(["http/1.1"])
-    # In a folder, OpenSSL looks for names that tell a certificate's own.
-    for file in [*Path(place).glob("[0-9a-f]" * 8 + ".[0-9]*")] or [Path(place)]:
-        with suppress(OSError):  # also what OpenSSL says
-            context.load_verify_locations(file)
+    context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
     return context
+
+
+def _has_certificates(place: Path) -> bool:
+    # In a folder, OpenSSL looks for names that tell a certificate's own.
+    for file in [*place.glob("[0-9a-f]" * 8 + ".[0-9]*")] or [place]:
+        with suppress(OSError):  # also what OpenSSL says
+            if _context(str(file)).cert_store_stats()["x509"]:
+                return True
+    return False
 
 
 def check_proxies() -> None:

@@ -59,13 +59,13 @@ class Browsers:
         self.statuses: set[int] = set()
         self.met: set[int] = set()
         self.complaints: list[str] = []
-        self._readers = {
+        self._readers: dict[Any, Any] = {
             "console": self._read_console,
             "weberror": self._read_error,
             "request": self._read_request,
             "response": self._read_response,
         }
-        self._open: list[tuple[Any, Callable[[], None]]] = []
+        self._open: list[tuple[BrowserContext, Callable[[], None]]] = []
 
     def open(self, **options: Any) -> Page:
         """Return an empty page in a browser with no cookies."""
@@ -78,10 +78,9 @@ class Browsers:
     def watch(self, context: BrowserContext, close: Callable[[], None] | None = None) -> BrowserContext:
         """Note from now on what goes wrong in a browser, and close it in the end."""
         context.set_default_timeout(PATIENCE_MILLISECONDS)
-        listened: Any = context  # its types know one event each
         for event, read in self._readers.items():
-            listened.on(event, read)
-        self._open.append((listened, close or context.close))
+            context.on(event, read)
+        self._open.append((context, close or context.close))
         return context
 
     def expect_lost(self) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from trustme import CA
 
 from misskey import Server, Transport
 from misskey.environment import ca_bundle, check_proxies, proxy_for, tls_context
@@ -81,6 +82,18 @@ def test_good_bundles_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             transport = Transport("test/1.0")
             assert transport.request("POST", Server.parse_origin(server.origin), "/api/meta", body=b"{}").status == 200
             transport.close()
+
+
+def test_what_is_put_into_a_folder_later_counts_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other.pem").write_bytes(CA().cert_pem.bytes())
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path))
+    transport = Transport("test/1.0")
+    bundle_of(authority().cert_pem.bytes(), tmp_path)
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    with serve(answers(200, b"{}"), tls=hostile.certified("127.0.0.1")) as server:
+        assert transport.request("POST", Server.parse_origin(server.origin), "/api/meta", body=b"{}").status == 200
+    transport.close()
 
 
 def test_certificates_are_read_once_and_anew_when_they_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
