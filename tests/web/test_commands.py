@@ -231,6 +231,25 @@ def test_no_setting_that_has_a_secret_is_shown(make_app: Callable[..., Flask]) -
     assert shown["metrics"] == "set"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////srv/a@b.sqlite3", "sqlite:////srv/a@b.sqlite3"),
+        ("rediss://app:password@redis.example/0?ssl_ca_certs=/redis.pem", "rediss://redis.example/0"),
+        ("redis://:password@[::1]:6380", "redis://[::1]:6380"),
+        ("unix://:password@/run/redis.sock?db=3", "unix:///run/redis.sock"),
+        (
+            "redis+sentinel://:password@one,[::1]/mymaster?sentinel_password=s3cret",
+            "redis+sentinel://one,[::1]/mymaster",
+        ),
+    ],
+)
+def test_the_store_is_shown_without_what_it_is_opened_with(url: str, shown: str) -> None:
+    settings = dataclasses.replace(config.load({"MIAUTH_SECRET_KEY": SECRET_KEY}), token_store=url)
+
+    assert _shown(settings)["token_store"] == shown
+
+
 def test_what_has_expired_is_pruned_and_nothing_else(make_app: Callable[..., Flask], sandbox: Running) -> None:
     app = make_app(PRIVATE_SERVERS=sandbox.origin)
     alice = signed_in(app, sandbox)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -286,6 +287,20 @@ def test_without_any_sentinel_nothing_piles_up(tmp_path: Path) -> None:
             backend.get("id")
 
     assert len(vars(backend.redis.connection_pool)["_connections"]) == 1
+
+
+def test_sentinels_are_asked_where_the_address_says() -> None:
+    url = "redis+sentinel://app:pass%2Fword@one.example,[::1]:26380/mymaster/2?sentinel_password=s3cret"
+    pool: Any = RedisBackend(url).redis.connection_pool
+    asked = [sentinel.get_connection_kwargs() for sentinel in pool.sentinel_manager.sentinels]
+
+    assert [(one["host"], one["port"], one["password"]) for one in asked] == [
+        ("one.example", 26379, "s3cret"),
+        ("::1", 26380, "s3cret"),
+    ]
+    of_master = pool.connection_kwargs
+    assert pool.service_name == "mymaster"
+    assert (of_master["username"], of_master["password"], of_master["db"]) == ("app", "pass/word", 2)
 
 
 def test_that_no_sentinel_answers_is_told_in_a_line(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ Each command ends with 0 when it was done, 1 when it failed or found nothing, 2 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 from flask import Flask
@@ -151,8 +151,8 @@ def _shown(settings: Settings) -> dict[str, str]:
     del values["secret_key" if file else "secret_key_file"]
     if settings.permissions is None:
         values["permissions"] = "what the app needs"
-    url = urlsplit(settings.token_store)
-    values["token_store"] = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"  # a query may have a password
+    address, _, _ = settings.token_store.partition("?")  # a query may have a password
+    values["token_store"] = re.sub("^([a-z+]+://)[^/]*@", r"\1", address)
     return {name: " ".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
 
 

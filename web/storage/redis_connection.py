@@ -172,13 +172,13 @@ class _SentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
 
 
 def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
-    parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
-    service, _, database = parts.path[1:].partition("/")
-    of_master = parse_url(f"redis://{login}@host/{database}")  # type: ignore[no-untyped-call]
+    address, _, query = url.removeprefix("redis+sentinel://").partition("?")
+    login, _, rest = address.rpartition("@")
+    hosts, service, *database = rest.split("/")
+    of_master = parse_url(f"redis://{login}@host/{''.join(database)}")  # type: ignore[no-untyped-call]
     del of_master["host"]
-    password = parse_qs(parts.query).get("sentinel_password", [None])[0]
-    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    password = parse_qs(query).get("sentinel_password", [None])[0]
+    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]  # which refuses IPv6 beside others
     sentinels = _Sentinels(  # type: ignore[no-untyped-call]
         [(address.hostname, address.port or SENTINEL_PORT) for address in addresses],
         sentinel_kwargs=_options(SENTINEL_SECONDS) | {"password": password},
