@@ -1,11 +1,13 @@
 # Works with GNU make 3.81 (macOS) and later. Everything is installed into .venv, nothing elsewhere: first what running the
 # app needs, the rest with the first command that needs it.
 
-# A Python that is new enough and whole: what is packed apart by Debian, or left out by who builds it without a library, is
-# there. Another one: make PYTHON=/path/to/python3
+# The newest Python that is whole: what is packed apart by Debian, or left out by who builds it without a library, is there.
+# Of those of one version the system's own, which it keeps up to date and has built to be fast: in pyenv's, as it builds them
+# by itself, the tests take a quarter longer. Another one: make PYTHON=/path/to/python3
 USABLE = import sys; sys.version_info < (3, 11) and sys.exit(1); import ctypes, ensurepip, sqlite3, ssl, venv
-PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
-	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
+SYSTEM = /usr/bin
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do for python in $(SYSTEM)/$$name $$name; do \
+	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && exit; done; done)
 
 # What somebody has set for other programs would install elsewhere, or have Python find other modules.
 unexport PIP_CONSTRAINT PIP_PREFIX PIP_TARGET PYTHONPATH PYTHONSAFEPATH

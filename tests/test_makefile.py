@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,22 +13,25 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def program(path: Path, script: str) -> None:
+    """Write a shell script that can be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A clone whose Python writes down what pip is to install, and fails as often as the file `fails` says."""
     for name in ("Makefile", "requirements.txt", "requirements-sandbox.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(
-        f"""#!/bin/sh
-[ "$2" = pip ] || exec {sys.executable} "$@"
+    program(
+        tmp_path / ".venv" / "bin" / "python",
+        f"""[ "$2" = pip ] || exec {sys.executable} "$@"
 echo "$@" >> asked
 env > environment
-[ "$(wc -l < asked)" -gt "$(cat fails)" ]
-"""
+[ "$(wc -l < asked)" -gt "$(cat fails)" ]""",
     )
-    python.chmod(0o755)
     return tmp_path
 
 
@@ -79,14 +83,48 @@ def test_what_whoever_installs_has_set_for_other_programs_leads_nothing_elsewher
     assert (told["PIP_USER"], told["PIP_INDEX_URL"]) == ("0", "1")
 
 
+@pytest.mark.parametrize(
+    ("of_system", "of_path", "chosen"),
+    [
+        (["python3.11"], ["python3.11"], "system/python3.11"),
+        (["python3.11"], ["python3.12"], "python3.12"),
+        (["python3"], ["python3.11"], "python3.11"),
+        ([], ["python3.11", "python3"], "python3.11"),
+        (["python3"], [], "system/python3"),
+    ],
+)
+def test_the_newest_python_is_taken_and_of_one_version_the_systems(
+    tmp_path: Path, of_system: list[str], of_path: list[str], chosen: str
+) -> None:
+    (tmp_path / "print.mk").write_text("print:\n\t@echo '$(PYTHON)'\n")
+    for name in ("python3.14", "python3.13", "python3.12", "python3.11", "python3"):  # as pyenv has for all it knows
+        program(tmp_path / "path" / name, "exit 0" if name in of_path else "exit 127")
+    for name in of_system:
+        program(tmp_path / "system" / name, "exit 0")
+    command = [
+        "make",
+        "--no-print-directory",
+        "-f",
+        f"{ROOT}/Makefile",
+        "-f",
+        "print.mk",
+        f"SYSTEM={tmp_path}/system",
+        "print",
+    ]
+    environment = os.environ | {"PATH": f"{tmp_path}/path:{os.environ['PATH']}"}
+    for name in ("PYTHON", "MAKEFLAGS"):  # of make test PYTHON=...
+        environment.pop(name, None)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip().removeprefix(f"{tmp_path}/") == chosen
+
+
 def refusal(folder: Path, python: str) -> str:
     """Return why make does not install, in a new clone with this shell script for a Python."""
     for name in ("Makefile", "requirements.txt", "requirements-sandbox.txt"):
         shutil.copy(ROOT / name, folder)
-    script = folder / "python"
-    script.write_text(f"#!/bin/sh\n{python}\n")
-    script.chmod(0o755)
-    command = ["make", ".venv/app", f"PYTHON={script}"]
+    program(folder / "python", python)
+    command = ["make", ".venv/app", f"PYTHON={folder}/python"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     return done.stderr
