@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.project import files, git
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
@@ -30,15 +34,8 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 def texts() -> list[Path]:
     """Every file of the project that is a text, but for those of others."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    paths = [ROOT / name for name in listed if not name.startswith(TAKEN_OVER)]
-    return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()]
+    paths = [ROOT / name for name in files() if not name.startswith(TAKEN_OVER)]
+    return [path for path in paths if b"\0" not in path.read_bytes()]
 
 
 @pytest.mark.parametrize("path", sorted(GITHUB.rglob("*.yml")), ids=lambda path: path.name)
@@ -135,12 +132,23 @@ def test_every_text_is_as_editors_are_told_to_keep_it() -> None:
         assert not re.search(r"[ \t]$", text, re.MULTILINE), path
 
 
+def test_what_was_downloaded_in_a_zip_file_has_the_same_files(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "project.py", tmp_path / "tests")
+    (tmp_path / ".gitignore").write_text("__pycache__\n*.log\n")
+    for name in ("app.py", "app.log"):
+        (tmp_path / name).touch()
+    program = "from tests import project; print(*project.files())"
+    said = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert said.stdout.split() == [".gitignore", "app.py", "tests/project.py"]
+    assert not said.stderr
+
+
 def test_git_changes_no_line_ends_on_windows() -> None:
     names = [path.relative_to(ROOT).as_posix() for path in texts()]
-    command = ["git", "-c", "core.autocrlf=true", "check-attr", "eol", "--", *names]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
-    assert said == [f"{name}: eol: lf" for name in names]
+    assert git("-c", "core.autocrlf=true", "check-attr", "eol", "--", *names) == [f"{name}: eol: lf" for name in names]
 
 
 def test_templates_are_indented_by_two_and_nothing_but_make_and_caddy_by_tabs() -> None:

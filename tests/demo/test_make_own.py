@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import project
 from tests.demo.make_own import slug_of
 
 pytestmark = pytest.mark.long
@@ -31,11 +32,9 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 
 def clone(folder: Path) -> Path:
     """A copy of all files of this project as they are now, in a repository of its own."""
-    listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    for name in project.files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     if (known := ROOT / ".mypy_cache").exists():  # of make check: the types of packages take mypy longest
         shutil.copytree(known, folder / known.name)
     run(folder, "git", "init", "--quiet")
