@@ -8,6 +8,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 from uuid import UUID
+from weakref import ref
 
 from cachetools import TTLCache, cached
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -205,7 +206,7 @@ def _add_to_history(account: Account, call: dict[str, Any]) -> None:
 #: Remembers what a server told: everybody shares it, so it is asked without a token.
 _remembered = cached(
     TTLCache(REMEMBERED_CHARACTERS, REMEMBERED_SECONDS, getsizeof=lambda told: len(str(told))),
-    key=lambda account, *endpoint: (services.token_store(), account.origin, *endpoint),
+    key=lambda account, *endpoint: (ref(services.token_store()), account.origin, *endpoint),
     lock=Lock(),
 )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
-from contextlib import suppress
 
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens at, below those that systems give to outgoing connections."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise

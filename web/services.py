@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, cast
+from weakref import ref
 
 from cachetools import TTLCache, cached
 from flask import Flask, current_app, request
@@ -73,7 +74,7 @@ def _is_allowed(origin: str, only: tuple[str, ...], private: tuple[str, ...]) ->
 
 @cached(
     TTLCache(MAX_REMEMBERED, REMEMBERED_SECONDS),
-    key=lambda server: (token_store(), server.origin),  # each app's own
+    key=lambda server: (ref(token_store()), server.origin),  # each app's own, which it does not outlive
     lock=Lock(),
 )
 def find_server(server: Server) -> Server:

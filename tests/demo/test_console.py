@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import uuid
@@ -9,15 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
+from weakref import ref
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app import create_app
 from demo.forms import is_endpoint
 from misskey import NATIVE_ONLY_ENDPOINTS, UPLOAD_ENDPOINT
 from sandbox import Misbehaviour, Running
-from tests.cast import Visitor
+from tests.cast import Visitor, environment
 from tests.hostile import Caller, answers, echoes, http, moved_to, says
 
 FRAGMENT = {"HX-Request": "true"}
@@ -647,3 +650,15 @@ def test_an_answer_may_be_a_single_value(alice: Visitor, value: object) -> None:
     assert 'class="failure"' not in answer.text
     shown = answer.text.partition('aria-label="Answer"><code>')[2].partition("</code>")[0]
     assert unescape(re.sub("<[^>]*>", "", shown)).strip() == json.dumps(value)
+
+
+def test_what_servers_told_keeps_no_app_that_is_gone(tmp_path: Path, sandbox: Running) -> None:
+    app = create_app(environment(tmp_path, PRIVATE_SERVERS=sandbox.origin))
+    alice = Visitor(app, sandbox)
+    alice.sign_in("alice")
+    assert "notes/create" in alice.get("/console/endpoints", headers=FRAGMENT).text
+    store = ref(app.extensions["token_store"])
+    del app, alice
+    gc.collect()
+
+    assert store() is None

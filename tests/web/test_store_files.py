@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import resource
@@ -14,10 +15,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from weakref import ref
 
 import pytest
 from flask import Flask
 
+from app import create_app
 from sandbox import Running
 from tests.cast import FIRST_PAGE, SECRET_KEY, Visitor, environment
 from web import config
@@ -87,6 +90,16 @@ SPOILT = [
     (scribbled, "is damaged"),
     (headless, "is damaged"),
 ]
+
+
+def test_an_app_that_is_gone_leaves_no_file_open(tmp_path: Path, sandbox: Running) -> None:
+    app = create_app(environment(tmp_path, PRIVATE_SERVERS=sandbox.origin))
+    assert Visitor(app, sandbox).sign_in("alice").location == FIRST_PAGE
+    store = ref(app.extensions["token_store"])
+    del app
+    gc.collect()
+
+    assert store() is None
 
 
 @pytest.mark.parametrize(("spoil", "words"), SPOILT)
