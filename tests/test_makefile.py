@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PYTHON = f'exec "{sys.executable}" "$@"'  # of which the path may have a space
 
 
 def program(path: Path, script: str) -> None:
@@ -27,11 +28,12 @@ def folder(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, tmp_path)
     program(
         tmp_path / ".venv" / "bin" / "python",
-        f"""[ "$2" = pip ] || exec {sys.executable} "$@"
+        f"""[ "$2" = pip ] || {PYTHON}
 echo "$@" >> asked
 env > environment
 [ "$(wc -l < asked)" -gt "$(cat fails)" ]""",
     )
+    program(tmp_path / "python", PYTHON)
     return tmp_path
 
 
@@ -39,7 +41,7 @@ def make(folder: Path, target: str, *, fails: int = 0) -> tuple[int, str, list[s
     """Return the exit code, what was said, and what pip was asked to install, each time."""
     (folder / "fails").write_text(f"{fails}\n")
     (folder / "asked").unlink(missing_ok=True)
-    command = ["make", target, "PAUSE=0", f"PYTHON={sys.executable}"]
+    command = ["make", target, "PAUSE=0", f"PYTHON={folder}/python"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     asked = (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []
     return done.returncode, done.stderr, [line.partition("--require-hashes ")[2] for line in asked]
@@ -133,7 +135,7 @@ def refusal(folder: Path, python: str) -> str:
 @pytest.mark.parametrize("missing", ["ensurepip", "_sqlite3"])
 def test_a_python_that_lacks_a_part_is_told_with_what_mends_it(tmp_path: Path, missing: str) -> None:
     """Debian packs one apart; pyenv builds without the other where its headers are missing."""
-    said = refusal(tmp_path, f"""exec {sys.executable} -c "import sys; sys.modules['{missing}'] = None; $2" """)
+    said = refusal(tmp_path, f"""exec "{sys.executable}" -c "import sys; sys.modules['{missing}'] = None; $2" """)
 
     assert "is not whole: " in said
     assert missing in said
@@ -143,7 +145,7 @@ def test_a_python_that_lacks_a_part_is_told_with_what_mends_it(tmp_path: Path, m
 
 def test_a_folder_without_symbolic_links_is_told(tmp_path: Path) -> None:
     """Such as a shared folder of a virtual machine, or a drive with exFAT."""
-    said = refusal(tmp_path, f'[ "$2" != venv ] || exit 1; exec {sys.executable} "$@"')
+    said = refusal(tmp_path, f'[ "$2" != venv ] || exit 1; {PYTHON}')
 
     assert "no symbolic links: move it" in said
     assert "package index" not in said
