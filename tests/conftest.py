@@ -6,6 +6,7 @@ import gc
 import io
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ from tests.screenshots import write_index
 from tests.words import Say, in_language
 from web.hosting.request_log import JSONFormatter
 
+ENOUGH_FILES = 4096
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a browser: ``-m "not browser"`` leaves it out. What is ``long`` begins first."""
@@ -53,6 +56,14 @@ def no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         forget_settings(monkeypatch)
         monkeypatch.setattr("web.config.INSTANCE", tmp_path_factory.mktemp("instance"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def open_files() -> None:
+    """Tests of many connections have a thousand open at once; some systems allow 256 files unless one asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 < soft < ENOUGH_FILES:  # below 0 there is no limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(ENOUGH_FILES, hard) if hard > 0 else ENOUGH_FILES, hard))
 
 
 class Compiled(BytecodeCache):
