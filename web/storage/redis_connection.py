@@ -178,7 +178,7 @@ def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
     of_master = parse_url(f"redis://{login}@host/{''.join(database)}")  # type: ignore[no-untyped-call]
     del of_master["host"]
     password = parse_qs(query).get("sentinel_password", [None])[0]
-    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]  # which refuses IPv6 beside others
+    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]  # one by one: together, it refuses IPv6
     sentinels = _Sentinels(  # type: ignore[no-untyped-call]
         [(address.hostname, address.port or SENTINEL_PORT) for address in addresses],
         sentinel_kwargs=_options(SENTINEL_SECONDS) | {"password": password},
